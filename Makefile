@@ -1,0 +1,35 @@
+# No logic here: each target calls what can be called without make. `make help` lists them.
+PYTHON ?= python3
+RUN = .venv/bin/python -m
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
+
+.venv:  ## set up .venv with the locked packages (every other target does it by itself)
+	@$(PYTHON) tests/bootstrap.py
+
+demo: .venv  ## populate one disk in the lab, and show what was proven
+	@$(RUN) tests.lab demo
+
+lab: .venv  ## start the lab and stay up; prints the environment to point programs at it
+	@$(RUN) tests.lab serve
+
+check: .venv  ## the quick loop: format, lint, types, directions of imports, unit tests
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	.venv/bin/lint-imports
+	$(RUN) pytest -q tests/unit
+
+test: check  ## every check and test, against the real vcsim, kube-apiserver and etcd
+	$(RUN) tests.lab.tools
+	$(RUN) pytest
+
+bench: .venv  ## the figures of the README, as a table and as JSON
+	@$(RUN) tests.bench
+
+lock: .venv  ## lock the newest versions that pyproject.toml allows
+	.venv/bin/uv pip compile pyproject.toml --upgrade --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file tests/requirements.txt
+	.venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --constraint tests/requirements.txt --generate-hashes --no-header --no-annotate --quiet --output-file deploy/requirements.txt
+
+.PHONY: help .venv demo lab check test bench lock
