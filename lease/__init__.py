@@ -1,0 +1,16 @@
+"""The host lease: at most so many holders per ESXi host, by Lease objects of Kubernetes as slots.
+
+What it promises: at most one holder per slot at any version of the record, since every write names the version it
+replaces; a slot whose holder died is free again once his word has run out, under any offset of clocks; a slot that is
+released is taken by a waiter at once; a holder knows when he cannot be sure any more, before others may go on.
+
+What it does not promise: that actions exclude each other. A holder that is stopped or cut off may have a command under
+way on a host that knows nothing of leases; there is no fencing. So it protects the stability of a host, not data:
+data are safe because each LUN has one writer and the result is checked.
+
+It needs get, list, watch, create and update of leases in one namespace. Other programs that follow the rules of a Lease
+(client-go's, or renewTime plus duration) may share the slots.
+
+`hostlock` holds, renews and releases; `waiting` queues; `slots` makes the calls; `decision` has the rules and
+`record` the format, both pure; `api` is the door to Kubernetes, which the rest of a program may use, too.
+"""

@@ -1,0 +1,118 @@
+"""The rules of the lease, pure: what to do with one slot now, and how long a write of ours is good for.
+
+Only our own monotonic clock is asked, and it is asked for spans, never for dates: a record is dead when it has not
+changed before our eyes for as long as its holder promised. Whatever a record says about wall-clock time, past, future
+or nonsense, it neither makes us take a slot nor wait longer for it.
+"""
+
+import math
+from dataclasses import dataclass
+
+from lease.record import Record, slot_names
+
+SHORTEST, LONGEST = 3, 3600
+"""seconds: below, a request would get less than 0.75 s; above, a dead pod would block its host for hours"""
+
+
+@dataclass(frozen=True)
+class Claimant:
+    """Somebody who wants a slot, and the spans that follow from the duration of his lease.
+
+    In the order of time, each counted from just before the request that last succeeded: `renew_after`, one request,
+    `give_up_after`, and only then expiry in the eyes of others. The last third lets a step that was begun come to an
+    end, and makes up for clocks whose rates differ by up to 20 % each way.
+    """
+
+    identity: str
+    duration: int
+    """seconds, as written in the record"""
+
+    @property
+    def renew_after(self) -> float:
+        """Seconds."""
+        return self.duration / 3
+
+    @property
+    def give_up_after(self) -> float:
+        """Seconds after which nothing new may start."""
+        return self.duration * 2 / 3
+
+    @property
+    def request_timeout(self) -> float:
+        """Seconds: a request may hang, and another one still comes through before we give up."""
+        return self.duration / 4
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A slot as we know it; `record` is None where there is no Lease."""
+
+    record: Record | None
+    since: float
+    """when we first saw this version, on our monotonic clock"""
+
+
+@dataclass(frozen=True)
+class Take:
+    """Write our name into it; `dead` says that the holder has not released it."""
+
+    dead: bool
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Somebody holds it, until that moment unless he renews."""
+
+    until: float
+
+
+@dataclass(frozen=True)
+class Ours:
+    """It names us."""
+
+
+def see(before: Sighting | None, record: Record | None, now: float) -> Sighting:
+    """Return the sighting after a look; a version that we know keeps its moment."""
+    if before and before.record and record and before.record.version == record.version:
+        return before
+    return Sighting(record, now)
+
+
+def decide(sighting: Sighting, me: Claimant, now: float) -> Take | Wait | Ours:
+    """Say what to do with a slot now."""
+    record = sighting.record
+    if record is None or not record.holder:
+        return Take(dead=False)
+    if record.holder == me.identity:
+        return Ours()
+    # Who promises nothing is taken to promise what we do; who promises more than anybody may configure, at most that.
+    until = sighting.since + min(record.duration or me.duration, LONGEST)
+    return Take(dead=True) if now >= until else Wait(until)
+
+
+def backoff(failures: int, retry_after: float | None, chance: float) -> float:
+    """Return seconds to wait after so many failures in a row; `chance` is random, from 0 to 1."""
+    growing = min(0.1 * math.pow(2, min(failures, 10)), 5.0) * (0.5 + chance / 2)
+    return growing if retry_after is None else retry_after + growing * 0.2
+
+
+def check_settings(duration: int, slots: int, template: str) -> list[str]:
+    """Return what is wrong with the settings of the lease, a sentence for each."""
+    problems = []
+    if not SHORTEST <= duration <= LONGEST:
+        problems.append(
+            f"The host lease duration must be {SHORTEST} to {LONGEST} seconds, not {duration}: it is renewed each "
+            "third, with a quarter for each request."
+        )
+    if slots < 1:
+        problems.append(f"The number of slots per host must be at least 1, not {slots}.")
+    try:
+        names = {name for host in ("host-1", "host-2") for name in slot_names(template, host, 2)}
+    except ValueError as error:
+        problems.append(f"The name template of the host lease is invalid: {error}.")
+    else:
+        if len(names) < 4:
+            problems.append(
+                f"The name template of the host lease must hold {{host}} and {{slot}}: {template!r}."
+            )
+    return problems

@@ -1,0 +1,247 @@
+"""Holding a slot of a host's lease while work is done on the host.
+
+A thread renews beside the work, also while that blocks for minutes in one call. It never gives up: over any error it
+goes on trying, and when the slot was lost it queues for one again. All writes after the first are made by that
+thread, the release included, so that they have an order.
+"""
+
+import logging
+import math
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+from lease.api import Api, ApiError
+from lease.decision import Claimant, Wait, backoff
+from lease.errors import LeaseError, LeaseLost
+from lease.ports import Clock
+from lease.record import TEMPLATE, Journal, slot_names
+from lease.slots import Claimed, Slots
+from lease.waiting import Turn
+
+RELEASE_WITHIN = 2.0
+"""seconds; after that, expiry frees the slot"""
+TEARDOWN_WAITS = 5.0
+"""seconds that tidying up waits for a slot which was lost"""
+
+log = logging.getLogger(__name__)
+
+
+class HostLock:
+    """The lease of each host, for one holder; see the package for what it promises."""
+
+    def __init__(
+        self,
+        api: Api,
+        *,
+        namespace: str,
+        identity: str,
+        duration: int,
+        clock: Clock,
+        slots: int = 2,
+        template: str = TEMPLATE,
+    ) -> None:
+        """Make the lock; settings as accepted by `check_settings`. Each process needs an identity of its own."""
+        self._api = api
+        self._namespace = namespace
+        self._me = Claimant(identity, duration)
+        self._clock = clock
+        self._slots = slots
+        self._template = template
+
+    @contextmanager
+    def hold(self, host: str) -> Iterator["Held"]:
+        """Wait for a slot of that host and hold it; one after the other is fine, one within the other is not.
+
+        Raises LeaseError at once when waiting cannot help: no right, no namespace, a Lease that is refused.
+        """
+        try:
+            names = slot_names(self._template, host, self._slots)
+        except ValueError as error:
+            raise LeaseError(f"The host {host!r} cannot have a lease: {error}.") from error
+        slots = Slots(self._api, self._clock, self._me, self._namespace, host, names)
+        held = Held(slots, self._clock)
+        held.acquire()
+        try:
+            yield held
+        finally:
+            held.release()
+
+
+class Held:
+    """A slot of the host lease, renewed until it is released."""
+
+    def __init__(self, slots: Slots, clock: Clock) -> None:
+        self.host = slots.host
+        self.slot = ""
+        """name of the Lease"""
+        self.waited = 0.0
+        """seconds until we had it"""
+        self.inherited: Journal | None = None
+        """what a holder before us was doing when he died"""
+        self._slots = slots
+        self._me = slots.me
+        self._clock = clock
+        self._facts: dict[str, str] = {}
+        self._written = self._facts
+        self._left = False
+        self._lost = False
+        self._failures = 0
+        self._renew_at = -math.inf
+        self._valid_until = -math.inf
+        self._wake = threading.Event()
+        self._claimed_again = threading.Event()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"lease-{slots.host}", daemon=True)
+
+    @property
+    def valid(self) -> bool:
+        """Whether the slot is surely ours now."""
+        return self._clock.now() < self._valid_until
+
+    def guard(self, step: str) -> None:
+        """Raise LeaseLost unless the slot is ours now; called right before each step that can shake the host."""
+        if not self.valid:
+            raise LeaseLost(
+                f"The host lease of {self.host} was lost, so this was not begun: {step}.",
+                f"See who holds it, oc get lease {self.slot} -o yaml, and whether the Kubernetes API is healthy.",
+            )
+
+    def guard_teardown(self, step: str) -> None:
+        """Wait a little for the slot if it was lost, then return in any case: tidying up may not fail here."""
+        end = self._clock.now() + TEARDOWN_WAITS
+        while not self.valid and not self._clock.expired() and (left := end - self._clock.now()) > 0:
+            self._claimed_again.clear()
+            self._claimed_again.wait(min(left, 0.25))  # short, since we may be told to stop meanwhile
+        if not self.valid:
+            log.warning("The host lease of %s is lost; going on without it, to tidy up: %s.", self.host, step)
+
+    def note(self, **facts: str) -> None:
+        """Keep facts in the lease's journal; written with the next renewal."""
+        self._facts = {**self._facts, **facts}
+
+    def leave(self, text: str) -> None:
+        """Say in the journal that something was left running, and let the slot expire instead of releasing it."""
+        self.note(left=text)
+        self._left = True
+        self._renew_at = -math.inf
+        self._wake.set()
+
+    def acquire(self) -> None:
+        """Wait for a slot, in the caller's thread, and start to renew it."""
+        began = self._clock.now()
+        turn = Turn(
+            self._slots,
+            self._clock,
+            self._wake,
+            interruptible=self._clock.blocking,
+            stopped=lambda: False,  # told to stop, `blocking` raises
+        )
+        claimed = turn.take(self._journal)
+        assert claimed is not None  # noqa: S101 - `take` returns without a slot only when stopped
+        self.waited = self._clock.now() - began
+        self._have(claimed)
+        log.info("Holding %s after %.1f s.", claimed.name, self.waited)
+        self._thread.start()
+
+    def release(self) -> None:
+        """Stop renewing and free the slot, or after `leave` keep it until it expires; never raises."""
+        self._end.set()
+        self._wake.set()
+        self._thread.join(self._clock.limit(RELEASE_WITHIN))
+        if self._thread.is_alive():
+            log.warning("%s could not be released in time; it expires by itself.", self.slot)
+
+    def _run(self) -> None:
+        while not self._end.is_set():
+            self._wake.wait(max(self._renew_at - self._clock.now(), 0))
+            self._wake.clear()
+            if self._clock.now() < self._renew_at or self._end.is_set():
+                continue
+            try:
+                self._queue_again() if self._lost else self._renew()
+            except ApiError as error:
+                self._failed(error.text, error.retry_after)
+            except LeaseError as error:
+                self._failed(error.text, None)
+            except Exception as error:  # whatever it is, the slot is renewed as long as it can be
+                log.debug("Renewing %s", self.slot, exc_info=True)
+                self._failed(f"Renewing failed unexpectedly: {error!r}", None)
+        self._finish()
+
+    def _renew(self) -> None:
+        """Write our name again; if somebody else changed the record, look what it says first."""
+        if self.slot not in self._slots.seen:
+            self._slots.look(self.slot)
+        if isinstance(self._slots.decision(self.slot), Wait):
+            self._lose()
+        elif claimed := self._write():
+            self._have(claimed)
+        else:
+            self._failed(f"{self.slot} was changed by somebody else.", 0.0)
+
+    def _write(self) -> Claimed | None:
+        facts, journal = self._facts, self._journal()
+        claimed = self._slots.write(self.slot, journal)
+        if claimed:
+            self._written = facts
+        return claimed
+
+    def _lose(self) -> None:
+        self._valid_until = -math.inf
+        self._lost = True
+        log.warning("The host lease of %s was lost to %s; queueing again.", self.host, self._slots.holders())
+
+    def _queue_again(self) -> None:
+        turn = Turn(self._slots, self._clock, self._wake, interruptible=nullcontext, stopped=self._end.is_set)
+        if claimed := turn.take(self._journal):
+            log.info("Holding the host lease of %s again: %s.", self.host, claimed.name)
+            self._have(claimed)
+
+    def _have(self, claimed: Claimed) -> None:
+        self.slot = claimed.name
+        self._lost = False
+        self._failures = 0
+        self._renew_at = claimed.sent + self._me.renew_after
+        self._valid_until = claimed.sent + self._me.give_up_after
+        self._claimed_again.set()
+        if claimed.inherited:
+            self.inherited = claimed.inherited
+            log.warning(
+                "%s was not released by %s, who left there: %s",
+                claimed.name,
+                claimed.inherited.holder,
+                claimed.inherited.text(),
+            )
+
+    def _failed(self, text: str, retry_after: float | None) -> None:
+        """Say once that renewing has trouble, and try again soon."""
+        log.log(logging.DEBUG if self._failures else logging.WARNING, "%s Trying again.", text)
+        self._failures += 1
+        pause = backoff(self._failures, retry_after, random.random())  # noqa: S311
+        self._renew_at = self._clock.now() + (pause if retry_after else min(pause, self._me.duration / 6))
+
+    def _journal(self) -> str:
+        return Journal(self._me.identity, self._facts).text()
+
+    def _finish(self) -> None:
+        """Make the last write: the slot freed, or the journal of one that is left."""
+        if self._lost:
+            return
+        end = self._clock.now() + RELEASE_WITHIN
+        while self._clock.now() < end:
+            try:
+                if self.slot not in self._slots.seen:
+                    self._slots.look(self.slot)
+                if self._left and (self._written is self._facts or self._write()):
+                    return
+                if not self._left and self._slots.free(self.slot):
+                    return
+            except ApiError as error:
+                log.debug("%s", error.text)
+                if error.final:
+                    break
+            self._wake.wait(0.1)  # after an error or a conflict
+            self._wake.clear()
+        log.warning("%s could not be written a last time; it expires by itself.", self.slot)

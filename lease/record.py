@@ -1,0 +1,161 @@
+"""A Lease object of Kubernetes as a frozen Record, and back: names, fields, the journal.
+
+A record may have been written by anybody: by another program, by hand, by nonsense. Reading one never fails; what
+cannot be understood is None. Writing keeps what others put into the object (labels, annotations, fields).
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+TEMPLATE = "esxi-lock-{host}-slot-{slot}"
+JOURNAL = "xcopy-populator/journal"
+"""annotation that holds the journal"""
+HOST_LABEL = "xcopy-populator/host"
+"""label that lets one watch follow the slots of one host, and nothing else"""
+JOURNAL_BYTES = 4096
+_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
+_LABEL = re.compile(r"[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?")
+_INT32 = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Journal:
+    """What a holder was doing: facts like task, device and phase, under the name of the holder."""
+
+    holder: str
+    facts: Mapping[str, str]
+
+    def text(self) -> str:
+        """Return the facts as JSON of at most 4 KiB; the longest ones are cut first."""
+        facts = dict(self.facts)
+        while len((text := json.dumps(facts, ensure_ascii=False)).encode()) > JOURNAL_BYTES:
+            longest = max(facts, key=lambda name: len(facts[name]))
+            if len(facts[longest]) < 32:  # many small ones: the oldest goes
+                longest = next(iter(facts))
+                del facts[longest]
+            else:
+                facts[longest] = facts[longest][: len(facts[longest]) // 2] + "…"
+        return text
+
+
+@dataclass(frozen=True)
+class Record:
+    """One slot as stored, at one version."""
+
+    name: str
+    version: str
+    """resourceVersion: every write names the one it replaces"""
+    holder: str
+    """empty when nobody holds the slot"""
+    duration: int | None
+    """seconds the holder's word is good for after each write"""
+    acquired: str | None
+    renewed: str | None
+    """wall-clock times as written: for people only"""
+    transitions: int
+    journal: Mapping[str, str]
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+
+def slot_names(template: str, host: str, slots: int) -> list[str]:
+    """Return the names of the Leases that are the slots of a host; raises ValueError for an invalid name."""
+    try:
+        names = [template.format(host=host, slot=slot) for slot in range(slots)]
+    except (LookupError, ValueError, AttributeError) as error:
+        raise ValueError(f"{template!r} is not a template of {{host}} and {{slot}}") from error
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot be the name of a Lease")
+    return names
+
+
+def parse_record(lease: Any) -> Record:
+    """Read a Lease, whatever is in it."""
+    raw = _mapping(lease)
+    meta, spec = _mapping(raw.get("metadata")), _mapping(raw.get("spec"))
+    return Record(
+        name=_text(meta.get("name")) or "",
+        version=_text(meta.get("resourceVersion")) or "",
+        holder=_text(spec.get("holderIdentity")) or "",
+        duration=_positive(spec.get("leaseDurationSeconds")),
+        acquired=_text(spec.get("acquireTime")),
+        renewed=_text(spec.get("renewTime")),
+        transitions=_positive(spec.get("leaseTransitions")) or 0,
+        journal=_parse_journal(_mapping(meta.get("annotations")).get(JOURNAL)),
+        raw=raw,
+    )
+
+
+def held_lease(
+    record: Record | None, name: str, host: str, *, holder: str, duration: int, now: datetime, journal: str
+) -> dict[str, Any]:
+    """Return the Lease that says: held by us, renewed now. `record` is what it replaces, None to create it."""
+    lease = _copy(record, name)
+    spec = lease["spec"]
+    if record is None or record.holder != holder or not record.acquired:
+        spec["acquireTime"] = micro_time(now)
+    if record is not None and record.holder != holder:
+        spec["leaseTransitions"] = min(record.transitions + 1, _INT32)
+    else:
+        spec["leaseTransitions"] = record.transitions if record else 0
+    spec["holderIdentity"] = holder
+    spec["leaseDurationSeconds"] = duration
+    spec["renewTime"] = micro_time(now)
+    if _LABEL.fullmatch(host):
+        lease["metadata"].setdefault("labels", {})[HOST_LABEL] = host
+    lease["metadata"].setdefault("annotations", {})[JOURNAL] = journal
+    return lease
+
+
+def free_lease(record: Record, now: datetime) -> dict[str, Any]:
+    """Return the Lease that says: held by nobody.
+
+    renewTime stays true and the duration becomes 1 s, client-go's way, so that programs which look at nothing but
+    the sum of both see the slot free, too.
+    """
+    lease = _copy(record, record.name)
+    lease["spec"].update(holderIdentity="", leaseDurationSeconds=1, renewTime=micro_time(now))
+    lease["metadata"].get("annotations", {}).pop(JOURNAL, None)
+    return lease
+
+
+def micro_time(moment: datetime) -> str:
+    """Return RFC 3339 in UTC with exactly six decimals: the only form a Lease's MicroTime takes."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _copy(record: Record | None, name: str) -> dict[str, Any]:
+    """Return a Lease to be changed, without managedFields: the server keeps those by itself."""
+    lease = deepcopy(dict(record.raw)) if record else {}
+    lease.update(apiVersion="coordination.k8s.io/v1", kind="Lease")
+    meta = dict(_mapping(lease.get("metadata")), name=name)
+    meta.pop("managedFields", None)
+    for part in ("labels", "annotations"):
+        if part in meta:
+            meta[part] = dict(_mapping(meta[part]))
+    return {**lease, "metadata": meta, "spec": dict(_mapping(lease.get("spec")))}
+
+
+def _parse_journal(text: Any) -> Mapping[str, str]:
+    try:
+        facts = json.loads(text) if isinstance(text, str) else {}
+    except (ValueError, RecursionError):
+        facts = {"unreadable": str(text)[:200]}
+    return {str(name): str(fact) for name, fact in _mapping(facts).items()}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _positive(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

@@ -1,0 +1,115 @@
+"""The slots of one host as one claimant knows them: every call about a Lease is made here.
+
+Reads go to the server itself, not to its cache; a watch may lag behind. Neither can make us take what is not free:
+each write names the version that it replaces, and the server refuses it when that is not the newest one.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+from lease.api import Api, ApiError, Json, Watch
+from lease.decision import Claimant, Ours, Sighting, Take, Wait, decide, see
+from lease.ports import Clock
+from lease.record import HOST_LABEL, Journal, Record, free_lease, held_lease, parse_record
+
+SILENCE = 30.0
+"""seconds without a word after which a watch is taken for dead: those who hold a slot renew more often"""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A slot that is ours, since the moment before the request that made it so was sent."""
+
+    name: str
+    sent: float
+    inherited: Journal | None
+    """what the holder before us left behind, if he did not release the slot"""
+
+
+class Slots:
+    """What we know of each slot, and the calls that read and change it; for one thread at a time."""
+
+    def __init__(
+        self, api: Api, clock: Clock, me: Claimant, namespace: str, host: str, names: list[str]
+    ) -> None:
+        self.host = host
+        self.me = me
+        self.seen: dict[str, Sighting] = {}
+        self._api = api
+        self._clock = clock
+        self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        # Claimants begin at different slots, so that they do not all fight for the first one.
+        first = zlib.crc32(me.identity.encode()) % len(names)
+        self.names = names[first:] + names[:first]
+
+    def decision(self, name: str) -> Take | Wait | Ours:
+        """Return what to do now with a slot that was seen."""
+        return decide(self.seen[name], self.me, self._clock.now())
+
+    def look(self, name: str) -> None:
+        """Read a slot."""
+        try:
+            record = parse_record(self._api.get(f"{self._path}/{name}", timeout=self.me.request_timeout))
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            record = None
+        self._see(name, record)
+
+    def hear(self, event: Json) -> str | None:
+        """Take notice of an event of the watch; return the name of the slot, if it is one of ours."""
+        record = parse_record(event.get("object"))
+        if record.name not in self.names:
+            return None
+        self._see(record.name, None if event.get("type") == "DELETED" else record)
+        return record.name
+
+    def write(self, name: str, journal: str) -> Claimed | None:
+        """Put our name into a slot, or renew it there; None when the slot has changed since it was seen.
+
+        May be repeated after any ApiError: if the write was done after all, the next one is None, and a look
+        shows our name.
+        """
+        before, sent = self.seen[name].record, self._clock.now()
+        now, me = self._clock.utc(), self.me
+        lease = held_lease(
+            before, name, self.host, holder=me.identity, duration=me.duration, now=now, journal=journal
+        )
+        if not self._store(name, before, lease):
+            return None
+        dead = before is not None and before.holder not in {"", me.identity}
+        return Claimed(name, sent, Journal(before.holder, before.journal) if before and dead else None)
+
+    def free(self, name: str) -> bool:
+        """Take our name out of a slot; False when it has changed since it was seen, True when it is not ours."""
+        record = self.seen[name].record
+        if record is None or record.holder != self.me.identity:
+            return True
+        return self._store(name, record, free_lease(record, self._clock.utc()))
+
+    def watch(self) -> Watch:
+        """Follow the slots of this host; the first events tell how they are now."""
+        selector = f"{HOST_LABEL}={self.host}"
+        return self._api.watch(self._path, SILENCE, labelSelector=selector, timeoutSeconds="300")
+
+    def holders(self) -> str:
+        """Return who holds the slots, for people."""
+        return ", ".join(s.record.holder for s in self.seen.values() if s.record and s.record.holder)
+
+    def _store(self, name: str, before: Record | None, lease: Json) -> bool:
+        timeout = self.me.request_timeout
+        try:
+            if before is None:
+                stored = self._api.create(self._path, lease, timeout=timeout)
+            else:
+                stored = self._api.replace(f"{self._path}/{name}", lease, timeout=timeout)
+        except ApiError as error:
+            if error.status not in {404, 409} or error.no_namespace:
+                raise
+            del self.seen[name]
+            return False
+        self._see(name, parse_record(stored))
+        return True
+
+    def _see(self, name: str, record: Record | None) -> None:
+        self.seen[name] = see(self.seen.get(name), record, self._clock.now())

@@ -1,0 +1,208 @@
+"""Waiting for a slot: woken by a watch at a release, by our own clock at an expiry, by a look when all is silent.
+
+Waiters that saw the same release do not all run for it. Each draws a moment within a spread that doubles with every
+race lost on the server and halves with every one that the watch told of in time; so the crowd finds a spread at which
+most do not need to ask. Those who have waited longer draw from a smaller one. There is no limit to the waiting: a
+queue of migrations may be long. Whoever waits may be told to stop.
+"""
+
+import logging
+import math
+import random
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from queue import Empty, SimpleQueue
+
+from lease.api import ApiError, Json, Watch
+from lease.decision import Ours, Wait, backoff
+from lease.errors import LeaseError
+from lease.ports import Clock
+from lease.slots import Claimed, Slots
+
+FIRST_SPREAD, WIDEST_SPREAD = 0.02, 0.5
+"""seconds; an update takes some 5 ms on the server"""
+TELL_EVERY = 60.0
+"""seconds between two lines of log about a queue"""
+
+log = logging.getLogger(__name__)
+
+
+class Turn:
+    """One wait for a slot of one host."""
+
+    def __init__(
+        self,
+        slots: Slots,
+        clock: Clock,
+        wake: threading.Event,
+        *,
+        interruptible: Callable[[], AbstractContextManager[None]],
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._slots = slots
+        self._clock = clock
+        self._wake = wake
+        self._interruptible = interruptible
+        self._stopped = stopped
+        self._watcher: _Watcher | None = None
+        self._began = clock.now()
+        self._told = -math.inf
+        self._failures = 0
+        self._rest_until = -math.inf
+        self._look_at: dict[str, float] = {}
+        self._try_at: dict[str, tuple[str, float]] = {}
+        self._spread = 0.0
+
+    def take(self, journal: Callable[[], str]) -> Claimed | None:
+        """Return the slot that we got, None when told to stop; raises LeaseError when waiting is of no use.
+
+        A claim under way is not broken off, as that would leave a slot in our name: it has its own time-out.
+        """
+        try:
+            while not self._stopped():
+                if claimed := self._round(journal):
+                    return claimed
+                self._pause()
+            return None
+        finally:
+            if self._watcher:
+                self._watcher.stop()
+
+    def _round(self, journal: Callable[[], str]) -> Claimed | None:
+        try:
+            self._listen()
+            if self._clock.now() < self._rest_until:
+                return None
+            for name in self._slots.names:
+                if claimed := self._try(name, journal):
+                    return claimed
+        except ApiError as error:
+            self._failed(error)
+        return None
+
+    def _try(self, name: str, journal: Callable[[], str]) -> Claimed | None:
+        if self._clock.now() >= self._look_at.get(name, -math.inf):
+            with self._interruptible():
+                self._slots.look(name)
+            self._heard(name)
+        now = self._clock.now()
+        if name not in self._slots.seen or now < self._moment(name, now):
+            return None
+        claimed = self._slots.write(name, journal())
+        self._failures = 0
+        if claimed is None:
+            self._spread = min(max(2 * self._spread, FIRST_SPREAD), WIDEST_SPREAD)
+            # With a watch, its next event tells who was faster; without one, look at once.
+            self._look_at[name] = self._clock.now() + (WIDEST_SPREAD if self._watcher else 0.0)
+        return claimed
+
+    def _moment(self, name: str, now: float) -> float:
+        """Return when to reach for a slot, as far as is known now."""
+        decision, record = self._slots.decision(name), self._slots.seen[name].record
+        if isinstance(decision, Wait):
+            return decision.until
+        if isinstance(decision, Ours):  # the reply to our claim was lost; write again, to know since when
+            return -math.inf
+        version = record.version if record else ""
+        known = self._try_at.get(name)
+        if known is None or known[0] != version:
+            patience = 1 + (now - self._began) / 30
+            known = self._try_at[name] = (version, now + self._spread * random.random() / patience)  # noqa: S311
+        return known[1]
+
+    def _listen(self) -> None:
+        """Take in what the watch has told."""
+        while self._watcher:
+            try:
+                event = self._watcher.news.get_nowait()
+            except Empty:
+                return
+            if isinstance(event, ApiError):
+                raise event
+            if name := self._slots.hear(event):
+                self._heard(name)
+
+    def _heard(self, name: str) -> None:
+        """Note that a slot is known as it is now, so that it needs no look for a while."""
+        self._failures = 0
+        quiet = self._slots.me.duration / 2 * random.uniform(1.0, 1.5)  # noqa: S311 - holders renew each third
+        self._look_at[name] = self._clock.now() + quiet
+        if name in self._try_at and isinstance(self._slots.decision(name), Wait):
+            del self._try_at[name]
+            self._spread /= 2
+
+    def _failed(self, error: ApiError) -> None:
+        if error.final:
+            raise LeaseError(
+                f"The host lease of {self._slots.host} cannot be taken. {error.text}", error.hint
+            ) from error
+        if not self._failures:
+            log.warning("%s Trying again for the host lease of %s.", error.text, self._slots.host)
+        self._failures += 1
+        rest = backoff(self._failures, error.retry_after, random.random())  # noqa: S311
+        self._rest_until = self._clock.now() + rest
+
+    def _pause(self) -> None:
+        """Wait for the next thing to do, or for the watch."""
+        now, names = self._clock.now(), self._slots.names
+        if not self._watcher and all(name in self._slots.seen for name in names) and now >= self._rest_until:
+            self._watcher = _Watcher(self._slots, self._wake)
+            self._watcher.start()
+        if self._watcher and now >= self._told + TELL_EVERY:
+            self._told = now
+            log.info("Waiting for the host lease of %s, held by %s.", self._slots.host, self._slots.holders())
+        moments = [self._look_at.get(name, -math.inf) for name in names]
+        moments += [self._moment(name, now) for name in names if name in self._slots.seen]
+        with self._interruptible():
+            self._wake.wait(max(min(moments), self._rest_until) - now)
+        self._wake.clear()
+
+
+class _Watcher(threading.Thread):
+    """Keeps one watch open and hands on what it tells; begins anew when it ends, lags or breaks."""
+
+    def __init__(self, slots: Slots, wake: threading.Event) -> None:
+        super().__init__(name=f"lease-watch-{slots.host}", daemon=True)
+        self.news: SimpleQueue[Json | ApiError] = SimpleQueue()
+        self._slots = slots
+        self._wake = wake
+        self._end = threading.Event()
+        self._watch: Watch | None = None
+
+    def run(self) -> None:
+        failures = 0
+        while not self._end.is_set():
+            told = None
+            try:
+                if self._follow():
+                    failures = 0
+            except ApiError as error:
+                if error.final:
+                    self._tell(error)
+                    return
+                log.debug("%s", error.text)
+                told = error.retry_after
+            failures += 1
+            self._end.wait(backoff(failures, told, random.random()))  # noqa: S311
+
+    def stop(self) -> None:
+        """End the watch; the thread follows by itself."""
+        self._end.set()
+        if self._watch:
+            self._watch.stop()
+
+    def _follow(self) -> bool:
+        """Hand on events until the watch ends; say whether there were any."""
+        any_told = False
+        with self._slots.watch() as self._watch:
+            if self._end.is_set():
+                return any_told
+            for event in self._watch:
+                self._tell(event)
+                any_told = True
+        return any_told
+
+    def _tell(self, news: Json | ApiError) -> None:
+        self.news.put(news)
+        self._wake.set()

@@ -1,0 +1,608 @@
+"""The host lease against a Kubernetes API: real requests, real processes, a proxy that breaks calls when told to."""
+
+import functools
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lease.api import Api, ApiError
+from lease.errors import LeaseError, LeaseLost
+from lease.hostlock import Held, HostLock
+from lease.record import HOST_LABEL, JOURNAL, micro_time
+from populator.clock import Clock
+from tests.lab.faults import Call, Ledger, proxy
+from tests.lab.kube import Client, Kube, Refused, path, start_kube
+from tests.lab.pki import Pki
+
+DURATION = 3
+ROOT = Path(__file__).resolve().parents[2]
+RBAC = "rbac.authorization.k8s.io"
+LEASE_VERBS = ["get", "list", "watch", "create", "update"]
+
+
+def wait_for(condition: Callable[[], Any], within: float = 10.0) -> Any:
+    deadline = time.monotonic() + within
+    while not (result := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+    return result
+
+
+def allowed(call: Callable[[], Any]) -> bool:
+    """Whether a call is not forbidden, be it successful or not."""
+    try:
+        call()
+    except Refused as refused:
+        return refused.status not in {401, 403}
+    return True
+
+
+@dataclass
+class World:
+    """A namespace of leases, seen through a proxy as the populator's service account, and directly as an admin."""
+
+    namespace: str
+    kubeconfig: Path
+    admin: Client
+    mine: Client
+    """as the service account, but without the proxy"""
+    ledger: Ledger
+
+    def grant(self, verbs: list[str]) -> None:
+        """Give the service account these rights on leases and no others, and wait until the server knows."""
+        rule = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": verbs}
+        metadata = {"name": "populator", "namespace": self.namespace}
+        self.admin.apply({"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]})
+        leases, nobody = path("leases", self.namespace), {"labelSelector": "no=one"}
+        probe = {"metadata": {"name": "NOT A NAME"}, "spec": {"leaseDurationSeconds": 0}}
+        tries: dict[str, Callable[[], Any]] = {
+            "get": lambda: self.mine.get(f"{leases}/probe"),
+            "list": lambda: self.mine.get(leases),
+            "watch": lambda: list(self.mine.watch(leases, timeoutSeconds="1", **nobody)),
+            "create": lambda: self.mine.create(leases, probe),
+            "update": lambda: self.mine.replace(f"{leases}/probe", probe),
+        }
+        # One change of the role: the server learns of it as a whole, so the slow probe of a watch is rarely needed.
+        for verb in tries.keys() - ({"watch"} if "watch" in verbs else set()):
+            wait_for(functools.partial(lambda verb: allowed(tries[verb]) == (verb in verbs), verb))
+
+    def lock(
+        self, identity: str, slots: int = 2, duration: int = DURATION, kubeconfig: Path | None = None
+    ) -> HostLock:
+        api = Api.connect(str(kubeconfig or self.kubeconfig))
+        return HostLock(
+            api, namespace=self.namespace, identity=identity, duration=duration, clock=Clock(), slots=slots
+        )
+
+    def slot(self, number: int = 0, host: str = "host-1") -> str:
+        return path("leases", self.namespace, f"esxi-lock-{host}-slot-{number}")
+
+    def lease(self, number: int = 0, host: str = "host-1") -> Any:
+        return self.admin.get(self.slot(number, host))
+
+    def holder(self, number: int = 0, host: str = "host-1") -> str:
+        return str(self.lease(number, host)["spec"].get("holderIdentity") or "")
+
+    def stranger(self, number: int, host: str, **spec: Any) -> None:
+        """Put a record there as another program, or a hand, might have written it."""
+        name = self.slot(number, host).rpartition("/")[2]
+        lease = {
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {"holderIdentity": "stranger", **spec},
+        }
+        self.admin.create(
+            path("leases", self.namespace), {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", **lease}
+        )
+
+    def labels(self) -> list[str]:
+        return [call.label.split(" ")[0] for call in self.ledger.calls]
+
+    @contextmanager
+    def process(self, identity: str, host: str = "host-1", duration: int = DURATION) -> Iterator["Process"]:
+        command = [sys.executable, "-m", "tests.contract.lease_holder"]
+        popen = subprocess.Popen(
+            [*command, str(self.kubeconfig), self.namespace, identity, str(duration), host],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+        )  # fmt: skip
+        try:
+            yield Process(popen)
+        finally:
+            popen.kill()
+            popen.communicate()
+
+
+@dataclass
+class Process:
+    popen: "subprocess.Popen[str]"
+
+    def says(self) -> dict[str, Any]:
+        assert self.popen.stdout
+        line = self.popen.stdout.readline()
+        assert line, "the holder ended without a word"
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def tell(self, line: str) -> None:
+        assert self.popen.stdin
+        self.popen.stdin.write(line + "\n")
+        self.popen.stdin.close()
+        self.popen.stdin = None
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    return Pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(scope="module", params=["simulated", "real"])
+def kube(
+    request: pytest.FixtureRequest, pki: Pki, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Kube]:
+    with start_kube(request.param, tmp_path_factory.mktemp("kube"), pki) as kube:
+        yield kube
+
+
+@pytest.fixture
+def world(kube: Kube, pki: Pki, tmp_path: Path) -> Iterator[World]:
+    namespace = f"leases-{uuid.uuid4().hex[:8]}"
+    metadata = {"name": "populator", "namespace": namespace}
+    role, subject = (
+        {"kind": "Role", "name": "populator", "apiGroup": RBAC},
+        {"kind": "ServiceAccount", **metadata},
+    )
+    binding = {"kind": "RoleBinding", "metadata": metadata, "roleRef": role, "subjects": [subject]}
+    kube.admin.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    kube.admin.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    kube.admin.apply({"apiVersion": f"{RBAC}/v1", **binding})
+    token, ledger = kube.service_account_token(namespace, "populator"), Ledger()
+    contexts = pki.server_context("proxy"), pki.client_context()
+    with proxy("kubernetes", ("127.0.0.1", kube.port), ledger, *contexts) as port:
+        kubeconfig = kube.kubeconfig(tmp_path, token=token, port=port)
+        world = World(namespace, kubeconfig, kube.admin, kube.client(token), ledger)
+        world.grant(LEASE_VERBS)
+        yield world
+
+
+class Background:
+    """A rival in a thread of his own: takes the lease, notes when, and holds it until told."""
+
+    def __init__(self, lock: HostLock, host: str = "host-1") -> None:
+        self.lock, self.host = lock, host
+        self.got = threading.Event()
+        self.at = 0.0
+        self.held: Held | None = None
+        self.error: LeaseError | None = None
+        self.let_go = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self) -> None:
+        try:
+            with self.lock.hold(self.host) as self.held:
+                self.at = time.monotonic()
+                self.got.set()
+                self.let_go.wait(60)
+        except LeaseError as error:
+            self.error = error
+            self.got.set()
+
+    def __enter__(self) -> "Background":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.let_go.set()
+        self.thread.join(10)
+
+
+def test_a_hold_takes_three_calls_and_leaves_a_free_record(world: World) -> None:
+    with world.lock("first").hold("host-1"):
+        pass
+    assert world.labels() == ["GET", "POST", "PUT"]
+    world.ledger.reset()
+    with world.lock("first").hold("host-1") as held:
+        number = int(held.slot[-1])
+        spec = world.lease(number)["spec"]
+        assert spec["holderIdentity"] == "first"
+        assert spec["leaseDurationSeconds"] == DURATION
+        assert held.inherited is None
+    assert world.labels() == ["GET", "PUT", "PUT"]
+    lease = world.lease(number)
+    assert not lease["spec"].get("holderIdentity")
+    assert lease["spec"]["leaseDurationSeconds"] == 1
+    assert abs(datetime.fromisoformat(lease["spec"]["renewTime"]) - datetime.now(UTC)) < timedelta(seconds=5)
+    assert JOURNAL not in lease["metadata"].get("annotations", {})
+    assert lease["metadata"]["labels"][HOST_LABEL] == "host-1"
+
+
+def test_two_hold_a_third_waits_and_gets_the_slot_at_once_when_released(world: World) -> None:
+    with ExitStack() as stack:
+        first = stack.enter_context(Background(world.lock("first")))
+        second = stack.enter_context(Background(world.lock("second")))
+        assert first.got.wait(5)
+        assert second.got.wait(5)
+        assert {world.holder(0), world.holder(1)} == {"first", "second"}
+        third = stack.enter_context(Background(world.lock("third")))
+        wait_for(lambda: any("GET" in c.label and c.label.endswith("leases") for c in world.ledger.calls))
+        assert not third.got.wait(2 * DURATION), "both slots are held and renewed"
+        released = time.monotonic()
+        first.let_go.set()
+        assert third.got.wait(5)
+        assert third.at - released < 0.5
+        assert third.held
+        assert third.held.inherited is None
+        assert third.held.waited > 2 * DURATION
+
+
+def test_a_waiters_calls_are_few(world: World) -> None:
+    with Background(world.lock("holder", slots=1)) as holder:
+        assert holder.got.wait(5)
+        world.ledger.reset()
+        waiter = Background(world.lock("waiter", slots=1))
+        assert not waiter.got.wait(6)
+        renewals = world.labels().count("PUT")
+        assert 5 <= renewals <= 7
+        assert len(world.ledger.calls) - renewals <= 3, "a look, a watch, and maybe one more"
+        holder.let_go.set()
+        assert waiter.got.wait(5)
+        waiter.let_go.set()
+        waiter.thread.join(5)
+
+
+def test_a_crowd_never_holds_more_than_two_and_all_get_their_turn(world: World) -> None:
+    inside, most, served = [0], [0], [0]
+    guard = threading.Lock()
+
+    def one(number: int) -> None:
+        with world.lock(f"pod-{number}").hold("host-1") as held:
+            with guard:
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+            held.guard("rescan")
+            time.sleep(0.1)
+            with guard:
+                inside[0] -= 1
+                served[0] += 1
+
+    threads = [threading.Thread(target=one, args=(number,), daemon=True) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert served[0] == 12
+    assert most[0] == 2
+    assert world.lease(0)["spec"]["leaseTransitions"] + world.lease(1)["spec"]["leaseTransitions"] == 10
+
+
+def test_a_killed_holders_slot_is_had_after_its_duration_with_his_journal(world: World) -> None:
+    with world.process("victim") as victim:
+        assert [victim.says()["state"], victim.says()["state"]] == ["waiting", "held"]
+        wait_for(lambda: "task-1" in world.lease()["metadata"]["annotations"][JOURNAL])
+        with Background(world.lock("heir", slots=1)) as heir:
+            wait_for(lambda: any(call.label.endswith("leases") for call in world.ledger.calls))
+            victim.popen.kill()
+            killed = time.monotonic()
+            assert heir.got.wait(DURATION + 3)
+            assert DURATION * 0.6 < heir.at - killed < DURATION + 1
+            assert heir.held
+            assert heir.held.inherited
+            assert heir.held.inherited.holder == "victim"
+            assert heir.held.inherited.facts == {"task": "task-1", "device": "naa.600a0980"}
+            assert "task-1" not in world.lease()["metadata"]["annotations"][JOURNAL], (
+                "the journal is the holder's"
+            )
+            assert world.lease()["spec"]["leaseTransitions"] == 1
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"renewTime": "2099-01-01T00:00:00.000000Z", "leaseDurationSeconds": 2},
+        {"renewTime": "1970-01-01T00:00:00.000000Z", "leaseDurationSeconds": 2},
+        {"leaseDurationSeconds": 2, "leaseTransitions": 2**31 - 1},
+        {"renewTime": "2026-01-01T00:00:00.000000Z"},
+    ],
+    ids=["future", "past", "never renewed", "no duration"],
+)
+def test_only_our_own_clock_decides_when_a_record_is_dead(world: World, spec: dict[str, Any]) -> None:
+    world.stranger(0, "host-7", **spec)
+    began = time.monotonic()
+    with Background(world.lock("me", slots=1), "host-7") as me:
+        assert me.got.wait(8)
+        promised = spec.get("leaseDurationSeconds", DURATION)
+        assert promised <= me.at - began < promised + 1
+        assert me.held
+        assert me.held.inherited
+        assert me.held.inherited.holder == "stranger"
+
+
+def test_a_holder_with_a_wrong_clock_keeps_his_slot_while_he_renews(world: World) -> None:
+    world.stranger(0, "host-8", leaseDurationSeconds=2)
+    with Background(world.lock("me", slots=1), "host-8") as me:
+        for _ in range(8):
+            assert not me.got.wait(0.6)
+
+            def renew(lease: Any) -> None:
+                lease["spec"]["renewTime"] = micro_time(datetime(1999, 1, 1, tzinfo=UTC))
+                lease["spec"]["leaseTransitions"] = lease["spec"].get("leaseTransitions", 0) + 1
+
+            world.admin.change(world.slot(0, "host-8"), renew)
+        last = time.monotonic()
+        assert me.got.wait(4)
+        assert 2 - 0.1 < me.at - last < 3, "told by nothing but polls, as the stranger sets no label"
+
+
+@pytest.mark.parametrize("verb", ["POST", "PUT"])
+def test_a_reply_lost_after_the_commit_is_found_out_by_reading(world: World, verb: str) -> None:
+    if verb == "PUT":
+        with world.lock("before", slots=1).hold("host-1"):
+            pass
+    lost: list[int] = []
+
+    def lose_first(call: Call) -> str | None:
+        if call.label.startswith(verb) and not lost:
+            lost.append(call.number)
+            return "after"
+        return None
+
+    world.ledger.reset(lose_first)
+    began = time.monotonic()
+    with world.lock("me", slots=1).hold("host-1") as held:
+        assert lost
+        assert time.monotonic() - began < 1.5
+        assert held.valid
+        assert held.inherited is None
+        assert world.holder() == "me"
+    assert world.holder() == ""
+
+
+def test_the_slot_is_renewed_while_the_holder_is_blocked(world: World) -> None:
+    with ExitStack() as stack:
+        with world.lock("me", slots=1).hold("host-1") as held:
+            rival = stack.enter_context(Background(world.lock("rival", slots=1)))
+            first = world.lease()["spec"]["renewTime"]
+            time.sleep(2 * DURATION)  # as a call of minutes would
+            held.guard("clone")
+            assert not rival.got.is_set()
+            assert world.lease()["spec"]["renewTime"] > first
+            assert world.lease()["spec"]["leaseTransitions"] == 0
+        assert rival.got.wait(2)
+
+
+def test_an_api_server_that_goes_away_costs_the_holder_his_certainty_and_gives_it_back(world: World) -> None:
+    with world.lock("me", slots=1).hold("host-1") as held:
+        held.guard("rescan")
+        world.ledger.reset(lambda call: "before")
+        wait_for(lambda: not held.valid, DURATION)
+        with pytest.raises(LeaseLost) as lost:
+            held.guard("rescan")
+        assert "rescan" in lost.value.text
+        assert "esxi-lock-host-1-slot-0" in lost.value.hint
+        began = time.monotonic()
+        threading.Timer(1.0, world.ledger.reset).start()
+        held.guard_teardown("detach")
+        assert 0.5 < time.monotonic() - began < 3
+        held.guard("detach")
+    assert world.holder() == ""
+
+
+def test_a_hanging_call_does_not_cost_the_slot(world: World) -> None:
+    with world.lock("me", slots=1, duration=6).hold("host-1") as held:
+        hung: list[int] = []
+
+        def hang_once(call: Call) -> str | None:
+            if call.label.startswith("PUT") and not hung:
+                hung.append(call.number)
+                return "hang"
+            return None
+
+        world.ledger.reset(hang_once)
+        end = time.monotonic() + 6
+        while time.monotonic() < end:
+            assert held.valid
+            time.sleep(0.02)
+        assert hung
+
+
+def test_a_slot_taken_by_hand_is_lost_and_another_is_found(world: World) -> None:
+    with world.lock("me").hold("host-1") as held:
+        number = int(held.slot[-1])
+        world.admin.change(world.slot(number), lambda lease: lease["spec"].update(holderIdentity="admin"))
+        wait_for(lambda: held.slot == f"esxi-lock-host-1-slot-{1 - number}")
+        held.guard("clone")
+        assert world.holder(number) == "admin"
+        assert world.holder(1 - number) == "me"
+    assert world.holder(number) == "admin", "what is another's is left alone"
+    assert world.holder(1 - number) == ""
+
+
+def test_tidying_up_goes_on_without_a_slot_that_does_not_come_back(world: World) -> None:
+    with world.lock("me", slots=1).hold("host-1") as held:
+        world.admin.change(
+            world.slot(), lambda lease: lease["spec"].update(holderIdentity="admin", leaseDurationSeconds=60)
+        )
+        wait_for(lambda: not held.valid)
+        began = time.monotonic()
+        held.guard_teardown("unmap")
+        assert 4 < time.monotonic() - began < 6
+    assert time.monotonic() - began < 9
+    assert world.holder() == "admin"
+
+
+def test_a_lease_deleted_while_held_is_made_again(world: World) -> None:
+    with world.lock("me", slots=1).hold("host-1") as held:
+        world.admin.delete(world.slot())
+
+        def again() -> bool:
+            try:
+                return world.holder() == "me"
+            except Refused:
+                return False
+
+        wait_for(again)
+        held.guard("clone")
+    assert world.holder() == ""
+
+
+def test_the_journal_is_readable_and_what_is_left_is_not_released(world: World) -> None:
+    with world.lock("me", slots=1).hold("host-1") as held:
+        held.note(device="naa.600a0980", phase="clone")
+        held.note(phase="teardown")
+        wait_for(lambda: "naa.600a0980" in world.lease()["metadata"]["annotations"][JOURNAL], DURATION)
+        assert json.loads(world.lease()["metadata"]["annotations"][JOURNAL]) == {
+            "device": "naa.600a0980",
+            "phase": "teardown",
+        }
+        held.leave("copy task-1 was left running")
+    lease = world.lease()
+    assert lease["spec"]["holderIdentity"] == "me"
+    assert lease["spec"]["leaseDurationSeconds"] == DURATION
+    assert json.loads(lease["metadata"]["annotations"][JOURNAL])["left"] == "copy task-1 was left running"
+    with Background(world.lock("heir", slots=1)) as heir:
+        assert not heir.got.wait(DURATION - 0.5)
+        assert heir.got.wait(2)
+        assert heir.held
+        assert heir.held.inherited
+        assert heir.held.inherited.facts["left"] == "copy task-1 was left running"
+
+
+def test_a_process_told_to_stop_leaves_the_queue_at_once(world: World) -> None:
+    with Background(world.lock("holder", slots=1)) as holder, world.process("waiter") as waiter:
+        assert holder.got.wait(5)
+        assert waiter.says()["state"] == "waiting"
+        wait_for(
+            lambda: any(call.label.endswith("leases") and "GET" in call.label for call in world.ledger.calls)
+        )
+        told = time.monotonic()
+        waiter.popen.send_signal(signal.SIGTERM)
+        assert waiter.says()["state"] == "cancelled"
+        assert waiter.popen.wait(5) == 3
+        assert time.monotonic() - told < 1
+        assert world.holder() == "holder"
+
+
+def test_a_process_that_ends_has_released_and_one_that_leaves_has_not(world: World) -> None:
+    with world.process("one") as one:
+        assert [one.says()["state"], one.says()["state"]] == ["waiting", "held"]
+        one.tell("end")
+        assert one.says()["state"] == "done"
+        assert world.holder() == ""
+    with world.process("two") as two:
+        assert [two.says()["state"], two.says()["state"]] == ["waiting", "held"]
+        two.tell("leave")
+        assert two.says()["state"] == "done"
+        assert world.holder() == "two"
+
+
+def test_release_does_not_wait_for_a_server_that_does_not_answer(world: World) -> None:
+    with world.lock("me", slots=1).hold("host-1"):
+        world.ledger.reset(lambda call: "hang")
+        began = time.monotonic()
+    assert time.monotonic() - began < 3
+
+
+def test_errors_that_pass_are_waited_out(world: World) -> None:
+    end = time.monotonic() + 2
+    faults = ["before", "5xx", "reset", "after", "5xx"]
+    world.ledger.reset(lambda call: faults[call.number % 5] if time.monotonic() < end else None)
+    with world.lock("me", slots=1).hold("host-1") as held:
+        held.guard("rescan")
+    assert world.holder() == ""
+
+
+@pytest.mark.parametrize("missing", ["get", "create", "update", "watch"])
+def test_a_missing_right_ends_it_at_once_with_the_command_that_repairs_it(world: World, missing: str) -> None:
+    world.stranger(0, "host-1", leaseDurationSeconds=3600)
+    world.stranger(
+        1, "host-1", **({"leaseDurationSeconds": 3600} if missing == "watch" else {"holderIdentity": ""})
+    )
+    if missing == "create":
+        world.admin.delete(world.slot(1))
+    world.grant([verb for verb in LEASE_VERBS if verb != missing])
+    began = time.monotonic()
+    with pytest.raises(LeaseError) as refused, world.lock("me").hold("host-1"):
+        pass
+    assert time.monotonic() - began < 5
+    assert "forbids" in refused.value.text
+    assert "host-1" in refused.value.text
+    assert "oc create role" in refused.value.hint
+    assert f"-n {world.namespace}" in refused.value.hint
+    assert "--verb=get,list,watch,create,update --resource=leases.coordination.k8s.io" in refused.value.hint
+    assert "serviceaccount=" in refused.value.hint
+
+
+def test_a_missing_namespace_ends_it_at_once(world: World, admin_kubeconfig: Path) -> None:
+    lock = HostLock(
+        Api.connect(str(admin_kubeconfig)),
+        namespace="nowhere",
+        identity="me",
+        duration=DURATION,
+        clock=Clock(),
+    )
+    with pytest.raises(LeaseError) as refused, lock.hold("host-1"):
+        pass
+    assert "namespace nowhere does not exist" in refused.value.text
+    assert "oc create namespace nowhere" in refused.value.hint
+
+
+def test_wrong_credentials_and_a_wrong_certificate_end_it_at_once(world: World, tmp_path: Path) -> None:
+    good = json.loads(world.kubeconfig.read_text())
+    bad_token, bad_ca = json.loads(json.dumps(good)), json.loads(json.dumps(good))
+    bad_token["users"][0]["user"]["token"] = "not-a-token"
+    bad_ca["clusters"][0]["cluster"]["certificate-authority"] = str(Pki(tmp_path / "other").ca_file)
+    for name, config, words in (("token", bad_token, "credentials"), ("ca", bad_ca, "not trusted")):
+        file = tmp_path / name
+        file.write_text(json.dumps(config))
+        with pytest.raises(LeaseError) as refused, world.lock("me", kubeconfig=file).hold("host-1"):
+            pass
+        assert words in refused.value.text
+        assert refused.value.hint
+        assert "not-a-token" not in refused.value.text + refused.value.hint + repr(refused.value)
+
+
+def test_a_token_that_was_rotated_is_read_again(world: World, tmp_path: Path) -> None:
+    good = world.kubeconfig.read_text()
+    config = json.loads(good)
+    config["users"][0]["user"]["token"] = "expired"
+    file = tmp_path / "config"
+    file.write_text(json.dumps(config))
+    api = Api.connect(str(file))
+    file.write_text(good)
+    assert api.get(path("leases", world.namespace))["kind"] == "LeaseList"
+
+
+def test_an_address_that_nobody_answers_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(ApiError) as error:
+        Api.connect(master=f"https://127.0.0.1:{port}").get("/version")
+    assert f"127.0.0.1:{port}" in error.value.text
+    assert "refused" in error.value.text
+
+
+def test_a_host_that_makes_no_name_is_refused(world: World) -> None:
+    with pytest.raises(LeaseError, match="Host One"), world.lock("me").hold("Host One"):
+        pass
+    assert not world.ledger.calls
+
+
+def test_only_what_is_used_of_the_library_is_imported_and_others_still_get_it_whole(world: World) -> None:
+    code = (
+        "import sys; from lease.api import Api; assert 'urllib3' not in sys.modules;"
+        f"Api.connect({str(world.kubeconfig)!r}).get('/version');"
+        "assert not {'pydantic', 'kubernetes', 'kubernetes.client'} & set(sys.modules);"
+        "import kubernetes.client; kubernetes.client.V1Lease"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=30)
