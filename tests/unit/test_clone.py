@@ -1,0 +1,585 @@
+"""The copy on a simulated host in simulated time: when it polls, what it believes, and what it never does."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vsphere.clone import Cloner, CopyResult
+from vsphere.devices import Device
+from vsphere.errors import (
+    CloneFailed,
+    CopyMayBeRunning,
+    EsxcliFault,
+    EsxcliNotFound,
+    LoginRefused,
+    Unreachable,
+    VcenterFault,
+    VsphereError,
+)
+from vsphere.plugin import Answer, parse_answer, parse_task, translate
+from vsphere.polling import next_delay, soonest_end
+
+DEVICE = Device("naa.600a098038303053453f463045727654", "on", 1024)
+SOURCE = "[ds one] vm a/disk.vmdk"
+TASK = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+
+class Stopped(Exception):
+    """What the clock raises when we are told to stop."""
+
+
+@dataclass
+class SimulatedClock:
+    """Time that passes by waiting only, and a stop at a moment set before."""
+
+    time: float = 100.0
+    stop_at: float = float("inf")
+    graces: list[float] = field(default_factory=list)
+
+    def now(self) -> float:
+        return self.time
+
+    def wait(self, seconds: float) -> None:
+        before, end = self.time, self.time + max(seconds, 0)
+        if before < self.stop_at < end:
+            self.time = self.stop_at
+        else:
+            self.time = min(end, max(before, self.deadline()))
+        self.check()
+
+    def check(self) -> None:
+        if self.stopping() and not self.graces:
+            raise Stopped
+
+    def limit(self, seconds: float) -> float:
+        return min(seconds, max(self.deadline() - self.time, 0.5))
+
+    @contextmanager
+    def blocking(self) -> Iterator[None]:
+        self.check()
+        yield
+
+    @contextmanager
+    def grace(self, after_stop: float) -> Iterator[None]:
+        self.graces.append(after_stop)
+        try:
+            yield
+        finally:
+            self.graces.pop()
+
+    def deadline(self) -> float:
+        return self.stop_at + min(self.graces, default=float("inf"))
+
+    def stopping(self) -> bool:
+        return self.time >= self.stop_at
+
+    def expired(self) -> bool:
+        return self.time >= self.deadline()
+
+
+@dataclass
+class Slot:
+    """A lease that is always ours, and its journal."""
+
+    guarded: list[str] = field(default_factory=list)
+    journal: dict[str, str] = field(default_factory=dict)
+    left: str = ""
+
+    def guard(self, step: str) -> None:
+        self.guarded.append(step)
+
+    def guard_teardown(self, step: str) -> None:
+        self.guarded.append(step)
+
+    def note(self, **facts: str) -> None:
+        self.journal.update(facts)
+
+    def leave(self, text: str) -> None:
+        self.left = text
+
+
+Fault = Callable[[], VsphereError]
+
+
+@dataclass
+class Host:
+    """A host with the stock plugin; a copy takes `seconds`, and a call `call_seconds`."""
+
+    clock: SimulatedClock
+    seconds: float = 5.0
+    call_seconds: float = 0.0
+    exit_code: str = "0"
+    stderr: str = ""
+    last_line: str = "Clone: 100% done."
+    xcopy: bool | None = True
+    booted: str = "Monday"
+    fault: Callable[[str, int], VsphereError | None] = lambda command, number: None
+    lose_answer: bool = False
+    clone_answer: tuple[str, str] | None = None
+    host: str = "esx-1"
+    tasks: dict[str, float] = field(default_factory=dict)
+    started: list[tuple[str, str]] = field(default_factory=list)
+    polls: list[float] = field(default_factory=list)
+    cleaned: list[str] = field(default_factory=list)
+
+    def ask(self, command: str, **arguments: str) -> list[dict[str, str]]:
+        return self._answer(command, arguments)
+
+    def run(
+        self, command: str, seconds: float = 30.0, *, fresh: bool = False, **arguments: str
+    ) -> list[dict[str, str]]:
+        return self._answer(command, arguments)
+
+    def _answer(self, command: str, arguments: dict[str, str]) -> list[dict[str, str]]:
+        self.clock.check()
+        self.clock.time += self.call_seconds
+        name = command.rpartition(" ")[2]
+        if name == "taskGet":
+            self.polls.append(self.clock.time)
+        error = self.fault(name, len(self.polls))
+        if error is not None and not (error.unclear and name == "clone"):
+            raise error
+        status, message = getattr(self, f"_{name}")(**arguments)
+        if error is not None:
+            raise error
+        return [{"status": status, "message": message}]
+
+    def boot_time(self) -> str:
+        self.clock.check()
+        return self.booted
+
+    def restart(self) -> None:
+        self.tasks.clear()
+        self.booted = "Tuesday"
+
+    def _version(self) -> tuple[str, str]:
+        return "0", '{"version":"0.3.3"}'
+
+    def _clone(self, sourcevmdk: str, targetlun: str) -> tuple[str, str]:
+        if self.clone_answer is not None:
+            return self.clone_answer
+        self.started.append((sourcevmdk, targetlun))
+        self.tasks[TASK] = self.clock.time
+        return "0", json.dumps({"taskId": TASK, "pid": 12, "xcopyUsed": False})
+
+    def _taskGet(self, id: str) -> tuple[str, str]:  # noqa: A002, N802 - the plugin's names
+        if id not in self.tasks:
+            return "1", json.dumps({"taskId": id, "stdErr": "no such task", "xcopyUsed": False})
+        elapsed = self.clock.time - self.tasks[id]
+        running = elapsed < self.seconds
+        percent = int(100 * elapsed / self.seconds) if running else 100
+        state = {
+            "taskId": id,
+            "pid": 12,
+            "exitCode": "" if running else self.exit_code,
+            "lastLine": f"Clone: {percent}% done." if running else self.last_line,
+            "xcopyUsed": self.xcopy,
+            "stdErr": "" if running else self.stderr,
+        }
+        return "0", json.dumps(state)
+
+    def _taskClean(self, id: str) -> tuple[str, str]:  # noqa: A002, N802
+        assert self.clock.time - self.tasks[id] >= self.seconds, "cleaned while it runs"
+        self.cleaned.append(id)
+        return "0", ""
+
+
+@dataclass
+class Run:
+    """One copy and all that was seen of it."""
+
+    host: Host
+    clock: SimulatedClock
+    slot: Slot = field(default_factory=Slot)
+    told: list[int] = field(default_factory=list)
+
+    def cloner(self) -> Cloner:
+        return Cloner(self.host, self.host.boot_time, self.clock)
+
+    def copy(self) -> CopyResult:
+        return self.cloner().copy(SOURCE, DEVICE, self.slot, self.told.append)
+
+
+@pytest.fixture
+def run() -> Run:
+    clock = SimulatedClock()
+    return Run(Host(clock), clock)
+
+
+def unreachable(*, sent: bool) -> Unreachable:
+    return Unreachable("vCenter is away.", sent=sent)
+
+
+def after(
+    polls: int, error: Callable[[], VsphereError], times: int
+) -> Callable[[str, int], VsphereError | None]:
+    """Fail a number of polls, after some that work."""
+
+    def fault(command: str, number: int) -> VsphereError | None:
+        return error() if command == "taskGet" and polls < number <= polls + times else None
+
+    return fault
+
+
+# The way it should go
+
+
+def test_copies_once_reports_and_cleans_up(run: Run) -> None:
+    assert run.copy() == CopyResult(TASK, xcopy_used=True)
+    assert run.host.started == [("/vmfs/volumes/ds one/vm a/disk.vmdk", f"/vmfs/devices/disks/{DEVICE.naa}")]
+    assert run.host.cleaned == [TASK]
+    assert run.slot.guarded == ["clone"]
+    assert run.slot.journal == {"device": DEVICE.naa, "task": TASK, "phase": "copied"}
+    assert not run.slot.left
+
+
+def test_percent_never_falls_and_is_100_only_at_the_end(run: Run) -> None:
+    run.copy()
+    assert run.told == sorted(run.told)
+    assert run.told[-1] == 100
+    assert run.told.count(100) == 1
+
+
+def test_percent_stays_below_100_for_a_copy_that_fails_at_its_end(run: Run) -> None:
+    run.host.exit_code = "1"
+    with pytest.raises(CloneFailed):
+        run.copy()
+    assert max(run.told) == 99
+
+
+@pytest.mark.parametrize("used", [True, False, None])
+def test_tells_whether_the_array_copied(run: Run, used: bool | None) -> None:
+    run.host.xcopy = used
+    assert run.copy().xcopy_used is used
+
+
+def test_an_empty_last_line_at_the_end_is_fine(run: Run) -> None:
+    run.host.last_line = ""  # the stock script's, where vmkfstools ends its line with a carriage return
+    assert run.copy().task_id == TASK
+
+
+# When it polls
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 2.0, 5.0, 10.0, 20.0, 30.0])
+def test_notices_the_end_of_a_short_copy_at_once(run: Run, seconds: float) -> None:
+    run.host.seconds = seconds
+    began = run.clock.time
+    run.copy()
+    assert run.clock.time - began - seconds <= 0.3
+
+
+@pytest.mark.parametrize("seconds", [60, 120, 300, 400, 599, 600])
+def test_polls_at_most_120_times_in_ten_minutes(run: Run, seconds: float) -> None:
+    run.host.seconds = seconds
+    began = run.clock.time
+    run.copy()
+    assert len(run.host.polls) <= 121  # the end state is read once more
+    assert run.clock.time - began - seconds <= max(0.02 * seconds, 0.5)
+
+
+@pytest.mark.parametrize("seconds", [900, 3600, 36000])
+def test_polls_at_most_twice_a_minute_after_that(run: Run, seconds: float) -> None:
+    run.host.seconds = seconds
+    began = run.clock.time
+    run.copy()
+    late = [moment - began for moment in run.host.polls[:-1] if moment - began > 600]
+    assert all(after - before > 29.99 for before, after in pairwise(late))
+    assert run.clock.time - began - seconds <= 31
+
+
+@given(
+    percents=st.lists(st.integers(0, 99) | st.none(), min_size=1, max_size=50),
+    call=st.floats(0, 2),
+)
+def test_no_course_of_a_copy_needs_more_polls(percents: list[int | None], call: float) -> None:
+    elapsed, polls = 0.0, 0
+    while elapsed < 600:
+        delay = next_delay(elapsed, percents[min(polls, len(percents) - 1)], polls)
+        assert 0.1 <= delay <= 30
+        elapsed += delay + call
+        polls += elapsed < 600
+    assert polls <= 120
+
+
+def test_the_soonest_end_takes_the_percent_for_rounded_down() -> None:
+    assert soonest_end(10, 99) == 0
+    assert soonest_end(10, 49) == 10
+    assert soonest_end(10, None) == soonest_end(10, 0) == 0
+
+
+# What it survives while the copy runs
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        lambda: unreachable(sent=False),
+        lambda: unreachable(sent=True),
+        lambda: VcenterFault("HostCommunication", "hostd is away"),
+        lambda: VcenterFault("HostNotConnected", "the host is away"),
+        lambda: VcenterFault("NotAuthenticated", "the session is gone"),
+        lambda: EsxcliFault("failed", reason="busy", unclear=False),
+        lambda: LoginRefused("the password was changed"),
+        lambda: VsphereError("not XML"),
+    ],
+    ids=["no connection", "no answer", "hostd", "host", "session", "command", "password", "answer"],
+)
+@pytest.mark.parametrize("times", [1, 20])
+def test_a_poll_that_fails_is_repeated_until_the_state_is_known(run: Run, error: Fault, times: int) -> None:
+    run.host.fault = after(2, error, times)
+    assert run.copy().task_id == TASK
+    assert len(run.host.started) == 1
+    assert len(run.host.polls) > times
+
+
+def test_log_ins_that_are_refused_are_a_minute_apart(run: Run) -> None:
+    run.host.fault = after(0, lambda: LoginRefused("locked soon"), 20)
+    run.copy()
+    gaps = [b - a for a, b in zip(run.host.polls[7:19], run.host.polls[8:20], strict=True)]
+    assert min(gaps) >= 60
+
+
+def test_a_host_that_restarted_has_no_copy_any_more(run: Run) -> None:
+    def fault(command: str, number: int) -> None:
+        if number == 3:
+            run.host.restart()
+
+    run.host.fault = fault
+    with pytest.raises(CloneFailed, match="esx-1 restarted in mid-copy"):
+        run.copy()
+    assert not run.slot.left
+    assert len(run.host.started) == 1
+
+
+def test_a_task_that_vanished_from_a_host_that_did_not_restart_may_be_running(run: Run) -> None:
+    run.host.seconds = 1000
+
+    def fault(command: str, number: int) -> None:
+        if number == 3:
+            run.host.tasks.clear()
+
+    run.host.fault = fault
+    with pytest.raises(CopyMayBeRunning, match="no longer knows the copy's task") as caught:
+        run.copy()
+    assert TASK in caught.value.text
+    assert run.slot.left
+    assert not run.host.cleaned
+
+
+def test_a_plugin_that_hostd_loads_late_is_waited_for(run: Run) -> None:
+    run.host.fault = after(1, lambda: EsxcliNotFound("unknown", reason="", unclear=False), 5)
+    assert run.copy().task_id == TASK
+
+
+# How it ends badly
+
+
+@pytest.mark.parametrize(
+    ("stderr", "meaning"),
+    [
+        ("Failed to open '/x': Failed to lock the file (16392).", "locked by another writer"),
+        ("Failed to clone disk: No space left on device (1835017).", "no space left"),
+        ("Failed to clone disk: Input/output error (327689).", "I/O error"),
+        (
+            "Failed to clone disk: The destination device is smaller than the source disk.",
+            "smaller than the disk",
+        ),
+        ("Failed to open '/x': The system cannot find the file specified (25).", "is not there"),
+        ("something never seen", "something never seen"),
+        ("", "last words"),
+    ],
+)
+def test_says_why_a_copy_failed(run: Run, stderr: str, meaning: str) -> None:
+    run.host.exit_code, run.host.stderr, run.host.last_line = "255", stderr, "last words"
+    with pytest.raises(CloneFailed, match="exit code 255") as caught:
+        run.copy()
+    assert meaning in caught.value.text
+    assert caught.value.hint
+    assert run.host.cleaned == [TASK]
+
+
+def test_success_that_the_last_line_contradicts_is_none(run: Run) -> None:
+    run.host.last_line = "Clone: 57% done."
+    with pytest.raises(CloneFailed, match="57% done"):
+        run.copy()
+    assert 100 not in run.told
+
+
+def test_an_exit_code_of_1_told_too_early_is_read_again(run: Run) -> None:
+    told: list[str] = []
+
+    def fault(command: str, number: int) -> None:
+        if command == "taskGet":
+            told.append(
+                "early" if not told and run.clock.time - run.host.tasks[TASK] >= run.host.seconds else ""
+            )
+            run.host.exit_code = "1" if told[-1] else "0"
+
+    run.host.seconds = 0
+    run.host.fault = fault
+    assert run.copy().task_id == TASK
+    assert told == ["early", ""]
+
+
+@pytest.mark.parametrize(
+    ("message", "meaning"),
+    [
+        ("Path validation error: Invalid path detected: /x", "does not accept a path"),
+        ("Failed to create task directory", "task directory"),
+    ],
+)
+def test_a_refusal_says_why_and_leaves_nothing(run: Run, message: str, meaning: str) -> None:
+    run.host.clone_answer = ("1", message)
+    with pytest.raises(CloneFailed, match=meaning):
+        run.copy()
+    assert not run.slot.left
+    assert not run.host.polls
+
+
+# Never a second clone
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        lambda: unreachable(sent=True),
+        lambda: VcenterFault("HostCommunication", "no answer from the host"),
+        lambda: VcenterFault("SystemError", "?"),
+        lambda: EsxcliFault("?", reason="timed out", unclear=True),
+    ],
+    ids=["no answer", "hostd", "vCenter", "host"],
+)
+def test_a_lost_answer_ends_the_run_with_all_left_in_place(run: Run, error: Fault) -> None:
+    run.host.fault = lambda command, number: error() if command == "clone" else None
+    with pytest.raises(CopyMayBeRunning, match="may be running") as caught:
+        run.copy()
+    assert len(run.host.started) == 1
+    assert DEVICE.naa in run.slot.left
+    assert "vmkfstools" in caught.value.hint
+    assert not run.host.cleaned
+
+
+@pytest.mark.parametrize(
+    "answer", [("0", ""), ("0", "{}"), ("0", '{"taskId":"$(reboot)"}'), ("", ""), ("0", '{"taskId":"../x"}')]
+)
+def test_an_answer_without_a_task_id_may_mean_a_copy(run: Run, answer: tuple[str, str]) -> None:
+    run.host.clone_answer = answer
+    with pytest.raises(CopyMayBeRunning):
+        run.copy()
+    assert run.slot.left
+    assert not run.host.polls
+
+
+def test_a_start_that_never_left_is_tried_again(run: Run) -> None:
+    failures = iter(range(3))
+
+    def fault(command: str, number: int) -> VsphereError | None:
+        return unreachable(sent=False) if command == "clone" and next(failures, None) is not None else None
+
+    run.host.fault = fault
+    run.copy()
+    assert len(run.host.started) == 1
+    assert run.slot.guarded == ["clone"] * 4
+
+
+def test_a_start_that_never_leaves_is_given_up(run: Run) -> None:
+    run.host.fault = lambda command, number: unreachable(sent=False) if command == "clone" else None
+    began = run.clock.time
+    with pytest.raises(Unreachable):
+        run.copy()
+    assert 100 < run.clock.time - began < 200
+    assert not run.slot.left
+
+
+@pytest.mark.parametrize("name", ["NoPermission", "HostNotConnected", "NotAuthenticated"])
+def test_a_start_that_vcenter_refuses_is_over_at_once(run: Run, name: str) -> None:
+    run.host.fault = lambda command, number: VcenterFault(name, "no") if command == "clone" else None
+    with pytest.raises(VcenterFault):
+        run.copy()
+    assert not run.slot.left
+
+
+@pytest.mark.parametrize("source", ["[ds] it's/disk.vmdk", "[ds] vm/$(x).vmdk", "[ds] vm..1/disk.vmdk"])
+def test_a_path_that_cannot_be_told_safely_is_not_told(run: Run, source: str) -> None:
+    with pytest.raises(VsphereError, match="cannot be copied by the host's plugin"):
+        run.cloner().copy(source, DEVICE, run.slot, run.told.append)
+    assert not run.host.started
+
+
+# Told to stop
+
+
+def test_a_copy_that_ends_within_the_grace_is_awaited(run: Run) -> None:
+    run.host.seconds = 60
+    run.clock.stop_at = run.clock.time + 50
+    assert run.copy().task_id == TASK
+    assert run.clock.time - run.clock.stop_at <= 10.6
+
+
+def test_a_copy_that_outlasts_the_grace_is_left_loudly(run: Run) -> None:
+    run.host.seconds = 3600
+    run.clock.stop_at = run.clock.time + 50
+    with pytest.raises(CopyMayBeRunning, match="told to stop"):
+        run.copy()
+    assert run.clock.time - run.clock.stop_at <= 15.1
+    assert TASK in run.slot.left
+    assert not run.host.cleaned
+
+
+def test_told_to_stop_before_the_start_nothing_is_started(run: Run) -> None:
+    run.clock.stop_at = run.clock.time
+    with pytest.raises(Stopped):
+        run.copy()
+    assert not run.host.started
+
+
+def test_told_to_stop_while_the_start_is_tried_again_it_ends(run: Run) -> None:
+    run.host.fault = lambda command, number: unreachable(sent=False) if command == "clone" else None
+    run.clock.stop_at = run.clock.time + 5
+    with pytest.raises(Stopped):
+        run.copy()
+    assert not run.host.started
+
+
+# The plugin
+
+
+def test_tells_the_plugins_version(run: Run) -> None:
+    assert run.cloner().version() == "0.3.3"
+
+
+def test_a_missing_plugin_is_an_error_with_a_hint(run: Run) -> None:
+    run.host.fault = lambda command, number: EsxcliNotFound("unknown", reason="", unclear=False)
+    with pytest.raises(VsphereError, match="no vmkfstools plugin") as caught:
+        run.cloner().version()
+    assert "VIB" in caught.value.hint
+
+
+def test_a_version_that_cannot_be_told_is_none(run: Run) -> None:
+    run.host.fault = lambda command, number: EsxcliFault("failed", reason="?", unclear=False)
+    assert run.cloner().version() is None
+
+
+def test_answers_are_read_whatever_their_form() -> None:
+    assert parse_answer([{"Status": "0", "Message": " x "}]) == Answer("0", "x")
+    with pytest.raises(VsphereError, match="no answer"):
+        parse_answer([])
+    odd = parse_task(Answer("0", '{"exitCode":null,"lastLine":"\x01Clone: 7% done.","xcopyUsed":"yes"}'))
+    assert (odd.ended, odd.percent, odd.xcopy_used) == (False, 7, None)
+    with pytest.raises(VsphereError, match="no state"):
+        parse_task(Answer("0", "<html>"))
+
+
+@given(text=st.text(max_size=1000))
+def test_any_complaint_becomes_one_line(text: str) -> None:
+    meaning, hint = translate(text)
+    assert meaning
+    assert hint
+    assert "\n" not in meaning

@@ -1,0 +1,215 @@
+"""Devices of one host: find, bring in, detach, forget. Every call that shakes the host asks for the held lease.
+
+Promises that a device that is already visible and on costs no rescan, that a device handed out is on and large
+enough, and that taking away is harmless where nothing is there. Says nothing about data.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from vsphere.errors import EsxcliFault, VsphereError
+from vsphere.host import Adapter
+from vsphere.ports import Clock, Commands, Held
+
+log = logging.getLogger(__name__)
+
+MIB = 1024 * 1024
+ABSENT = "absent"
+"""our word for the state of a device that the host does not know"""
+LOOKS = (0.0, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""seconds after a rescan at which the device is looked for"""
+RESCANS = ("add", "all", "add", "all")
+"""kinds of rescan, in turn: a dead path of another LUN under the same LUN id keeps ours away until it is deleted"""
+DISCOVERY_SECONDS = 120.0
+"""no further rescan begins after this"""
+RESCAN_SECONDS = 300.0
+"""time-out of one rescan: dead paths elsewhere make it slow"""
+BUSY_SECONDS = 10.0
+"""how long a device may stay busy after a copy before detaching it fails"""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device as the host sees it."""
+
+    naa: str
+    status: str
+    size_mib: int
+    """rounded down"""
+
+    @property
+    def path(self) -> str:
+        """Return where the host's commands find it."""
+        return f"/vmfs/devices/disks/{self.naa}"
+
+    @property
+    def is_on(self) -> bool:
+        """Return whether it can be used; a degraded one has lost a path but works."""
+        return self.status in {"on", "degraded"}
+
+    @property
+    def is_off(self) -> bool:
+        """Return whether it was detached."""
+        return self.status == "off"
+
+
+class Devices:
+    """The devices of one host."""
+
+    def __init__(self, esxcli: Commands, clock: Clock) -> None:
+        self._esxcli = esxcli
+        self._clock = clock
+
+    def visible(self, naa: str) -> Device | None:
+        """Return the device as it is now, in whatever state, or None."""
+        try:
+            rows = self._esxcli.ask("storage core device list", device=naa)
+        except EsxcliFault as fault:
+            if fault.unclear:
+                raise
+            return None  # a device unknown to the host is an error to its command, like an empty answer
+        return next((parse_device(row) for row in rows if row.get("Device", naa) == naa), None)
+
+    def busy(self, naa: str) -> tuple[str, ...]:
+        """Return the names of the worlds (processes) that have the device open."""
+        try:
+            rows = self._esxcli.ask("storage core device world list", device=naa)
+        except EsxcliFault as fault:
+            if fault.unclear:
+                raise
+            return ()
+        return tuple(sorted({row.get("WorldName", "?") for row in rows}))
+
+    def discover(self, naa: str, size: int, held: Held) -> Device:
+        """Make a mapped LUN usable on the host; raise unless the device has at least `size` bytes."""
+        held.note(device=naa, phase="discover")
+        device = self._switched_on(self._look(naa), held)
+        deadline = self._clock.now() + DISCOVERY_SECONDS
+        for kind in RESCANS:
+            if device.is_on or self._clock.now() > deadline:
+                break
+            device = self._switched_on(self._rescan(device, kind, held), held)
+        if not device.is_on:
+            raise self._never_appeared(device)
+        return self._large_enough(device, size)
+
+    def detach(self, naa: str, held: Held) -> None:
+        """Take the device off the host in an orderly way, so that its LUN can be unmapped; repeatable."""
+        device = self.visible(naa)
+        if device is None:
+            return
+        if not device.is_off:
+            held.guard_teardown("detach")
+            self._switch_off(naa)
+            self._wait_until_off(naa)
+        self._unlist(naa, held.guard_teardown)
+
+    def forget(self, naa: str, adapters: Sequence[Adapter], held: Held) -> None:
+        """Have the host remove the dead paths of an unmapped device; repeatable."""
+        for adapter in adapters:
+            if self.visible(naa) is None:
+                return
+            held.guard_teardown("remove dead paths")
+            self._esxcli.run(
+                "storage core adapter rescan", RESCAN_SECONDS, type="delete", adapter=adapter.name
+            )
+
+    def _look(self, naa: str) -> Device:
+        return self.visible(naa) or Device(naa, ABSENT, 0)
+
+    def _rescan(self, device: Device, kind: str, held: Held) -> Device:
+        """Rescan for new LUNs and look for the device; return it as last seen."""
+        if device.status != ABSENT:
+            self._unlist(device.naa, held.guard)
+        held.guard("rescan")
+        try:
+            self._esxcli.run("storage core adapter rescan", RESCAN_SECONDS, type=kind, all="1")
+        except VsphereError as error:
+            # What the rescan has brought shows below, whatever became of its answer.
+            if not (error.passing or isinstance(error, EsxcliFault)):
+                raise
+            log.warning("rescan on %s: %s", self._esxcli.host, error.text)
+        begin = self._clock.now()
+        for moment in LOOKS:
+            self._clock.wait(begin + moment - self._clock.now())
+            device = self._look(device.naa)
+            if device.is_on or device.is_off:
+                break
+        return device
+
+    def _switched_on(self, device: Device, held: Held) -> Device:
+        """Bring back a device that was detached and never attached again; return others as they are."""
+        if not device.is_off:
+            return device
+        log.info("device %s is off on %s; bringing it back", device.naa, self._esxcli.host)
+        held.guard("switch the device on")
+        try:
+            self._esxcli.run("storage core device set", device=device.naa, state="on")
+        except EsxcliFault as fault:
+            log.warning("%s", fault.text)
+        return self._look(device.naa)
+
+    def _unlist(self, naa: str, guard: Callable[[str], None]) -> None:
+        """Take the device off the list of detached ones, which outlives its paths and reboots; harmless."""
+        guard("clear the detached list")
+        try:
+            self._esxcli.run("storage core device detached remove", device=naa)
+        except EsxcliFault as fault:
+            log.info("device %s is not taken off the detached list: %s", naa, fault.reason)
+
+    def _switch_off(self, naa: str) -> None:
+        """Detach; a device that the copy has only just left may still be busy for a moment."""
+        deadline = self._clock.now() + BUSY_SECONDS
+        while True:
+            try:
+                self._esxcli.run("storage core device set", device=naa, state="off")
+            except EsxcliFault:
+                if self._clock.now() > deadline or self._clock.expired():
+                    raise
+            else:
+                return
+            self._clock.wait(0.5)
+
+    def _wait_until_off(self, naa: str) -> None:
+        begin = self._clock.now()
+        for moment in LOOKS:
+            self._clock.wait(begin + moment - self._clock.now())
+            device = self.visible(naa)
+            if device is None or device.is_off:
+                return
+        raise VsphereError(
+            f"Device {naa} is still not off on host {self._esxcli.host}.",
+            f"Detach it by hand: esxcli storage core device set --state=off -d {naa}",
+        )
+
+    def _large_enough(self, device: Device, size: int) -> Device:
+        """Refuse a device that is surely too small; its size is told in whole MiB, rounded down."""
+        if (device.size_mib + 1) * MIB <= size:
+            raise VsphereError(
+                f"Device {device.naa} has {device.size_mib} MiB on host {self._esxcli.host}, "
+                f"but the disk has {math.ceil(size / MIB)} MiB.",
+                "If the LUN was made larger lately, rescan the host; else make the volume larger.",
+            )
+        return device
+
+    def _never_appeared(self, device: Device) -> VsphereError:
+        if device.status == ABSENT:
+            return VsphereError(
+                f"Device {device.naa} did not appear on host {self._esxcli.host} after the LUN was mapped to it.",
+                "Check that the host has paths to the array (zoning, iSCSI targets logged in), and that the LUN id "
+                "is below the host's advanced setting Disk.MaxLUN.",
+            )
+        return VsphereError(
+            f"Device {device.naa} is not usable on host {self._esxcli.host}: its state is {device.status}.",
+            "Check the host's paths to it: esxcli storage core path list.",
+        )
+
+
+def parse_device(row: dict[str, str]) -> Device:
+    """Read one row of `storage core device list`."""
+    size = row.get("Size", "")
+    return Device(
+        row.get("Device", ""), row.get("Status", "").strip().lower(), int(size) if size.isdigit() else 0
+    )

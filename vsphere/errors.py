@@ -1,0 +1,93 @@
+"""What may go wrong with vCenter or a host, in words for the user: one sentence and the next step.
+
+Two facts about the failed call decide what its caller may do next. `unclear`: it may have been carried out all
+the same, so an act must not be made again blindly. `passing`: the same call may well work a little later.
+"""
+
+
+class VsphereError(Exception):
+    """Base: `text` says what is wrong, `hint` what to do next; neither holds a secret."""
+
+    unclear = False
+    passing = False
+
+    def __init__(self, text: str, hint: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+        self.hint = hint
+
+
+class Unreachable(VsphereError):
+    """vCenter could not be asked, or did not answer; `sent` tells whether the request may have reached it."""
+
+    passing = True
+
+    def __init__(self, text: str, hint: str = "", *, sent: bool) -> None:
+        super().__init__(text, hint)
+        self.sent = sent
+        self.unclear = sent
+
+
+class Unreadable(VsphereError):
+    """An answer came, but not one that tells what has become of the request."""
+
+    unclear = True
+
+
+class LoginRefused(VsphereError):
+    """vCenter does not accept user name and password."""
+
+
+class VcenterFault(VsphereError):
+    """vCenter answered with a fault; `name` is its wsdl type, like `NoPermission`."""
+
+    REFUSALS = frozenset(
+        {
+            "AuthMinimumAdminPermission",
+            "HostNotConnected",
+            "InvalidArgument",
+            "InvalidLogin",
+            "InvalidRequest",
+            "ManagedObjectNotFound",
+            "MethodNotFound",
+            "NoPermission",
+            "NotAuthenticated",
+            "NotSupported",
+            "RestrictedVersion",
+        }
+    )
+    """faults that come before the request is carried out or sent on to a host"""
+    PASSING = frozenset({"HostCommunication", "HostConnectFault", "HostNotReachable", "Timedout"})
+    """a host that does not answer vCenter; hostd being restarted is the usual cause"""
+
+    def __init__(self, name: str, text: str, hint: str = "") -> None:
+        super().__init__(text, hint)
+        self.name = name
+        self.unclear = name not in self.REFUSALS
+        self.passing = name in self.PASSING
+
+
+class EsxcliFault(VsphereError):
+    """A host refused or failed an esxcli command; `reason` is what it said itself."""
+
+    def __init__(self, text: str, hint: str = "", *, reason: str, unclear: bool) -> None:
+        super().__init__(text, hint)
+        self.reason = reason
+        self.unclear = unclear
+
+
+class EsxcliNotFound(EsxcliFault):
+    """The host does not know the command: its namespace is not there, or the VIB is not loaded."""
+
+
+class CloneFailed(VsphereError):
+    """The copy ended, and not well, or never began: nothing writes to the device any more."""
+
+
+class CopyMayBeRunning(VsphereError):
+    """A copy may still be writing to the device: device and mapping must stay as they are."""
+
+
+def is_passing(error: BaseException) -> bool:
+    """Return whether the same call may well work a little later."""
+    return isinstance(error, VsphereError) and error.passing

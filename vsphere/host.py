@@ -1,0 +1,43 @@
+"""Hosts, adapters and disks as frozen values, free of pyVmomi."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A storage adapter of a host."""
+
+    name: str
+    """`vmhba64`"""
+    initiator: str
+    """`iqn.…`, `eui.…`, or `fc.<16 hex wwnn>:<16 hex wwpn>` in lower case"""
+
+    @property
+    def protocol(self) -> str:
+        """Return `fc` or `iscsi`."""
+        return "fc" if self.initiator.startswith("fc.") else "iscsi"
+
+
+@dataclass(frozen=True)
+class EsxiHost:
+    """The host that does the copy."""
+
+    id: str
+    """managed object id, `host-1234`"""
+    name: str
+    adapters: tuple[Adapter, ...]
+    """those that carry the source datastore; else the first FC, else the first iSCSI one"""
+
+
+@dataclass(frozen=True)
+class SourceDisk:
+    """A virtual disk: always the base of its chain."""
+
+    path: str
+    """`[datastore] folder/disk.vmdk`, as vSphere spells it"""
+    capacity: int
+    """bytes, as the VM sees them"""
+    allocated: int | None
+    """bytes its files take on the datastore, where vSphere says"""
+    kind: str
+    """`vmdk`, `vvol` or `rdm`"""

@@ -1,0 +1,71 @@
+"""What the parts here ask of each other and of the program: commands of a host, a clock, a retry policy, a lease."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Clock(Protocol):
+    """Time, and the wish to stop. One per process; used by the thread that does the work."""
+
+    def now(self) -> float:
+        """Return seconds on a clock that never jumps."""
+
+    def wait(self, seconds: float) -> None:
+        """Sleep; told to stop, raise at once. Within a grace: return early instead of raising."""
+
+    def limit(self, seconds: float) -> float:
+        """Return a time-out for one remote call: `seconds`, or what is left of the grace if that is less."""
+
+    def blocking(self) -> AbstractContextManager[None]:
+        """Wrap one remote call: told to stop, the call is broken off by an exception (not within a grace)."""
+
+    def grace(self, after_stop: float) -> AbstractContextManager[None]:
+        """Go on though told to stop, for so many seconds after that moment (for ever if never told)."""
+
+    def stopping(self) -> bool:
+        """Whether we were told to stop."""
+
+    def expired(self) -> bool:
+        """Whether the grace we are in has ended."""
+
+
+class Retry(Protocol):
+    """The policy by which calls that may be repeated are repeated."""
+
+    def __call__(self, call: Callable[[], Result], on: Callable[[BaseException], bool], /) -> Result:
+        """Return what the call returns, made again for a bounded time while its error is one that `on` accepts."""
+
+
+class Commands(Protocol):
+    """The esxcli of one host; rows as `esxcli --formatter=csv` has them."""
+
+    @property
+    def host(self) -> str:
+        """The host's name, for people."""
+
+    def ask(self, command: str, **arguments: str) -> list[dict[str, str]]:
+        """Run a command that changes nothing; made again while vCenter or the host is away for a moment."""
+
+    def run(
+        self, command: str, seconds: float = 30.0, *, fresh: bool = False, **arguments: str
+    ) -> list[dict[str, str]]:
+        """Run a command once, with a time-out; over a new connection where `fresh`."""
+
+
+class Held(Protocol):
+    """A slot of the host lease."""
+
+    def guard(self, step: str) -> None:
+        """Raise unless the slot is ours now; called right before each step that can shake the host."""
+
+    def guard_teardown(self, step: str) -> None:
+        """Wait a little for the slot if it was lost, then return in any case: tidying up may not fail here."""
+
+    def note(self, **facts: str) -> None:
+        """Keep facts (task, device, phase) in the lease's journal; written with the next renewal."""
+
+    def leave(self, text: str) -> None:
+        """Say in the journal that a copy was left running, and let the slot expire instead of releasing it."""
