@@ -1,0 +1,63 @@
+"""Reading JSON answers of an array: a field by its dotted name, of the type we count on, or a clear error."""
+
+from typing import Any
+
+from populator.errors import StorageError
+
+
+class Answer:
+    """One JSON object; `source` names the array in errors."""
+
+    def __init__(self, fields: object, source: str) -> None:
+        if not isinstance(fields, dict):
+            raise StorageError(f"{source} answered with something else than a JSON object.")
+        self._fields = fields
+        self._source = source
+
+    def text(self, name: str) -> str:
+        """Return a field that must be there."""
+        value = self.find(name)
+        if not isinstance(value, str):
+            raise self._odd(name, "text")
+        return value
+
+    def number(self, name: str) -> int:
+        """Return a field that must be there as a whole number."""
+        value = self.find(name)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self._odd(name, "a number")
+        return value
+
+    def optional(self, name: str, default: str = "") -> str:
+        """Return a field as text, or the default where there is none."""
+        value = self.find(name)
+        return default if value is None else str(value)
+
+    def objects(self, name: str) -> list["Answer"]:
+        """Return a list of objects; empty where there is none."""
+        return [Answer(item, self._source) for item in self._list(name)]
+
+    def texts(self, name: str) -> list[str]:
+        """Return a list of texts; empty where there is none."""
+        return [str(item) for item in self._list(name)]
+
+    def find(self, name: str) -> Any:
+        """Return a field's value as it is, `None` where there is none."""
+        value: Any = self._fields
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        return value
+
+    def _list(self, name: str) -> list[Any]:
+        value = self.find(name)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise self._odd(name, "a list")
+        return value
+
+    def _odd(self, name: str, wanted: str) -> StorageError:
+        return StorageError(
+            f"{self._source} answered without {wanted} in the field {name!r}.",
+            "Check that STORAGE_HOSTNAME and the storage vendor name the same array.",
+        )

@@ -1,0 +1,98 @@
+"""The contract that every storage array's driver fulfils, and the values it speaks in.
+
+A driver knows nothing of Kubernetes or vSphere: it gets a volume's handle and a host's initiators, and
+answers with LUNs, groups and mappings. All its calls verify TLS unless told not to, have a timeout, follow
+paging, raise nothing but `StorageError`, and may be repeated: doing what is already done is success.
+`tests/contract/test_storage.py` holds every driver to this page.
+"""
+
+from collections.abc import Mapping as ReadOnly
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A PersistentVolume as a CSI driver describes it."""
+
+    name: str
+    handle: str
+    attributes: ReadOnly[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Lun:
+    """A LUN of the array; `naa` is the device name it has on ESXi (`naa.` and lower-case hex)."""
+
+    id: str
+    name: str
+    naa: str
+    size: int
+    """bytes"""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The array's name for one host: the initiators a LUN is mapped to (igroup, host, host group, …)."""
+
+    id: str
+    name: str
+    initiators: tuple[str, ...] = ()
+    """those of the host's initiators that it holds, spelled as they were handed in"""
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A LUN being visible to a group under a LUN id."""
+
+    group: Group
+    lun_id: int | None
+    ours: bool
+    """of a populator (this one, or a dead predecessor), as opposed to the CSI driver's or an admin's"""
+
+
+@dataclass(frozen=True)
+class ArrayInfo:
+    """What the metrics page says of the array; empty where unknown."""
+
+    vendor: str
+    product: str
+    model: str = ""
+    version: str = ""
+
+
+class StorageArray(Protocol):
+    """One array, reached by its management API."""
+
+    def info(self) -> ArrayInfo:
+        """Return vendor, product and, where the credentials may read them, model and version."""
+
+    def find_lun(self, volume: Volume) -> Lun:
+        """Return the one LUN behind the volume; raise when none, several or an unusable one match."""
+
+    def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
+        """Return all mappings of the LUN at this moment."""
+
+    def group_name(self, host: str) -> str:
+        """Return the name of the group of a host (`host-1234`); `ensure_group` may put a `-` and a suffix behind it."""
+
+    def ensure_group(self, host: str, initiators: Sequence[str]) -> Group:
+        """Return the host's own group, created or completed if need be.
+
+        Initiators are `iqn.…`, `eui.…` or `fc.<16 hex wwnn>:<16 hex wwpn>`; FC wins, the two are never mixed.
+        Raises before anything is created when none of them is usable.
+        """
+
+    def map(self, lun: Lun, group: Group) -> Mapping:
+        """Map the LUN to the group; where the host sees it through another one already, return that mapping."""
+
+    def restore(self, lun: Lun, before: Sequence[Mapping], host: str) -> None:
+        """Leave the LUN mapped as `before` says, less what was the populators' own for this host.
+
+        Removes the host's own mapping and, when it has become empty, the host's own group; maps again what
+        is missing of `before`. Harmless when nothing was ever mapped.
+        """
+
+    def close(self) -> None:
+        """End the session; never raises."""

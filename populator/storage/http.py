@@ -1,0 +1,241 @@
+"""The HTTP door to storage arrays: TLS, time-outs, size cap, and errors in the user's words.
+
+The only user of requests. Makes each call once: what may be repeated is the driver's to know (see `retry`).
+Every failure is a `StorageError`, either `Refused` (the array answered, and said no) or `Unanswered` (nobody
+knows whether it did what was asked); `passing` says whether time may heal it. Redirects are not followed, since
+they would carry the credentials elsewhere.
+"""
+
+import json
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.auth import HTTPBasicAuth
+
+from populator.clock import Clock
+from populator.errors import StorageError
+from populator.storage.access import Access
+from populator.storage.answer import Answer
+
+LARGEST_ANSWER = 16 * 1024 * 1024
+MOST_PAGES = 1000
+PASSING = {HTTPStatus.TOO_MANY_REQUESTS, *(status for status in HTTPStatus if status >= 500)}
+Explain = Callable[[Answer], tuple[str, str]]
+"""the vendor's reading of an error's body: its code and its message, empty where there is none"""
+
+
+class Refused(StorageError):
+    """The array answered with an error."""
+
+    def __init__(self, text: str, hint: str, status: int, code: str) -> None:
+        super().__init__(text, hint)
+        self.status = status
+        self.code = code
+        """the vendor's own error code, empty where it gave none"""
+        self.passing = status in PASSING
+
+
+class Unanswered(StorageError):
+    """No usable answer came; a write may or may not have happened."""
+
+    def __init__(self, text: str, hint: str = "", *, passing: bool = True) -> None:
+        super().__init__(text, hint)
+        self.passing = passing
+
+
+def passing(error: BaseException) -> bool:
+    """Return whether the same call may fare better in a moment."""
+    return isinstance(error, Refused | Unanswered) and error.passing
+
+
+def origin(hostname: str) -> str:
+    """Return `https://host[:port]` of a host, a host:port or a URL; whatever else a URL holds is dropped."""
+    bare = hostname.strip()
+    if bare.count(":") > 1 and "[" not in bare and "//" not in bare:
+        bare = f"[{bare}]"  # an IPv6 address
+    parts = urlsplit(bare if "//" in bare else f"//{bare}")
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host:
+        raise StorageError(
+            "STORAGE_HOSTNAME is not the name of a host.", "Give it as host, host:port or https://host."
+        )
+    host = f"[{host}]" if ":" in host else host
+    return f"https://{host}:{port}" if port else f"https://{host}"
+
+
+class Http:
+    """A session with one array, by HTTPS and JSON."""
+
+    def __init__(self, access: Access, clock: Clock, product: str, explain: Explain) -> None:
+        self.origin = origin(access.hostname)
+        self.name = f"The {product} array {self.origin.removeprefix('https://')!r}"
+        self._access = access
+        self._clock = clock
+        self._explain = explain
+        self._session = requests.Session()
+        self._session.auth = HTTPBasicAuth(access.username.encode(), access.password.encode())
+        self._session.headers["Accept"] = "application/json"
+        if not access.verify:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        act: str,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+    ) -> Answer:
+        """Make one call and return its answer; `act` completes "the array refused to …" in errors."""
+        try:
+            with self._clock.blocking():
+                status, raw = self._send(method, path, query, body)
+        except requests.RequestException as error:
+            raise self._translate(error, act) from error
+        if status >= 300:
+            raise self._refusal(status, raw, act)
+        return self._decode(raw, act)
+
+    def pages(
+        self, path: str, act: str, query: Mapping[str, str], next_path: Callable[[Answer], str]
+    ) -> Iterator[Answer]:
+        """Yield a list's pages; `next_path` reads where the next one is, empty at the end."""
+        more: Mapping[str, str] | None = query
+        for _ in range(MOST_PAGES):
+            page = self.call("GET", path, act, more)
+            yield page
+            path, more = next_path(page), None
+            if not path:
+                return
+            if not path.startswith("/"):
+                raise StorageError(f"{self.name} sends us to another address for the rest of a list.")
+        raise StorageError(f"{self.name} gives a list of more than {MOST_PAGES} pages.")
+
+    def close(self) -> None:
+        """Drop the connections; never raises."""
+        self._session.close()
+
+    def _send(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: object
+    ) -> tuple[int, bytes]:
+        limit = self._clock.limit(self._access.timeout)
+        answer = self._session.request(
+            method,
+            self.origin + path,
+            params=query,
+            json=body,
+            timeout=limit,
+            verify=self._trust(),
+            allow_redirects=False,
+            stream=True,
+        )
+        with answer:
+            return answer.status_code, self._read(answer, self._clock.now() + limit)
+
+    def _read(self, answer: requests.Response, end: float) -> bytes:
+        """Return the body; requests' own time-out is one for each read, so a trickle would never end."""
+        raw = bytearray()
+        for chunk in answer.iter_content(64 * 1024):
+            raw += chunk
+            if len(raw) > LARGEST_ANSWER:
+                raise Unanswered(
+                    f"{self.name} answered with more than {LARGEST_ANSWER} bytes.", passing=False
+                )
+            if self._clock.now() > end:
+                raise requests.ReadTimeout
+        return bytes(raw)
+
+    def _trust(self) -> bool | str:
+        """Return what requests takes as `verify`: it reads REQUESTS_CA_BUNDLE by itself, not SSL_CERT_FILE."""
+        if not self._access.verify or "REQUESTS_CA_BUNDLE" in os.environ:
+            return self._access.verify
+        return os.environ.get("SSL_CERT_FILE") or True
+
+    def _decode(self, raw: bytes, act: str) -> Answer:
+        try:
+            return Answer(json.loads(raw or b"{}"), self.name)
+        except ValueError as error:
+            raise Unanswered(
+                f"{self.name} was asked to {act} and did not answer in JSON.",
+                "Check that STORAGE_HOSTNAME is the address of the array's management API.",
+                passing=False,
+            ) from error
+
+    def _refusal(self, status: int, raw: bytes, act: str) -> Refused:
+        try:
+            code, message = self._explain(Answer(json.loads(raw), self.name))
+        except (ValueError, StorageError):
+            code, message = "", ""  # an error page of a proxy, or none at all
+        why = message.rstrip(".") or "no reason given"
+        number = f"HTTP {status}, code {code}" if code else f"HTTP {status}"
+        text = f"{self.name} refused to {act}: {why} ({number})."
+        if status == HTTPStatus.UNAUTHORIZED:
+            text = f"{self.name} does not accept the credentials of {self._access.username!r} ({number})."
+        return Refused(text, HINTS.get(status, ""), status, code)
+
+    def _translate(self, error: requests.RequestException, act: str) -> Unanswered:
+        causes = list(chain(error))
+        for kind, words in CAUSES:
+            found = next((cause for cause in causes if isinstance(cause, kind)), None)
+            if found is not None:
+                text, hint, heals = words(found)
+                return Unanswered(f"{self.name} {text} (asked to {act}).", hint, passing=heals)
+        return Unanswered(f"{self.name} could not be asked to {act}: {type(error).__name__}.")
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all it wraps; urllib3 keeps causes in `reason` and in its arguments too."""
+    waiting: list[object] = [error]
+    seen: set[int] = set()
+    while waiting:
+        item = waiting.pop(0)
+        if isinstance(item, BaseException) and id(item) not in seen:
+            seen.add(id(item))
+            yield item
+            waiting += [item.__cause__, item.__context__, getattr(item, "reason", None), *item.args]
+
+
+def _untrusted(error: Any) -> tuple[str, str, bool]:
+    why = getattr(error, "verify_message", "") or "verification failed"
+    return (
+        f"shows a certificate that is not trusted: {why}",
+        TRUST,
+        False,
+    )
+
+
+TRUST = (
+    "Trust its CA (a PEM file named by SSL_CERT_FILE or REQUESTS_CA_BUNDLE), use the name that the certificate is "
+    "for, or set STORAGE_SKIP_SSL_VERIFICATION=true."
+)
+REACH = "Check STORAGE_HOSTNAME, and that the pod's network reaches the array's management address."
+HINTS: dict[int, str] = {
+    HTTPStatus.UNAUTHORIZED: "Check STORAGE_USERNAME and STORAGE_PASSWORD in the Secret.",
+    HTTPStatus.FORBIDDEN: "Give the user of STORAGE_USERNAME a role that allows this.",
+}
+CAUSES: list[tuple[type[BaseException], Callable[[Any], tuple[str, str, bool]]]] = [
+    (ssl.SSLCertVerificationError, _untrusted),
+    (ssl.SSLEOFError, lambda _: ("broke off the connection", REACH, True)),
+    (
+        ssl.SSLError,
+        lambda e: (f"does not speak TLS as we do: {e.reason or 'handshake failed'}", REACH, False),
+    ),
+    (socket.gaierror, lambda _: ("has a name that cannot be resolved", REACH, True)),
+    (ConnectionRefusedError, lambda _: ("refuses connections", REACH, True)),
+    (requests.ConnectTimeout, lambda _: ("cannot be reached: no answer to a connection", REACH, True)),
+    (requests.Timeout, lambda _: ("did not answer in time", "Look at the array's load and health.", True)),
+    (TimeoutError, lambda _: ("did not answer in time", "Look at the array's load and health.", True)),
+    (requests.ConnectionError, lambda _: ("broke off the connection", REACH, True)),
+    (requests.exceptions.ChunkedEncodingError, lambda _: ("broke off in mid-answer", REACH, True)),
+]
+"""the first kind found among the causes decides: its words, the hint, and whether it may pass"""

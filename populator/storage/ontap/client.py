@@ -1,0 +1,207 @@
+"""ONTAP's REST API: one method for each call we make, with the API's own fields and error codes.
+
+Every call is made once. The error codes are those of the API reference ("ONTAP Error Response Codes").
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from populator.clock import Clock
+from populator.storage.access import Access
+from populator.storage.answer import Answer
+from populator.storage.http import Http, Refused
+
+NO_SUCH_ENTRY = "4"
+GROUP_EXISTS = "5374023"
+INITIATOR_EXISTS = "5374035"
+GROUP_MISSING = "5374852"
+GROUP_STILL_MAPPED = "1254213"
+UNMAPPED = {"5374922", "5374875", "5374878", NO_SUCH_ENTRY}
+"""map, LUN or igroup does not exist: nothing is left to unmap"""
+GROUP_GONE = {GROUP_MISSING, NO_SUCH_ENTRY}
+GROUP_RACES = {GROUP_EXISTS, INITIATOR_EXISTS, *GROUP_GONE}
+"""somebody else created, completed or deleted the igroup between our look and our act"""
+
+
+@dataclass(frozen=True)
+class Svm:
+    """A storage virtual machine."""
+
+    uuid: str
+    name: str
+
+
+@dataclass(frozen=True)
+class LunRecord:
+    """A LUN as ONTAP tells of it."""
+
+    uuid: str
+    name: str
+    serial: str
+    size: int
+    kind: str
+    """`regular`, `vvol` or `protocol_endpoint`"""
+    state: str
+    enabled: bool
+
+
+@dataclass(frozen=True)
+class Igroup:
+    """An initiator group; the initiators in lower case."""
+
+    uuid: str
+    name: str
+    protocol: str
+    os_type: str
+    initiators: frozenset[str]
+
+
+@dataclass(frozen=True)
+class LunMap:
+    """A LUN map; the igroup's initiators in lower case."""
+
+    igroup_uuid: str
+    igroup_name: str
+    initiators: frozenset[str]
+    lun_id: int
+
+
+class Client:
+    """The calls, on one session."""
+
+    def __init__(self, access: Access, clock: Clock) -> None:
+        self._http = Http(access, clock, "ONTAP", explain)
+        self.name = self._http.name
+
+    def svms(self, name: str) -> list[Svm]:
+        """Return the SVMs that match a query."""
+        records = self._list("svm/svms", "list its SVMs", {"name": name, "fields": "uuid,name"})
+        return [Svm(r.text("uuid"), r.text("name")) for r in records]
+
+    def nodes(self) -> list[tuple[str, str]]:
+        """Return model and version of each node; needs the credentials of a cluster."""
+        records = self._list("cluster/nodes", "tell its model", {"fields": "model,version"})
+        return [(r.optional("model"), version(r)) for r in records]
+
+    def version(self) -> str:
+        """Return the cluster's version."""
+        return version(self._http.call("GET", "/api/cluster", "tell its version", {"fields": "version"}))
+
+    def luns(self, svm: Svm, name: str) -> list[LunRecord]:
+        """Return the LUNs whose names match a query."""
+        fields = "uuid,name,serial_number,space.size,enabled,status.state,class"
+        query = {"svm.uuid": svm.uuid, "name": name, "fields": fields}
+        return [lun_record(r) for r in self._list("storage/luns", "find the LUN", query)]
+
+    def igroups(self, svm: Svm, name: str) -> list[Igroup]:
+        """Return the igroups whose names match a query."""
+        fields = "uuid,name,protocol,os_type,initiators.name"
+        query = {"svm.uuid": svm.uuid, "name": name, "fields": fields}
+        return [igroup(r) for r in self._list("protocols/san/igroups", "find the igroup", query)]
+
+    def create_igroup(self, svm: Svm, name: str, protocol: str, initiators: Iterable[str]) -> str:
+        """Create an igroup for ESXi with its initiators, and return its uuid."""
+        body = {
+            "svm": {"uuid": svm.uuid},
+            "name": name,
+            "protocol": protocol,
+            "os_type": "vmware",
+            "initiators": [{"name": initiator} for initiator in initiators],
+        }
+        return self._create("protocols/san/igroups", f"create the igroup {name}", body).text("uuid")
+
+    def add_initiators(self, group: Igroup, initiators: Iterable[str]) -> None:
+        """Add initiators to an igroup."""
+        body = {"records": [{"name": initiator} for initiator in initiators]}
+        path = f"/api/protocols/san/igroups/{group.uuid}/initiators"
+        self._http.call("POST", path, f"add initiators to the igroup {group.name}", body=body)
+
+    def delete_igroup(self, uuid: str, name: str) -> None:
+        """Delete an igroup that is not mapped; success if it is gone, or mapped."""
+        try:
+            self._http.call("DELETE", f"/api/protocols/san/igroups/{uuid}", f"delete the igroup {name}")
+        except Refused as error:
+            if error.code not in {GROUP_STILL_MAPPED, *GROUP_GONE}:
+                raise
+
+    def maps(self, svm: Svm, lun_uuid: str) -> list[LunMap]:
+        """Return all maps of a LUN."""
+        fields = "igroup.name,igroup.uuid,igroup.initiators,logical_unit_number"
+        query = {"svm.uuid": svm.uuid, "lun.uuid": lun_uuid, "fields": fields}
+        return [lun_map(r) for r in self._list("protocols/san/lun-maps", "list the LUN's maps", query)]
+
+    def map(self, svm: Svm, lun: str, lun_uuid: str, igroup_uuid: str, lun_id: int | None = None) -> int:
+        """Map a LUN under a LUN id, by default the lowest that is free, and return the id."""
+        body: dict[str, object] = {
+            "svm": {"uuid": svm.uuid},
+            "lun": {"uuid": lun_uuid},
+            "igroup": {"uuid": igroup_uuid},
+        }
+        if lun_id is not None:
+            body["logical_unit_number"] = lun_id
+        return self._create("protocols/san/lun-maps", f"map {lun}", body).number("logical_unit_number")
+
+    def unmap(self, lun: str, lun_uuid: str, igroup_uuid: str) -> None:
+        """Remove a map; success if there is none."""
+        try:
+            self._http.call("DELETE", f"/api/protocols/san/lun-maps/{lun_uuid}/{igroup_uuid}", f"unmap {lun}")
+        except Refused as error:
+            if error.code not in UNMAPPED:
+                raise
+
+    def close(self) -> None:
+        """End the session; ONTAP itself keeps none."""
+        self._http.close()
+
+    def _list(self, path: str, act: str, query: Mapping[str, str]) -> list[Answer]:
+        pages = self._http.pages(f"/api/{path}", act, query, lambda page: page.optional("_links.next.href"))
+        return [record for page in pages for record in page.objects("records")]
+
+    def _create(self, path: str, act: str, body: object) -> Answer:
+        answer = self._http.call("POST", f"/api/{path}", act, {"return_records": "true"}, body)
+        return (answer.objects("records") or [answer])[0]
+
+
+def explain(body: Answer) -> tuple[str, str]:
+    """Return code and message of an error; the code is a string in ONTAP's answers."""
+    return body.optional("error.code"), body.optional("error.message")
+
+
+def version(record: Answer) -> str:
+    """Return `9.15.1` of the field `version`."""
+    parts = [record.optional(f"version.{part}") for part in ("generation", "major", "minor")]
+    return ".".join(parts) if all(parts) else ""
+
+
+def lun_record(record: Answer) -> LunRecord:
+    """Read one record of /storage/luns; where `class` or `enabled` is absent, the LUN is an ordinary one."""
+    return LunRecord(
+        uuid=record.text("uuid"),
+        name=record.text("name"),
+        serial=record.text("serial_number"),
+        size=record.number("space.size"),
+        kind=record.optional("class", "regular"),
+        state=record.optional("status.state", "unknown"),
+        enabled=record.find("enabled") is not False,
+    )
+
+
+def igroup(record: Answer) -> Igroup:
+    """Read one record of /protocols/san/igroups."""
+    return Igroup(
+        uuid=record.text("uuid"),
+        name=record.text("name"),
+        protocol=record.text("protocol"),
+        os_type=record.text("os_type"),
+        initiators=frozenset(item.text("name").lower() for item in record.objects("initiators")),
+    )
+
+
+def lun_map(record: Answer) -> LunMap:
+    """Read one record of /protocols/san/lun-maps."""
+    return LunMap(
+        igroup_uuid=record.text("igroup.uuid"),
+        igroup_name=record.text("igroup.name"),
+        initiators=frozenset(name.lower() for name in record.texts("igroup.initiators")),
+        lun_id=record.number("logical_unit_number"),
+    )

@@ -1,0 +1,114 @@
+"""ONTAP's names: igroups, initiators, LUN paths, serial numbers. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from populator.errors import StorageError
+from populator.storage.array import Volume
+
+OURS = "xcopy-"
+KINDS = ("iscsi", "fcp", "mixed")
+"""endings of our igroups' names; the Go populator makes `-mixed` too, so it may be left behind"""
+FC = re.compile(r"fc\.[0-9a-f]{16}:([0-9a-f]{16})", re.IGNORECASE)
+ISCSI = re.compile(r"(iqn\.|eui\.).+", re.IGNORECASE)
+ON_FLEXVOL = re.compile(r"/svm/(?P<svm>[^/]+)/flexvol/(?P<flexvol>[^/]+)(/lun/(?P<lun>.+))?")
+ON_ASA_R2 = re.compile(r"/svm/(?P<svm>[^/]+)/lun/(?P<lun>.+)")
+ON_NVME = re.compile(r"/svm/[^/]+/.*\b(namespace|ns|nvme)s?/.+", re.IGNORECASE)
+OPERATORS = re.compile(r"[*|!<>\"{}\s]|\.\.")
+CSI_HINT = "The volume must be a block volume of Trident's ontap-san or ontap-san-economy driver."
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The initiators of one protocol, in ONTAP's spelling, each with the spelling it was given in."""
+
+    kind: str
+    names: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a volume's LUN is to be found."""
+
+    path: str
+    svm: str = ""
+    """empty where the volume does not say"""
+    flexvol: str = ""
+    """where any LUN will do if it is the only one: volumes imported by Trident keep the LUN's old name"""
+
+
+def group_stem(host: str) -> str:
+    """Return the igroup's name without its ending; the Go populator's too, so what it left behind is found."""
+    return f"{OURS}hostsystem-{host.lower().replace(':', '-')}"
+
+
+def own_groups(host: str) -> tuple[str, ...]:
+    """Return all names that an igroup of ours for this host may have."""
+    return tuple(f"{group_stem(host)}-{kind}" for kind in KINDS)
+
+
+def is_ours(group: str) -> bool:
+    """Return whether an igroup is a populator's."""
+    return group.startswith(OURS)
+
+
+def choose(initiators: Sequence[str]) -> Chosen:
+    """Return the FC initiators if there are any, else the iSCSI ones; never both; raise if there are none."""
+    fibre = {wwpn(name): name for name in initiators if name.lower().startswith("fc.")}
+    if fibre:
+        return Chosen("fcp", fibre)
+    iscsi = {name.lower(): name for name in initiators if ISCSI.fullmatch(name)}
+    if iscsi:
+        return Chosen("iscsi", iscsi)
+    raise StorageError(
+        f"No initiator of the host can be used with ONTAP: {', '.join(initiators) or 'it has none'}.",
+        "XCOPY needs an iSCSI or Fibre Channel adapter; NVMe adapters cannot be used.",
+    )
+
+
+def wwpn(initiator: str) -> str:
+    """Return `fc.<wwnn>:<wwpn>` as ONTAP stores it: the WWPN in lower-case pairs with colons."""
+    match = FC.fullmatch(initiator)
+    if not match or set(match[1]) == {"0"}:
+        raise StorageError(
+            f"The Fibre Channel initiator {initiator!r} is not two world wide names of 16 hex digits.",
+            "Look at the host's storage adapters in vCenter.",
+        )
+    return ":".join(re.findall("..", match[1].lower()))
+
+
+def naa(serial: str) -> str:
+    """Return a LUN's device name on ESXi: NetApp's prefix and the serial number's 12 characters in hex."""
+    if len(serial) != 12 or not serial.isascii():
+        raise StorageError(
+            f"The LUN's serial number {serial!r} has not 12 ASCII characters, so its device name is unknown."
+        )
+    return f"naa.600a0980{serial.encode().hex()}"
+
+
+def quoted(value: str) -> str:
+    """Return a value that a query takes literally: ONTAP reads `*`, `|`, `!`, `..` and more as operators."""
+    return f'"{value}"' if OPERATORS.search(value) else value
+
+
+def place(volume: Volume) -> Place:
+    """Return where Trident keeps a volume's LUN, by the attributes that it gives its PersistentVolumes."""
+    attributes = volume.attributes
+    internal_id, internal_name = attributes.get("internalID", ""), attributes.get("internalName", "")
+    if ON_NVME.fullmatch(internal_id) or "nvme" in attributes.get("sanType", "").lower():
+        raise StorageError(f"The volume {volume.name!r} is an NVMe namespace, not a LUN.", CSI_HINT)
+    if attributes.get("protocol", "block") != "block":
+        raise StorageError(f"The volume {volume.name!r} is a file share, not a LUN.", CSI_HINT)
+    if match := ON_FLEXVOL.fullmatch(internal_id):
+        if match["lun"]:
+            return Place(f"/vol/{match['flexvol']}/{match['lun']}", match["svm"])
+        return Place(f"/vol/{match['flexvol']}/lun0", match["svm"], match["flexvol"])
+    if match := ON_ASA_R2.fullmatch(internal_id):
+        return Place(match["lun"], match["svm"])
+    if internal_name:  # FSx: the internal ID is an ARN
+        return Place(f"/vol/{internal_name}/lun0", flexvol=internal_name)
+    raise StorageError(
+        f"The volume {volume.name!r} has neither internalID nor internalName, which lead to its LUN.",
+        CSI_HINT,
+    )

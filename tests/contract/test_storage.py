@@ -1,0 +1,351 @@
+"""What every storage array's driver promises (`populator.storage.array`), on each vendor's simulator."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from populator.errors import StorageError
+from populator.storage.array import Volume
+from populator.storage.registry import BUILT, VENDORS
+from populator.storage.registry import connect as by_registry
+from tests.lab.arrays import LABS, ArrayLab, QuickClock, connect, plain
+from tests.lab.pki import Pki
+from tests.lab.san import San
+
+HOST = "host-1234"
+IQN = "iqn.1998-01.com.vmware:esx-1"
+IQN_2 = "iqn.1998-01.com.vmware:esx-1-b"
+FC = "fc.20000025b5000001:20000025b5aa0001"
+FC_2 = "fc.20000025b5000001:20000025b5aa0002"
+OTHER_HOST = "iqn.1998-01.com.vmware:worker-7"
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    return Pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(params=sorted(BUILT))
+def lab(
+    request: pytest.FixtureRequest, pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ArrayLab]:
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca_file))
+    with LABS[request.param](pki, San(tmp_path / "san")) as array_lab:
+        yield array_lab
+
+
+def seen(lab: ArrayLab, initiator: str) -> dict[str, int]:
+    return lab.san.seen_by([plain(initiator)])
+
+
+def test_every_built_vendor_has_a_lab_and_a_known_name() -> None:
+    assert set(LABS) == set(BUILT) <= set(VENDORS)
+
+
+@pytest.mark.parametrize("vendor", [*sorted(set(VENDORS) - set(BUILT)), "emc"])
+def test_vendors_not_built_are_refused_by_name(lab: ArrayLab, vendor: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        by_registry(vendor, lab.access, QuickClock())
+    assert repr(vendor) in caught.value.text
+    assert "ontap" in caught.value.hint
+
+
+def test_the_table_of_vendors_costs_nothing_to_import() -> None:
+    """The metrics port must answer before anything slow is imported."""
+    script = "import sys, populator.storage.registry; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True).stdout
+    assert not {"requests", "urllib3", "tenacity", "populator.storage.http"} & set(loaded.split())
+
+
+def test_info_names_the_array(lab: ArrayLab) -> None:
+    info = connect(lab).info()
+    assert info.vendor
+    assert info.product
+    assert info.version
+
+
+def test_find_lun_gives_the_device_name_and_the_size_in_bytes(lab: ArrayLab) -> None:
+    volume, _ = lab.add_volume(3 << 20), lab.add_volume(5 << 20)
+    array = connect(lab)
+    lun = array.find_lun(volume)
+    assert (lun.naa, lun.size) == (lab.naa(volume), 3 << 20)
+    assert array.find_lun(volume) == lun
+
+
+def test_a_volume_without_a_lun_is_an_error(lab: ArrayLab) -> None:
+    known = lab.add_volume()
+    attributes = {name: value.replace("1", "9") for name, value in known.attributes.items()}
+    with pytest.raises(StorageError) as caught:
+        connect(lab).find_lun(Volume("pvc-9", "pvc-9", attributes))
+    assert caught.value.text
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("initiators", [[IQN], [FC], [IQN, IQN_2], [FC, FC_2]])
+def test_ensure_group_makes_it_once(lab: ArrayLab, initiators: list[str]) -> None:
+    array = connect(lab)
+    group = array.ensure_group(HOST, initiators)
+    assert sorted(group.initiators) == sorted(initiators)
+    assert group.name.startswith(array.group_name(HOST))
+    state = lab.state()
+    assert connect(lab).ensure_group(HOST, initiators[::-1]).id == group.id
+    assert lab.state() == state
+
+
+def test_fc_wins_and_the_two_are_never_mixed(lab: ArrayLab) -> None:
+    array = connect(lab)
+    first = array.ensure_group(HOST, [IQN, FC, "vmhba64"])
+    state = lab.state()
+    assert first.initiators == (FC,)
+    assert array.ensure_group(HOST, [FC, "vmhba64", IQN]) == first
+    assert lab.state() == state
+
+
+@pytest.mark.parametrize("initiators", [[], ["vmhba64"], ["nqn.2014-08.com.vmware:nvme:esx"], ["fc.1:2"]])
+def test_unusable_initiators_are_refused_before_anything_is_created(
+    lab: ArrayLab, initiators: list[str]
+) -> None:
+    state = lab.state()
+    with pytest.raises(StorageError):
+        connect(lab).ensure_group(HOST, initiators)
+    assert lab.state() == state
+
+
+@pytest.mark.parametrize("initiator", [IQN, FC])
+def test_a_mapped_lun_is_seen_by_the_host_and_nobody_else(lab: ArrayLab, initiator: str) -> None:
+    volume = lab.add_volume()
+    array = connect(lab)
+    lun = array.find_lun(volume)
+    mapping = array.map(lun, array.ensure_group(HOST, [initiator]))
+    assert mapping.ours
+    assert seen(lab, initiator) == {lun.naa: mapping.lun_id}
+    assert seen(lab, OTHER_HOST) == {}
+    assert [(m.group.id, m.lun_id, m.ours) for m in array.mappings_of(lun)] == [
+        (mapping.group.id, mapping.lun_id, True)
+    ]
+
+
+def test_mapping_again_is_success(lab: ArrayLab) -> None:
+    array, volume = connect(lab), lab.add_volume()
+    lun = array.find_lun(volume)
+    group = array.ensure_group(HOST, [IQN])
+    assert array.map(lun, group) == array.map(lun, group)
+    assert len(array.mappings_of(lun)) == 1
+
+
+def test_two_luns_get_two_lun_ids(lab: ArrayLab) -> None:
+    array = connect(lab)
+    group = array.ensure_group(HOST, [IQN])
+    for volume in (lab.add_volume(), lab.add_volume()):
+        array.map(array.find_lun(volume), group)
+    assert len(set(seen(lab, IQN).values())) == 2
+
+
+def test_an_adapter_that_comes_later_joins_the_group(lab: ArrayLab) -> None:
+    array, volume = connect(lab), lab.add_volume()
+    lun = array.find_lun(volume)
+    mapping = array.map(lun, array.ensure_group(HOST, [IQN]))
+    array.ensure_group(HOST, [IQN_2])
+    assert seen(lab, IQN) == seen(lab, IQN_2) == {lun.naa: mapping.lun_id}
+
+
+def test_restore_leaves_the_array_as_it_was_and_may_be_repeated(lab: ArrayLab) -> None:
+    volume = lab.add_volume()
+    lab.add_map(volume, lab.add_group("worker-7", [OTHER_HOST]))
+    state = lab.state()
+    array = connect(lab)
+    lun = array.find_lun(volume)
+    before = array.mappings_of(lun)
+    array.map(lun, array.ensure_group(HOST, [IQN]))
+    for _ in range(2):
+        array.restore(lun, before, HOST)
+        assert lab.state() == state
+        assert list(seen(lab, OTHER_HOST)) == [lun.naa]
+    connect(lab).restore(lun, before, HOST)  # as another process would
+    assert lab.state() == state
+
+
+def test_restore_is_harmless_when_nothing_was_mapped(lab: ArrayLab) -> None:
+    array, volume = connect(lab), lab.add_volume()
+    lun = array.find_lun(volume)
+    state = lab.state()
+    array.restore(lun, (), HOST)
+    assert lab.state() == state
+
+
+def test_restore_removes_a_group_that_was_made_but_never_mapped(lab: ArrayLab) -> None:
+    array, volume = connect(lab), lab.add_volume()
+    lun = array.find_lun(volume)
+    state = lab.state()
+    array.ensure_group(HOST, [IQN])
+    array.restore(lun, (), HOST)
+    assert lab.state() == state
+
+
+def test_restore_maps_again_what_went_missing(lab: ArrayLab) -> None:
+    volume = lab.add_volume()
+    workers = lab.add_group("worker-7", [OTHER_HOST])
+    lab.add_map(volume, workers)
+    state = lab.state()
+    array = connect(lab)
+    lun = array.find_lun(volume)
+    before = array.mappings_of(lun)
+    lab.remove_map(volume, workers)
+    array.restore(lun, before, HOST)
+    assert lab.state() == state
+
+
+def test_what_a_dead_predecessor_left_is_removed_not_restored(lab: ArrayLab) -> None:
+    volume = lab.add_volume()
+    state = lab.state()
+    dead = connect(lab)
+    dead.map(dead.find_lun(volume), dead.ensure_group(HOST, [IQN]))
+    array = connect(lab)
+    lun = array.find_lun(volume)
+    before = array.mappings_of(lun)
+    assert [mapping.ours for mapping in before] == [True]
+    array.map(lun, array.ensure_group(HOST, [FC]))
+    for _ in range(2):
+        array.restore(lun, before, HOST)
+        assert lab.state() == state
+
+
+def test_a_populators_map_is_never_put_back_though_its_group_lives_on(lab: ArrayLab) -> None:
+    mine, theirs = lab.add_volume(), lab.add_volume()
+    array = connect(lab)
+    lun, group = array.find_lun(mine), array.ensure_group(HOST, [IQN])
+    array.map(array.find_lun(theirs), group)
+    state = lab.state()
+    array.map(lun, group)
+    before = array.mappings_of(lun)
+    for _ in range(2):
+        array.restore(lun, before, HOST)
+        assert lab.state() == state
+
+
+def test_restore_leaves_alone_what_another_populator_uses(lab: ArrayLab) -> None:
+    mine, theirs = lab.add_volume(), lab.add_volume()
+    array = connect(lab)
+    group = array.ensure_group(HOST, [IQN])
+    lun, other = array.find_lun(mine), array.find_lun(theirs)
+    array.map(lun, group)
+    mapping = array.map(other, group)
+    array.restore(lun, (), HOST)
+    assert seen(lab, IQN) == {other.naa: mapping.lun_id}
+    array.restore(other, (), HOST)
+    assert lab.state() == ([], [])
+
+
+def test_restore_leaves_another_hosts_copy_alone(lab: ArrayLab) -> None:
+    array, volume = connect(lab), lab.add_volume()
+    lun = array.find_lun(volume)
+    array.map(lun, array.ensure_group("host-5", [IQN]))
+    state = lab.state()
+    array.restore(lun, (), HOST)
+    assert lab.state() == state
+
+
+def test_a_lun_the_host_sees_already_is_used_and_left_that_way(lab: ArrayLab) -> None:
+    volume = lab.add_volume()
+    lab.add_map(volume, lab.add_group("esx-hosts", [IQN]))
+    state = lab.state()
+    array = connect(lab)
+    lun = array.find_lun(volume)
+    before = array.mappings_of(lun)
+    mapping = array.map(lun, array.ensure_group(HOST, [IQN]))
+    assert (mapping.group.id, mapping.ours) == (before[0].group.id, False)
+    assert seen(lab, IQN) == {lun.naa: mapping.lun_id}
+    array.restore(lun, before, HOST)
+    assert lab.state() == state
+
+
+def test_one_whole_run_takes_at_most_twelve_calls(lab: ArrayLab) -> None:
+    volume = lab.add_volume()
+    array = connect(lab)
+    array.info()
+    lun = array.find_lun(volume)
+    before = array.mappings_of(lun)
+    array.map(lun, array.ensure_group(HOST, [IQN]))
+    array.restore(lun, before, HOST)
+    array.close()
+    print(lab.vendor, len(lab.calls), *lab.calls, sep="\n")
+    assert len(lab.calls) <= 12
+
+
+def test_many_populators_of_one_host_do_not_hurt_each_other(lab: ArrayLab) -> None:
+    """They create, share and delete one group all the time."""
+    volumes = [lab.add_volume() for _ in range(6)]
+    failures: list[BaseException] = []
+
+    def populate(volume: Volume) -> None:
+        try:
+            for _ in range(5):
+                array = connect(lab)
+                lun = array.find_lun(volume)
+                before = array.mappings_of(lun)
+                mapping = array.map(lun, array.ensure_group(HOST, [IQN]))
+                assert seen(lab, IQN)[lun.naa] == mapping.lun_id
+                array.restore(lun, before, HOST)
+                assert lun.naa not in seen(lab, IQN)
+                array.close()
+        except BaseException as error:  # noqa: BLE001 - handed over to the test's own thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=populate, args=(volume,)) for volume in volumes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    assert lab.state() == ([], [])
+
+
+def test_wrong_credentials_are_told_without_the_secret(lab: ArrayLab) -> None:
+    with pytest.raises(StorageError) as caught:
+        connect(lab, password="sesame-street", token="sesame-street").info()
+    error: BaseException | None = caught.value
+    assert "credentials" in caught.value.text
+    assert "STORAGE_PASSWORD" in caught.value.hint or "STORAGE_TOKEN" in caught.value.hint
+    while error is not None:
+        assert "sesame" not in f"{error} {error!r} {vars(error)}"
+        error = error.__cause__
+
+
+def test_settings_do_not_show_their_secrets(lab: ArrayLab) -> None:
+    assert lab.access.password not in repr(lab.access)
+
+
+def test_an_untrusted_certificate_is_told_at_once(lab: ArrayLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    clock = QuickClock()
+    with pytest.raises(StorageError) as caught:
+        connect(lab, clock).info()
+    assert "certificate" in caught.value.text
+    assert "127.0.0.1" in caught.value.text
+    assert "STORAGE_SKIP_SSL_VERIFICATION" in caught.value.hint
+    assert clock.waited == 0
+    assert lab.calls == []
+
+
+@pytest.mark.parametrize("bundle", [None, "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_verification_can_be_skipped_whatever_the_environment_trusts(
+    lab: ArrayLab, bundle: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    if bundle:
+        monkeypatch.setenv(bundle, str(Pki(tmp_path / "other").ca_file))
+    assert connect(lab, verify=False).info().version
+
+
+def test_the_other_bundle_variable_is_honoured(
+    lab: ArrayLab, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(pki.ca_file))
+    assert connect(lab).info().version
