@@ -1,0 +1,5 @@
+"""`python -m populator`."""
+
+from populator.cli import main
+
+main()

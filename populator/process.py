@@ -1,0 +1,76 @@
+"""One process from start to exit code: signals, metrics page, the story, the last scrape, the termination message.
+
+The metrics port answers before anything slow is imported: `wiring`, which brings in the clients of vCenter,
+Kubernetes and the array, is imported in `run` and not above.
+"""
+
+import logging
+import signal
+from pathlib import Path
+
+from populator import metrics
+from populator.clock import Clock
+from populator.errors import Cancelled, SettingsError
+from populator.report import Report
+from populator.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LAST_SCRAPE = 10.0
+"""seconds, from the end of the copy, that the controller gets to see it"""
+CLONE_METHOD = "vib"
+
+
+def run(settings: Settings) -> int:
+    """Populate the volume; return the process's exit code and never raise."""
+    clock = Clock()
+    listen_for_stop(clock)
+    page = metrics.Page(settings.target.uid, settings.storage.vendor, CLONE_METHOD)
+    report = Report(page, clock)
+    error: BaseException | None = None
+    try:
+        place = settings.metrics
+        with metrics.serve(place.host, place.port, place.path, page) as url:
+            log.info("metrics page is up", extra={"facts": {"url": url}})
+            error = attempt(settings, clock, report)
+            wait_for_last_scrape(clock, report)
+    except OSError as taken:
+        error = SettingsError([f"--http-endpoint: cannot listen on port {place.port}: {taken.strerror}."])
+    return report.end(error, settings.termination_message)
+
+
+def attempt(settings: Settings, clock: Clock, report: Report) -> BaseException | None:
+    """Run the story; return what ended it, if not its success."""
+    try:
+        from populator import wiring  # noqa: PLC0415 - slow, see above
+
+        wiring.run(settings, clock, report)
+    except Exception as error:
+        return error
+    return None
+
+
+def wait_for_last_scrape(clock: Clock, report: Report) -> None:
+    """Stay until the controller has seen the end of a copy, where there was one."""
+    if report.copy_ended is None:
+        return
+    report.phase("last scrape")
+    deadline = report.copy_ended + LAST_SCRAPE
+    try:
+        while not report.page.scraped.is_set() and clock.now() < deadline:
+            clock.wait(0.05)
+    except Cancelled:
+        log.info("told to stop before the controller had seen the end of the copy")
+
+
+def listen_for_stop(clock: Clock) -> None:
+    """End on SIGTERM as the kubelet sends it, and on Ctrl-C alike."""
+    signal.signal(signal.SIGTERM, lambda *_: clock.stop())
+    signal.signal(signal.SIGINT, lambda *_: clock.stop())
+
+
+def refuse(error: SettingsError, termination_message: Path) -> int:
+    """Tell about a call that could not even begin; return the exit code."""
+    for problem in error.problems:
+        log.error("%s", problem)
+    return Report(metrics.Page("", "", ""), Clock()).end(error, termination_message)

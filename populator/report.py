@@ -1,0 +1,169 @@
+"""What the program tells: phases, percent and end on the metrics page, in the log and in the termination message.
+
+Also the one table from a family of errors to exit code and reason. Percent never falls, and is 100 only once the
+copy is verified.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lease.errors import LeaseError
+from populator import errors, log
+from populator.clock import Clock
+from populator.metrics import Page
+from populator.storage.array import ArrayInfo
+from vsphere.clone import CopyResult
+from vsphere.errors import CloneFailed, CopyMayBeRunning, VsphereError
+from vsphere.host import SourceDisk
+
+logger = logging.getLogger(__name__)
+
+MESSAGE_LIMIT = 4096
+"""bytes of the termination message that the kubelet keeps"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a family of errors ends the process."""
+
+    exit_code: int
+    reason: str
+
+
+SUCCESS = Outcome(0, "Succeeded")
+UNEXPECTED = Outcome(1, "UnexpectedError")
+OUTCOMES: tuple[tuple[type[BaseException], Outcome], ...] = (
+    (errors.SettingsError, Outcome(2, "InvalidSettings")),
+    (errors.VolumeError, Outcome(3, "VolumeError")),
+    (errors.StorageError, Outcome(4, "StorageError")),
+    (CopyMayBeRunning, Outcome(8, "CopyMayBeRunning")),
+    (CloneFailed, Outcome(7, "CloneFailed")),
+    (VsphereError, Outcome(5, "VsphereError")),
+    (LeaseError, Outcome(6, "LeaseError")),
+    (errors.Cancelled, Outcome(9, "Cancelled")),
+)
+"""first match counts, so the special ones stand before their base"""
+
+
+def outcome_of(error: BaseException | None) -> Outcome:
+    """Return exit code and reason for an error, or for none."""
+    if error is None:
+        return SUCCESS
+    return next((outcome for family, outcome in OUTCOMES if isinstance(error, family)), UNEXPECTED)
+
+
+def explain(error: BaseException) -> tuple[str, str]:
+    """Return text and hint of an error, of ours or not."""
+    if isinstance(error, errors.PopulatorError | VsphereError | LeaseError):
+        return error.text, error.hint
+    text = f"Unexpected {type(error).__name__}: {error}"
+    return text, "Run again with --log-level=debug for the trace, and report it with that log."
+
+
+class Report:
+    """One run's story for people and programs."""
+
+    def __init__(self, page: Page, clock: Clock) -> None:
+        self.page = page
+        self._clock = clock
+        self._phase = ""
+        self.copy_ended: float | None = None
+        """the clock's time at which the end of the copy was published"""
+        self.undo_failures: list[str] = []
+        self.left_steps: list[str] = []
+
+    def phase(self, name: str) -> None:
+        """Begin a phase: every line of the log names it from now on."""
+        if name != self._phase:
+            self._phase = name
+            log.about(phase=name)
+            logger.info("%s", name)
+
+    def percent(self, percent: int) -> None:
+        """Publish progress of a copy that is not verified yet."""
+        before = self.page.percent
+        self.page.progress(min(percent, 99))
+        if self.page.percent != before:
+            logger.debug("%d %%", self.page.percent)
+
+    def array(self, info: ArrayInfo) -> None:
+        """Publish what the array is."""
+        self.page.array(info.vendor, info.product, info.model, info.version)
+        logger.info("array: %s %s %s", info.vendor, info.product, info.version)
+
+    def plugin(self, version: str | None) -> None:
+        """Publish the version of the host's plugin, where it tells one."""
+        if version:
+            self.page.vib(version)
+            logger.info("vmkfstools plugin %s", version)
+
+    def uses(self, protocol: str, disk: SourceDisk) -> None:
+        """Publish how the host reaches the LUN, and the disk's sizes, which the page shows with it."""
+        self.page.protocol = protocol
+        self.page.disk(disk.capacity, disk.allocated)
+
+    @contextmanager
+    def copying(self) -> Iterator["Copy"]:
+        """Measure the copy, and publish its end at the end of the block, before anything is undone."""
+        began = self._clock.now()
+        copy = Copy()
+        result = "failure"
+        try:
+            yield copy
+            result = "success"
+        finally:
+            self.copy_ended = self._clock.now()
+            used = bool(copy.result and copy.result.xcopy_used)
+            self.page.finish(result, self.copy_ended - began, xcopy_used=used)
+
+    def undo_failed(self, step: str, error: Exception) -> None:
+        """Note a step of the undo that failed; the others go on."""
+        text, hint = explain(error)
+        self.undo_failures.append(f"{step}: {text}")
+        logger.error("could not %s: %s %s", step, text, hint)
+
+    def left(self, step: str) -> None:
+        """Note a step of the undo that was left out on purpose, because a copy may be running."""
+        self.left_steps.append(step)
+        logger.error("NOT done, since a copy may still be writing to the LUN: %s", step)
+
+    def end(self, error: BaseException | None, message_file: Path) -> int:
+        """Tell how it ended, in the log and in the pod's termination message; return the exit code."""
+        outcome = outcome_of(error)
+        message: dict[str, object] = {"phase": self._phase, "reason": outcome.reason}
+        self.phase("end")
+        if error is not None:
+            text, hint = explain(error)
+            message |= {"text": text, "hint": hint}
+            logger.error("%s %s", text, hint, exc_info=error)
+        else:
+            logger.info("the copy is complete and verified")
+        message |= {"undoFailures": self.undo_failures, "left": self.left_steps}
+        write_message(message_file, {name: value for name, value in message.items() if value})
+        return outcome.exit_code
+
+
+@dataclass
+class Copy:
+    """Holds what the copy gave, once it has ended."""
+
+    result: CopyResult | None = None
+
+
+def write_message(file: Path, message: dict[str, object]) -> None:
+    """Write the pod's termination message, if there is a kubelet to read it (it makes the file beforehand)."""
+    if not file.exists():
+        return
+    text = log.redact(json.dumps(message, ensure_ascii=False)).encode()
+    if len(text) > MESSAGE_LIMIT:
+        short = {name: message[name] for name in ("phase", "reason") if name in message}
+        short["text"] = str(message.get("text", ""))[: MESSAGE_LIMIT // 8]
+        text = log.redact(json.dumps(short)).encode()
+    try:
+        file.write_bytes(text)
+    except OSError as error:
+        logger.warning("cannot write the termination message to %s: %s", file, error)

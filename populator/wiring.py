@@ -1,0 +1,71 @@
+"""Where the parts meet: real clients built from the settings, then the story. Imported late, since it is slow.
+
+Nothing else knows which part stands behind which contract.
+"""
+
+import logging
+import uuid
+from contextlib import closing
+
+from lease.api import Api
+from lease.hostlock import HostLock
+from populator import log
+from populator.clock import Clock
+from populator.populate import Job, populate
+from populator.report import Report
+from populator.retry import READ
+from populator.settings import SLOTS, Settings, VsphereSettings
+from populator.storage import registry
+from populator.volume import find_volume
+from vsphere.clone import Cloner
+from vsphere.devices import Devices
+from vsphere.esxcli import Esxcli
+from vsphere.inventory import boot_time, find_source
+from vsphere.session import Session
+
+logger = logging.getLogger(__name__)
+
+
+def run(settings: Settings, clock: Clock, report: Report) -> None:
+    """Look up volume and disk, build the parts, and populate."""
+    source, target, site = settings.source, settings.target, settings.vsphere
+    report.phase("find the volume")
+    api = Api.connect(settings.kubernetes.kubeconfig or None, settings.kubernetes.master or None)
+    volume = find_volume(api, target.namespace, target.pvc, target.uid, clock)
+    report.phase("find the disk")
+    with connect(site, clock) as session:
+        disk, host = find_source(session, source.vm, str(source.vmdk), source.migration_host)
+        log.about(host=host.id)
+        esxcli = Esxcli(session, host.id, host.name)
+        cloner = Cloner(esxcli, lambda: boot_time(session, host.id), clock)
+        report.plugin(cloner.version())
+        lock = HostLock(
+            api,
+            namespace=settings.lease.namespace,
+            identity=identity(settings),
+            duration=settings.lease.duration,
+            clock=clock,
+            slots=SLOTS,
+        )
+        with closing(registry.connect(settings.storage.vendor, settings.storage.access, clock)) as array:
+            job = Job(disk, host, volume)
+            populate(job, array, Devices(esxcli, clock), cloner, lock, report, clock)
+
+
+def connect(site: VsphereSettings, clock: Clock) -> Session:
+    """Return a session with vCenter that repeats what is passing, by the program's own policy."""
+    return Session(
+        site.host,
+        site.port,
+        site.username,
+        site.password,
+        clock=clock,
+        retry=lambda call, passing: READ.run(call, passing, clock),
+        ca_pem=site.ca_pem,
+        insecure=site.insecure,
+    )
+
+
+def identity(settings: Settings) -> str:
+    """Return the pod's name, made unique: two pods may share one, and a restarted process is another holder."""
+    return f"{settings.identity}_{uuid.uuid4().hex[:8]}"

@@ -1,0 +1,70 @@
+"""The log: facts on each line, JSON on request, no secrets and no traces."""
+
+import base64
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from populator import log
+
+PASSWORD = 'geheim"/ö'
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before[0], before[1]
+    log.set_up("info", "lines", ())
+    root.handlers[:] = before[0]
+    log.about(host="", lun="")
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("style", ["lines", "json"])
+def test_a_secret_never_shows_in_whatever_form(style: str, capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up("debug", style, [PASSWORD, ""])
+    basic = base64.b64encode(PASSWORD.encode()).decode()
+    log.about(host=PASSWORD)
+    try:
+        raise RuntimeError(PASSWORD)
+    except RuntimeError:
+        logging.getLogger("x").exception("sent %s and %s", PASSWORD, basic)
+    shown = capsys.readouterr().err
+    assert log.BLOT in shown
+    assert "RuntimeError" in shown
+    for form in (PASSWORD, json.dumps(PASSWORD)[1:-1], basic.rstrip("=")):
+        assert form not in shown
+
+
+@pytest.mark.usefixtures("restored")
+def test_lines_name_what_they_are_about(capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up("info", "lines", ())
+    log.about(host="host-21", lun="naa.1")
+    log.about(lun="")
+    logging.getLogger("x").info("hello", extra={"facts": {"task": "t1"}})
+    shown = capsys.readouterr().err
+    assert shown.endswith("INFO    hello  host=host-21 task=t1\n")
+
+
+@pytest.mark.usefixtures("restored")
+def test_json_has_a_field_for_each_fact(capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up("info", "json", ())
+    log.about(host="host-21")
+    logging.getLogger("x").warning("hello", extra={"facts": {"task": "t1"}})
+    line = json.loads(capsys.readouterr().err)
+    assert line.pop("time").endswith("+00:00")
+    assert line == {"level": "warning", "message": "hello", "host": "host-21", "task": "t1"}
+
+
+@pytest.mark.usefixtures("restored")
+def test_traces_appear_when_debugging_only(capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up("info", "lines", ())
+    try:
+        raise RuntimeError("boom")
+    except RuntimeError:
+        logging.getLogger("x").exception("it broke")
+    assert "Traceback" not in capsys.readouterr().err

@@ -1,0 +1,132 @@
+"""The metrics page: what the controller's expressions read, what an independent parser reads, and the server."""
+
+import http.client
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from populator import metrics
+from tests.lab.controller import PREFIX, read_page, scrape
+
+UID = "6f1c8a52-0d0e-4c6b-9a57-1f2f3a4b5c6d"
+
+
+@pytest.fixture
+def page() -> metrics.Page:
+    return metrics.Page(UID, "ontap", "vib")
+
+
+def filled(page: metrics.Page) -> metrics.Page:
+    page.array("NetApp", "ONTAP", "", "9.15.1")
+    page.vib("0.3.3")
+    page.protocol = "iscsi"
+    page.disk(64 * 2**30, 3 * 2**20)
+    page.progress(42)
+    page.finish("success", 1234567.8912, xcopy_used=True)
+    return page
+
+
+def test_the_controller_reads_every_value(page: metrics.Page) -> None:
+    status = read_page(filled(page).render()[0], UID)
+    assert status.progress == 100
+    assert status.xcopy_used == 1
+    assert status.vib_version == "0.3.3"
+    assert status.copy_duration == pytest.approx(1234567.891)
+    assert (status.result, status.clone_method, status.storage_protocol) == ("success", "vib", "iscsi")
+    assert (status.provisioned, status.allocated) == (64 * 2**30, 3 * 2**20)
+
+
+def test_a_new_page_shows_nothing_but_no_progress(page: metrics.Page) -> None:
+    status = read_page(page.render()[0], UID)
+    assert status.progress == 0
+    assert status.copy_duration is None
+
+
+def test_another_parser_finds_the_contracts_names_and_types(page: metrics.Page) -> None:
+    families = {f.name: f for f in text_string_to_metric_families(filled(page).render()[0])}
+    # This parser calls every counter `…_total`; that ours does not is what the controller's expressions show.
+    assert set(families) == {
+        PREFIX + name
+        for name in (
+            "progress",
+            "xcopy_used",
+            "vib_version",
+            "storage_array_info",
+            "source_disk_bytes",
+            "copy_duration_seconds",
+        )
+    }
+    assert families[PREFIX + "progress"].type == "counter"
+    info = families[PREFIX + "storage_array_info"].samples[0].labels
+    assert info["storage_array_model"] == "n/a"
+
+
+def test_percent_never_falls(page: metrics.Page) -> None:
+    for percent in (10, 60, 30):
+        page.progress(percent)
+    assert read_page(page.render()[0], UID).progress == 60
+
+
+def test_a_failed_copy_is_never_at_100(page: metrics.Page) -> None:
+    page.progress(99)
+    page.finish("failure", 1.0, xcopy_used=False)
+    status = read_page(page.render()[0], UID)
+    assert (status.progress, status.result) == (99, "failure")
+
+
+def test_no_label_can_end_the_controllers_match(page: metrics.Page) -> None:
+    page.array('a"b\\c', "{x}\n", "", "")
+    text = page.render()[0]
+    assert all("}" not in line[: line.rindex("}")] for line in text.splitlines() if "{" in line)
+    (family,) = [f for f in text_string_to_metric_families(text) if "array_info" in f.name]
+    assert family.samples[0].labels["storage_array_vendor"] == 'a"b\\c'
+
+
+@pytest.fixture
+def url(page: metrics.Page) -> Iterator[str]:
+    with metrics.serve("127.0.0.1", 0, "/metrics", page) as url:
+        yield url
+
+
+def test_it_is_served_over_tls(url: str, page: metrics.Page) -> None:
+    assert "_progress" in scrape(url)
+    assert not page.scraped.is_set()
+    page.finish("success", 1, xcopy_used=False)
+    scrape(url)
+    assert page.scraped.wait(5)
+
+
+def test_other_paths_and_methods_are_refused(url: str) -> None:
+    parts = urlsplit(url)
+    context = ssl._create_unverified_context()  # noqa: S323
+    for method, path, status in (("GET", "/", 404), ("POST", "/metrics", 501)):
+        connection = http.client.HTTPSConnection("127.0.0.1", parts.port or 0, context=context)
+        connection.request(method, path)
+        assert connection.getresponse().status == status
+        connection.close()
+
+
+def test_a_silent_client_holds_up_nobody(url: str) -> None:
+    port = urlsplit(url).port or 0
+    with socket.create_connection(("127.0.0.1", port)):
+        began = time.monotonic()
+        assert "_progress" in scrape(url)
+        assert time.monotonic() - began < metrics.CLIENT_TIMEOUT / 2
+
+
+def test_a_taken_port_is_an_error(url: str, page: metrics.Page) -> None:
+    port = urlsplit(url).port or 0
+    with pytest.raises(OSError, match="in use"), metrics.serve("127.0.0.1", port, "/metrics", page):
+        pass
+    assert threading.active_count() < 20
+
+
+def test_all_interfaces_means_ipv4_too(page: metrics.Page) -> None:
+    with metrics.serve("", 0, "/metrics", page) as url:
+        assert "_progress" in scrape(f"https://127.0.0.1:{urlsplit(url).port}/metrics")
