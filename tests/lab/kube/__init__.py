@@ -1,0 +1,145 @@
+"""The Kubernetes API of the lab: a real kube-apiserver with etcd (`real`), or a small one in-process (`simulated`).
+
+`start_kube` gives either as a `Kube`: what a cluster's administrator would have set up for the populator, and the
+objects that Forklift and the CSI driver would have made. No controllers run, so PVCs are bound here.
+"""
+
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from tests.lab.kube.client import Client, Refused
+from tests.lab.kube.real import RealServer
+from tests.lab.kube.resources import path
+from tests.lab.kube.simulated import SimulatedServer
+from tests.lab.pki import Pki
+
+__all__ = ["KINDS", "Client", "Kube", "Refused", "path", "start_kube"]
+
+KINDS: dict[str, type[RealServer] | type[SimulatedServer]] = {"real": RealServer, "simulated": SimulatedServer}
+RBAC = Path(__file__).resolve().parents[3] / "deploy" / "rbac.yaml"
+SIZE = "1Gi"
+
+
+@contextmanager
+def start_kube(kind: str, directory: Path, pki: Pki) -> Iterator["Kube"]:
+    """Run an API server, `real` or `simulated`, with its files in `directory`."""
+    server = KINDS[kind](directory, pki)
+    try:
+        yield Kube(server, pki)
+    finally:
+        server.close()
+
+
+class Kube:
+    """One cluster."""
+
+    def __init__(self, server: RealServer | SimulatedServer, pki: Pki) -> None:
+        self.server = server
+        self.url = server.url
+        self.port = urlsplit(server.url).port or 443
+        self._pki = pki
+        self.admin = self.client(server.admin_token)
+
+    def client(self, token: str) -> Client:
+        """Return a client that acts as the bearer of a token."""
+        return Client(self.url, self._pki.client_context(), token)
+
+    def client_context(self) -> ssl.SSLContext:
+        """Return a TLS context that trusts the server."""
+        return self._pki.client_context()
+
+    def apply_rbac(self, target_namespace: str, lease_namespace: str) -> None:
+        """Make both namespaces, and give the populator the rights of `deploy/rbac.yaml` there."""
+        for namespace in (target_namespace, lease_namespace):
+            self.admin.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        text = RBAC.read_text().replace("target-namespace", target_namespace)
+        for item in yaml.safe_load_all(text.replace("lease-namespace", lease_namespace)):
+            self.admin.apply(item)
+
+    def service_account_token(self, namespace: str, name: str) -> str:
+        """Return a new token of a service account."""
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        answer = self.admin.create(path("serviceaccounts", namespace, name, "token"), request)
+        token: str = answer["status"]["token"]
+        return token
+
+    def kubeconfig(self, directory: Path, *, token: str = "", port: int | None = None) -> Path:
+        """Write a kubeconfig, the administrator's without a token; `port` is where a proxy listens."""
+        directory.mkdir(parents=True, exist_ok=True)
+        server = f"https://127.0.0.1:{port or self.port}"
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [
+                {"name": "lab", "cluster": {"server": server, "certificate-authority": str(self._pki.ca_file)}}
+            ],
+            "users": [{"name": "lab", "user": {"token": token or self.server.admin_token}}],
+            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
+            "current-context": "lab",
+        }
+        file = directory / "kubeconfig"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(config))
+        return file
+
+    def add_volume(
+        self,
+        name: str,
+        namespace: str,
+        handle: str,
+        attributes: Mapping[str, str],
+        *,
+        bound: bool = True,
+        csi: bool = True,
+    ) -> str:
+        """Make a PVC as Forklift leaves it: unbound, its prime PVC bound to a PV; return the PVC's UID.
+
+        With `bound` false the prime PVC waits for `bind_prime`; with `csi` false the PV has no CSI source.
+        """
+        uid: str = self._claim(name, namespace)["metadata"]["uid"]
+        self._claim(f"prime-{uid}", namespace)
+        source: dict[str, Any] = {"hostPath": {"path": "/nowhere"}}
+        if csi:
+            driver = {"driver": "csi.trident.netapp.io", "volumeHandle": handle}
+            source = {"csi": driver | {"volumeAttributes": dict(attributes)}}
+        spec = {"capacity": {"storage": SIZE}, "accessModes": ["ReadWriteMany"], "volumeMode": "Block"}
+        metadata = {"name": f"pv-{name}"}
+        self.admin.create(
+            path("persistentvolumes"),
+            {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": metadata, "spec": spec | source},
+        )
+        if bound:
+            self.bind_prime(name, namespace)
+        return uid
+
+    def bind_prime(self, name: str, namespace: str) -> None:
+        """Bind the prime PVC to its PV, as the volume controller would."""
+        uid = self.admin.get(path("persistentvolumeclaims", namespace, name))["metadata"]["uid"]
+
+        def bind(claim: dict[str, Any]) -> None:
+            claim["spec"]["volumeName"] = f"pv-{name}"
+
+        self.admin.change(path("persistentvolumeclaims", namespace, f"prime-{uid}"), bind)
+
+    def lease_holders(self, namespace: str) -> dict[str, str]:
+        """Return who holds which Lease."""
+        leases = self.admin.list(path("leases", namespace))
+        held = {lease["metadata"]["name"]: lease.get("spec", {}).get("holderIdentity") for lease in leases}
+        return {name: holder for name, holder in held.items() if holder}
+
+    def _claim(self, name: str, namespace: str) -> dict[str, Any]:
+        spec = {
+            "accessModes": ["ReadWriteMany"],
+            "volumeMode": "Block",
+            "storageClassName": "lab",
+            "resources": {"requests": {"storage": SIZE}},
+        }
+        claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
+        return self.admin.create(path("persistentvolumeclaims", namespace), claim)

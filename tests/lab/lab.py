@@ -1,0 +1,242 @@
+"""The whole lab, started in seconds and ended with the `with` block.
+
+`Lab()` has two hosts, three datastores, VMs with all kinds of disks, one array, and one cluster with two namespaces.
+`add_target` makes a PVC with a LUN behind it; `program` runs the populator as Forklift would start it.
+"""
+
+import itertools
+import tempfile
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.lab import world
+from tests.lab.disks import same_bytes
+from tests.lab.esxi import EsxcliServer, EsxiHost
+from tests.lab.faults import Ledger, proxy
+from tests.lab.kube import Kube, start_kube
+from tests.lab.ontap import OntapSimulator
+from tests.lab.pki import Pki
+from tests.lab.program import Program
+from tests.lab.san import San
+from tests.lab.vcenter import HostSpec, VCenter
+
+VCENTER_USER, VCENTER_PASSWORD = "administrator@vsphere.local", "vcenter-secret"
+ARRAY_USER, ARRAY_PASSWORD = "admin", "ontap-secret"
+TARGET_NAMESPACE, LEASE_NAMESPACE = "vms", "openshift-mtv"
+SVM = "svm1"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A PVC, and the LUN behind it."""
+
+    pvc: str
+    uid: str
+    naa: str
+    lun: Path
+    lun_uuid: str
+    """the array's key"""
+
+
+class Lab:
+    """See the module. `kube` is `simulated` or `real`, `proxied` puts the numbering proxies in front, and
+    `plain_size` is the plain disk's in bytes.
+    """
+
+    def __init__(
+        self, kube: str = "simulated", *, proxied: bool = True, plain_size: int = world.DISK_SIZE
+    ) -> None:
+        self._kube_kind, self._proxied, self.plain_size = kube, proxied, plain_size
+        self._number = itertools.count(1)
+        self.ledger = Ledger()
+        """all calls of the program to vCenter, array and API server"""
+
+    def __enter__(self) -> Self:
+        """Start everything; what was started ends again when a part fails to."""
+        with ExitStack() as stack:
+            self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End everything."""
+        self._stack.close()
+
+    def _start(self, stack: ExitStack) -> None:
+        self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xcopy-lab-")))
+        self.pki = Pki(self.directory / "pki")
+        self.san = San(self.directory / "luns")
+        self.datastores = world.make_datastores(self.directory / "datastores", self.plain_size)
+        self.array = stack.enter_context(
+            OntapSimulator(self.san, self.pki.server_context("ontap"), svms=(SVM, "svm2"))
+        )
+        socket = self.directory / "esxcli.sock"
+        self._esxcli = stack.enter_context(EsxcliServer(socket))
+        self.vcenter = stack.enter_context(
+            VCenter(
+                directory=self.directory,
+                cert=self.pki.issue("vcenter"),
+                ca_pem=self.pki.ca_pem,
+                username=VCENTER_USER,
+                password=VCENTER_PASSWORD,
+                esxcli_socket=socket,
+                hosts=world.hosts(),
+                datastores=world.datastores(self.datastores),
+                vms=world.vms(self.plain_size),
+            )
+        )
+        self.hosts: dict[str, EsxiHost] = {}
+        self._boot_hosts()
+        self.kube: Kube = stack.enter_context(start_kube(self._kube_kind, self.directory / "kube", self.pki))
+        self.kube.apply_rbac(TARGET_NAMESPACE, LEASE_NAMESPACE)
+        self.vcenter_port = self._front(stack, "vcenter", self.vcenter.port)
+        self.array_port = self._front(stack, "array", self.array.port)
+        self.kube_port = self._front(stack, "kubernetes", self.kube.port)
+
+    def _host(self, spec: HostSpec) -> EsxiHost:
+        mounted = {
+            store.name: store.directory
+            for store in world.datastores(self.datastores)
+            if spec.name in store.hosts
+        }
+        adapters = [asdict(one) for one in spec.adapters]
+        moid = self.vcenter.hosts[spec.name]
+        return EsxiHost(spec.name, moid, adapters, self.san, mounted, on_boot=self._booted)
+
+    def _booted(self, host: EsxiHost) -> None:
+        self.vcenter.set_host(host.moid, boot_time=host.boot_time)
+
+    def _front(self, stack: ExitStack, service: str, port: int) -> int:
+        if not self._proxied:
+            return port
+        server = self.pki.server_context(f"{service}-proxy")
+        client = self.pki.client_context()
+        return stack.enter_context(proxy(service, ("127.0.0.1", port), self.ledger, server, client))
+
+    def add_target(self, size: int = world.DISK_SIZE, **volume: Any) -> Target:
+        """Make a LUN on the array and the PVC for it; further arguments go to `Kube.add_volume`."""
+        number = next(self._number)
+        internal = f"trident_pvc_{number}"
+        lun_uuid = self.array.add_lun(f"/vol/{internal}/lun0", SVM, size)
+        naa = self.array.luns[lun_uuid].naa
+        pvc = f"disk-{number}"
+        attributes = {"internalName": internal, "protocol": "block", "backendUUID": "b-1", "name": pvc}
+        uid = self.kube.add_volume(pvc, TARGET_NAMESPACE, f"pvc-{number}", attributes, **volume)
+        return Target(pvc, uid, naa, self.san.lun(naa).path, lun_uuid)
+
+    def arguments(
+        self, target: Target, disk: str = world.PLAIN_DISK, vm: str = world.PLAIN_VM
+    ) -> dict[str, str]:
+        """Return Forklift's arguments for one disk, by name."""
+        return {
+            "source-vm-id": self.vcenter.vms.get(vm, vm),
+            "source-vmdk": disk,
+            "target-namespace": TARGET_NAMESPACE,
+            "owner-name": target.pvc,
+            "owner-uid": target.uid,
+            "cr-name": f"populator-{target.pvc}",
+            "cr-namespace": TARGET_NAMESPACE,
+            "secret-name": "copy-offload",
+            "storage-vendor-product": "ontap",
+            "pvc-size": str(world.DISK_SIZE),
+            "http-endpoint": "127.0.0.1:0",
+        }
+
+    def environment(self) -> dict[str, str]:
+        """Return what Forklift's Secret and the pod would bring as environment."""
+        token = self.kube.service_account_token(TARGET_NAMESPACE, "populator")
+        kubeconfig = self.kube.kubeconfig(self.directory, token=token, port=self.kube_port)
+        return {
+            "GOVMOMI_HOSTNAME": f"127.0.0.1:{self.vcenter_port}",
+            "GOVMOMI_USERNAME": VCENTER_USER,
+            "GOVMOMI_PASSWORD": VCENTER_PASSWORD,
+            "cacert": self.pki.ca_pem,
+            "STORAGE_HOSTNAME": f"127.0.0.1:{self.array_port}",
+            "STORAGE_USERNAME": ARRAY_USER,
+            "STORAGE_PASSWORD": ARRAY_PASSWORD,
+            "ONTAP_SVM": SVM,
+            "REQUESTS_CA_BUNDLE": str(self.pki.ca_file),
+            "HOST_LEASE_NAMESPACE": LEASE_NAMESPACE,
+            "KUBECONFIG": str(kubeconfig),
+            "HOSTNAME": "populate-pod",
+        }
+
+    def program(
+        self,
+        target: Target,
+        *,
+        arguments: dict[str, str | None] | None = None,
+        environment: dict[str, str | None] | None = None,
+        scrape_interval: float = 0.5,
+        **source: str,
+    ) -> Program:
+        """Return the populator for one disk; a None in `arguments` or `environment` takes the value away."""
+        given = self.arguments(target, **source) | (arguments or {})
+        message = self.directory / f"termination-{target.pvc}.json"
+        given["termination-message-path"] = str(message)
+        variables = self.environment() | (environment or {})
+        return Program(
+            [f"--{name}={value}" for name, value in given.items() if value is not None],
+            {name: value for name, value in variables.items() if value is not None},
+            message,
+            scrape_interval,
+        )
+
+    def map_to_host(self, target: Target, group: str) -> None:
+        """Map a LUN to the plain VM's host through a group of that name, and let the host see it."""
+        initiators = [adapter.initiator for adapter in self.host.adapters if adapter.kind == "iscsi"]
+        self.array.add_map(target.lun_uuid, self.array.add_group(group, SVM, initiators))
+        self.host.stack.rescan()
+
+    def tidy(self) -> None:
+        """Begin anew: no LUNs, groups or leases, and new hosts in good health under the old ids."""
+        self.ledger.reset()
+        for lun_uuid in list(self.array.luns):
+            self.array.remove_lun(lun_uuid)
+        for group_uuid in list(self.array.groups):
+            self.array.remove_group(group_uuid)
+        self._boot_hosts()
+        leases = f"/apis/coordination.k8s.io/v1/namespaces/{LEASE_NAMESPACE}/leases"
+        for lease in self.kube.admin.list(leases):
+            self.kube.admin.delete(f"{leases}/{lease['metadata']['name']}")
+
+    def _boot_hosts(self) -> None:
+        for host in self.hosts.values():
+            host.wrapper.power_off()
+        self.hosts = {spec.name: self._host(spec) for spec in world.hosts()}
+        for host in self.hosts.values():
+            self._esxcli.add(host)
+            self.vcenter.set_host(
+                host.moid, boot_time=host.boot_time, connection_state="connected", in_maintenance_mode=False
+            )
+
+    @property
+    def host(self) -> EsxiHost:
+        """Return the host that the plain VM runs on."""
+        return self.hosts[world.PLAIN_HOST]
+
+    def leftovers(self, target: Target) -> list[str]:
+        """Return what a run has left behind on host, array and cluster, in words; empty when all is as found."""
+        found = [f"{target.naa} is mapped via {group}" for group in self.san.mappings(target.naa)]
+        for host in self.hosts.values():
+            if status := host.device_status(target.naa):
+                found.append(f"{host.name} has device {target.naa} ({status})")
+            if target.naa in host.detached:
+                found.append(f"{host.name} lists {target.naa} as detached")
+            found += [f"{host.name}: {harm}" for harm in host.harm]
+            found += [f"{host.name}: {naa} was pulled while on" for naa in host.unclean]
+            found += [f"{host.name} has task {task}" for task in host.wrapper.tasks]
+        found += [f"group {group.name} exists" for group in self.array.groups.values()]
+        found += [
+            f"{name} is held by {holder}" for name, holder in self.kube.lease_holders(LEASE_NAMESPACE).items()
+        ]
+        return found
+
+    def copied(self, target: Target, disk: str = world.PLAIN_DISK) -> bool:
+        """Return whether the LUN starts with exactly the disk's bytes."""
+        return same_bytes(world.file_of(self.datastores, disk), target.lun)

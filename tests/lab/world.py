@@ -1,0 +1,99 @@
+"""What there is in the lab: hosts with their adapters, datastores, and VMs with disks of every kind. Data only.
+
+Each VM exists for one thing that a disk may be; `PLAIN_VM` is the ordinary one. Disks that are copied for real have
+files below the datastores' folders, made by `make_datastores`.
+"""
+
+from pathlib import Path
+
+from tests.lab.disks import MIB, make_filesystem_disk, make_vmdk
+from tests.lab.vcenter import AdapterSpec, DatastoreSpec, DiskSpec, HostSpec, PathSpec, VmSpec
+from vsphere.vmdk import parse_vmdk
+
+DISK_SIZE = 8 * MIB
+PLAIN_HOST, OTHER_HOST = "esx-1.lab", "esx-2.lab"
+PLAIN_VM, PLAIN_DISK = "plain vm", "[ds one] plain vm/plain vm.vmdk"
+DATA_DISK = "[ds one] plain vm/data disk.vmdk"
+FC_VM, FC_DISK = "fc vm", "[fast-fc] fc vm/fc vm.vmdk"
+SNAPSHOT_VM, SNAPSHOT_DISK = "snapshot vm", "[ds one] snapshot vm/snapshot vm.vmdk"
+RDM_VM, RDM_DISK = "rdm vm", "[ds one] rdm vm/rdm vm.vmdk"
+VVOL_VM, VVOL_DISK = "vvol vm", "[vvol ds] rfc4122.5f1b/vvol vm.vmdk"
+ODD_VM = "odd vm"
+ODD_DISKS = (
+    "[ds [two]] odd/a [b] (c) {d} #1 & <2>.vmdk",
+    "[ds [two]] földer/ünïcode/深い/ディスク 🐍.vmdk",
+    "[ds [two]] odd/100% *sure* ~!@^=+,.vmdk",
+)
+QUOTE_VM, QUOTE_DISK = "quote vm", "[ds one] o'brien/o'brien.vmdk"
+"""what the stock plugin cannot be told safely"""
+LOCAL_VM, LOCAL_DISK = "local vm", "[local] local vm/local vm.vmdk"
+FILES = {"hello.txt": b"Copied by the array itself.\n", "numbers.bin": bytes(range(256)) * 64}
+"""what is in the file system on the plain disk"""
+
+ISCSI_LUN, FC_LUN, TWO_LUN = (f"naa.600a09803830304437392d736f75726{n}" for n in range(3))
+
+
+def hosts() -> tuple[HostSpec, ...]:
+    """Return two hosts that have an iSCSI and an FC adapter each."""
+    return tuple(
+        HostSpec(
+            name,
+            (
+                AdapterSpec("vmhba64", "iscsi", initiator=f"iqn.1998-01.com.vmware:{name}:{number:08x}"),
+                # Bit 63 set: vSphere hands out such names as negative numbers.
+                AdapterSpec("vmhba2", "fc", wwnn=f"f00000025b50000{number}", wwpn=f"f00000025b5aa00{number}"),
+            ),
+        )
+        for number, name in enumerate((PLAIN_HOST, OTHER_HOST), 1)
+    )
+
+
+def datastores(folder: Path) -> tuple[DatastoreSpec, ...]:
+    """Return the datastores, whose files lie below `folder`."""
+    both = (PLAIN_HOST, OTHER_HOST)
+    iscsi, fc = (PathSpec("vmhba64"), PathSpec("vmhba2", "standby")), (PathSpec("vmhba2"),)
+    return (
+        DatastoreSpec("ds one", folder / "ds one", both, ISCSI_LUN, paths=iscsi),
+        DatastoreSpec("ds [two]", folder / "ds [two]", both, TWO_LUN, paths=iscsi),
+        DatastoreSpec("fast-fc", folder / "fast-fc", both, FC_LUN, paths=fc),
+        DatastoreSpec("vvol ds", folder / "vvol ds", both),
+        DatastoreSpec("local", folder / "local", (PLAIN_HOST,), "mpx.vmhba0:C0:T0:L0"),
+    )
+
+
+def vms(plain_size: int = DISK_SIZE) -> tuple[VmSpec, ...]:
+    """Return the VMs; the plain disk may have another size than all others."""
+    delta = SNAPSHOT_DISK.replace(".vmdk", "-000001.vmdk")
+    return (
+        VmSpec(PLAIN_VM, PLAIN_HOST, (DiskSpec(PLAIN_DISK, plain_size), DiskSpec(DATA_DISK, DISK_SIZE))),
+        VmSpec(FC_VM, OTHER_HOST, (DiskSpec(FC_DISK, DISK_SIZE),), powered_on=True),
+        VmSpec(
+            SNAPSHOT_VM, PLAIN_HOST, (DiskSpec(delta, DISK_SIZE, parents=(SNAPSHOT_DISK,)),), powered_on=True
+        ),
+        VmSpec(RDM_VM, PLAIN_HOST, (DiskSpec(RDM_DISK, DISK_SIZE, "rdm", device_name=ISCSI_LUN),)),
+        VmSpec(
+            VVOL_VM, PLAIN_HOST, (DiskSpec(VVOL_DISK, DISK_SIZE, "vvol", backing_object_id="rfc4122.5f1b"),)
+        ),
+        VmSpec(ODD_VM, PLAIN_HOST, tuple(DiskSpec(path, DISK_SIZE) for path in ODD_DISKS)),
+        VmSpec(QUOTE_VM, PLAIN_HOST, (DiskSpec(QUOTE_DISK, DISK_SIZE),)),
+        VmSpec(LOCAL_VM, PLAIN_HOST, (DiskSpec(LOCAL_DISK, DISK_SIZE),)),
+    )
+
+
+def make_datastores(folder: Path, plain_size: int = DISK_SIZE) -> Path:
+    """Write the disks' files; every disk has other bytes."""
+    for store in datastores(folder):
+        store.directory.mkdir(parents=True)
+    disks = (DATA_DISK, FC_DISK, SNAPSHOT_DISK, RDM_DISK, VVOL_DISK, LOCAL_DISK, *ODD_DISKS)
+    for seed, path in enumerate(disks):
+        file = file_of(folder, path)
+        make_vmdk(file.parent, file.name, DISK_SIZE, seed)
+    plain = file_of(folder, PLAIN_DISK)
+    make_filesystem_disk(plain.parent, plain.name, FILES, plain_size, seed=99)
+    return folder
+
+
+def file_of(folder: Path, disk: str) -> Path:
+    """Return the descriptor's file of a disk."""
+    path = parse_vmdk(disk)
+    return folder / path.datastore / path.file

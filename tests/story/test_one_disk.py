@@ -1,0 +1,238 @@
+"""The main job, done by the real program as Forklift starts it: bytes copied, and everything as found."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.lab import world
+from tests.lab.disks import read_files
+from tests.lab.faults import Call
+from tests.lab.lab import LEASE_NAMESPACE, TARGET_NAMESPACE, Lab, Target
+
+
+def populate(lab: Lab, target: Target, **how: object) -> None:
+    """Run the program and expect that all went well, in every respect."""
+    with lab.program(target, **how) as program:  # type: ignore[arg-type]
+        code = program.wait()
+    assert code == 0, program.text()
+    assert lab.copied(target, str(how.get("disk", world.PLAIN_DISK)))
+    assert lab.leftovers(target) == []
+    assert program.message["reason"] == "Succeeded"
+    assert not {"undoFailures", "left"} & set(program.message)
+    status = program.status
+    assert (status.progress, status.result) == (100, "success")
+
+
+def test_one_disk(lab: Lab) -> None:
+    lab.host.rescan_seconds = 0.3
+    lab.host.copy_seconds = 1.5
+    target = lab.add_target()
+    with lab.program(target, scrape_interval=0.2) as program:
+        assert program.wait() == 0, program.text()
+    assert lab.copied(target)
+    assert read_files(target.lun) == world.FILES
+    assert lab.leftovers(target) == []
+
+    shown = [status.progress for status in program.controller.seen if status.progress is not None]  # type: ignore[union-attr]
+    assert shown == sorted(shown)
+    assert len(set(shown)) > 3, "progress was seen to grow"
+    assert shown[-1] == 100
+    last = program.status
+    assert (last.result, last.clone_method, last.storage_protocol) == ("success", "vib", "iscsi")
+    assert (last.storage_vendor, last.vib_version) == ("ontap", "0.3.3")
+    assert last.provisioned == world.DISK_SIZE
+    assert last.copy_duration is not None
+    assert last.copy_duration >= 1.5
+
+    steps = [operation.name for operation in lab.host.history]
+    assert lab.host.clones_started[target.naa] == 1
+    assert lab.host.max_overlap == 1, steps
+    facts = {(line.get("host"), line.get("lun")) for line in program.lines if line.get("phase") == "clone"}
+    assert facts == {(lab.host.moid, target.naa)}
+    assert program.message == {"phase": "last scrape", "reason": "Succeeded"}
+
+
+@pytest.mark.parametrize(
+    ("vm", "disk"),
+    [
+        (world.PLAIN_VM, world.DATA_DISK),
+        (world.FC_VM, world.FC_DISK),
+        (world.SNAPSHOT_VM, world.SNAPSHOT_DISK),
+        (world.RDM_VM, world.RDM_DISK),
+        (world.VVOL_VM, world.VVOL_DISK),
+        (world.LOCAL_VM, world.LOCAL_DISK),
+        *[(world.ODD_VM, disk) for disk in world.ODD_DISKS],
+    ],
+)
+def test_every_kind_of_disk(lab: Lab, vm: str, disk: str) -> None:
+    populate(lab, lab.add_target(), vm=vm, disk=disk)
+
+
+def test_fibre_channel_is_used_where_the_datastore_is_on_it(lab: Lab) -> None:
+    target = lab.add_target()
+    with lab.program(target, vm=world.FC_VM, disk=world.FC_DISK) as program:
+        assert program.wait() == 0, program.text()
+    assert program.status.storage_protocol == "fc"
+
+
+def test_the_vm_may_be_named_and_the_migration_host_chosen(lab: Lab) -> None:
+    other = lab.hosts[world.OTHER_HOST]
+    arguments = {"source-vm-id": world.PLAIN_VM, "migration-host": other.moid}
+    populate(lab, lab.add_target(), arguments=arguments)
+    assert [operation.name for operation in other.history]
+    assert not lab.host.history
+
+
+def test_a_larger_lun_is_fine(lab: Lab) -> None:
+    populate(lab, lab.add_target(size=2 * world.DISK_SIZE))
+
+
+def test_the_prime_pvc_may_be_unbound_for_a_while(lab: Lab) -> None:
+    target = lab.add_target(bound=False)
+    with lab.program(target) as program:
+        program.wait_for_phase("find the volume")
+        lab.kube.bind_prime(target.pvc, TARGET_NAMESPACE)
+        assert program.wait() == 0, program.text()
+    assert lab.copied(target)
+
+
+def test_a_device_already_visible_and_on_needs_no_rescan(lab: Lab) -> None:
+    target = lab.add_target()
+    lab.map_to_host(target, "admins-group")
+    before = lab.san.mappings(target.naa)
+    with lab.program(target) as program:
+        assert program.wait() == 0, program.text()
+    assert lab.copied(target)
+    assert [o.name for o in lab.host.history] == ["clone"], "no rescan, and the device is not detached either"
+    assert lab.host.device_status(target.naa) == "on"
+    assert lab.san.mappings(target.naa) == before
+
+
+def test_a_device_found_off_is_brought_back(lab: Lab) -> None:
+    target = lab.add_target()
+    lab.host.detached.add(target.naa)
+    populate(lab, target)
+
+
+def test_what_a_dead_predecessor_left_is_taken_away(lab: Lab) -> None:
+    target = lab.add_target()
+    lab.map_to_host(target, f"xcopy-hostsystem-{lab.host.moid}-iscsi")
+    populate(lab, target)
+
+
+def test_other_mappings_of_the_lun_stay(lab: Lab) -> None:
+    target = lab.add_target()
+    group = lab.array.add_group("kubernetes-nodes", "svm1", ["iqn.1994-05.com.redhat:node-1"])
+    lab.array.add_map(target.lun_uuid, group)
+    before = lab.san.mappings(target.naa)
+    with lab.program(target) as program:
+        assert program.wait() == 0, program.text()
+    assert lab.san.mappings(target.naa) == before
+
+
+def test_ten_disks_on_one_host_never_shake_it_more_than_twice_at_once(lab: Lab) -> None:
+    lab.host.falls_over = True
+    lab.host.copy_seconds = 0.5
+    lab.host.rescan_seconds = 0.2
+    targets = [lab.add_target() for _ in range(10)]
+    programs = [lab.program(target, environment={"HOSTNAME": f"pod-{n}"}) for n, target in enumerate(targets)]
+    for program in programs:
+        program.__enter__()
+    try:
+        for program in programs:
+            assert program.wait() == 0, program.text()
+    finally:
+        for program in programs:
+            program.__exit__(None, None, None)
+    assert lab.host.max_overlap == 2
+    for target in targets:
+        assert lab.copied(target)
+        assert lab.leftovers(target) == []
+
+
+def during_the_copy(lab: Lab, target: Target, act: Callable[[], None]) -> None:
+    lab.host.copy_seconds = 4.0
+    with lab.program(target) as program:
+        program.wait_for(lambda line: line["message"] == "copy started")
+        act()
+        assert program.wait() == 0, program.text()
+    assert lab.copied(target)
+    assert lab.leftovers(target) == []
+    assert lab.host.clones_started[target.naa] == 1
+
+
+def test_an_expired_session_is_renewed(lab: Lab) -> None:
+    during_the_copy(lab, lab.add_target(), lab.vcenter.expire_sessions)
+
+
+def test_hostd_may_restart(lab: Lab) -> None:
+    during_the_copy(lab, lab.add_target(), lambda: lab.host.hostd_restart(2.0))
+
+
+@pytest.mark.parametrize(
+    ("service", "fault"), [("kubernetes", "5xx"), ("vcenter", "5xx"), ("vcenter", "before")]
+)
+def test_an_outage_during_the_copy_is_survived(lab: Lab, service: str, fault: str) -> None:
+    end = threading.Event()
+
+    def away(call: Call) -> str | None:
+        return fault if call.service == service and not end.is_set() else None
+
+    def act() -> None:
+        lab.ledger.reset(away)
+        threading.Timer(3.0, end.set).start()
+
+    during_the_copy(lab, lab.add_target(), act)
+
+
+def test_an_api_server_that_never_comes_back_does_not_keep_it_from_finishing(lab: Lab) -> None:
+    target = lab.add_target()
+    lab.host.copy_seconds = 3.0
+    with lab.program(target, environment={"HOST_LEASE_DURATION_SECONDS": "5"}) as program:
+        program.wait_for(lambda line: line["message"] == "copy started")
+        lab.ledger.reset(lambda call: "before" if call.service == "kubernetes" else None)
+        assert program.wait() == 0, program.text()
+    lab.ledger.reset()
+    assert lab.copied(target)
+    assert [left for left in lab.leftovers(target) if "is held by" not in left] == []
+
+
+def test_the_lease_tells_who_does_what(lab: Lab) -> None:
+    target = lab.add_target()
+    lab.host.copy_seconds = 4.0
+    with lab.program(target, environment={"HOST_LEASE_DURATION_SECONDS": "5"}) as program:
+        started = program.wait_for(lambda line: line["message"] == "copy started")
+        deadline = time.monotonic() + 10
+        journal: dict[str, str] = {}
+        while "task" not in journal and time.monotonic() < deadline:
+            leases = [
+                lease
+                for lease in lab.kube.admin.list(
+                    f"/apis/coordination.k8s.io/v1/namespaces/{LEASE_NAMESPACE}/leases"
+                )
+                if lease["spec"].get("holderIdentity")
+            ]
+            notes = [
+                json.loads(text) for lease in leases for text in lease["metadata"]["annotations"].values()
+            ]
+            journal = notes[0] if notes else {}
+            time.sleep(0.1)
+        (lease,) = leases
+        assert lease["metadata"]["name"].startswith(f"esxi-lock-{lab.host.moid}-slot-")
+        assert lease["spec"]["holderIdentity"].startswith("populate-pod")
+        assert (journal["task"], journal["device"]) == (started["task"], target.naa)
+        assert program.wait() == 0, program.text()
+
+
+def test_it_says_nothing_secret(lab: Lab) -> None:
+    target = lab.add_target()
+    with lab.program(target, environment={"LOG_LEVEL": "debug"}) as program:
+        assert program.wait() == 0, program.text()
+        token = lab.environment()["KUBECONFIG"]
+    shown = program.text() + json.dumps(program.message)
+    for secret in ("vcenter-secret", "ontap-secret"):
+        assert secret not in shown
+    assert token
