@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 
 from lease.api import Api, ApiError
 from lease.decision import Claimant, Wait, backoff
-from lease.errors import LeaseError, LeaseLost
+from lease.errors import LeaseError, LeaseLost, hopeless
 from lease.ports import Clock
 from lease.record import TEMPLATE, Journal, slot_names
 from lease.slots import Claimed, Slots
@@ -49,6 +49,28 @@ class HostLock:
         self._clock = clock
         self._slots = slots
         self._template = template
+        self._prepared: dict[str, Slots] = {}
+
+    def prepare(self, host: str) -> None:
+        """Find out, before anything is changed elsewhere, whether a slot of that host can be had at all.
+
+        Reads one slot, creates it if there is none, and lets `hold` go on from there. Raises LeaseError at once
+        when waiting cannot help; waits while the API server is away.
+        """
+        slots = self._prepared[host] = self._slots_of(host)
+        name, failures = slots.names[0], 0
+        while name not in slots.seen or slots.seen[name].record is None:
+            try:
+                with self._clock.blocking():
+                    slots.look(name)
+                    if slots.seen[name].record is None:
+                        slots.create_free(name)
+            except ApiError as error:
+                if error.final:
+                    raise hopeless(host, error) from error
+                log.log(logging.DEBUG if failures else logging.WARNING, "%s Trying again.", error.text)
+                failures += 1
+                self._clock.wait(backoff(failures, error.retry_after, random.random()))  # noqa: S311
 
     @contextmanager
     def hold(self, host: str) -> Iterator["Held"]:
@@ -56,17 +78,20 @@ class HostLock:
 
         Raises LeaseError at once when waiting cannot help: no right, no namespace, a Lease that is refused.
         """
-        try:
-            names = slot_names(self._template, host, self._slots)
-        except ValueError as error:
-            raise LeaseError(f"The host {host!r} cannot have a lease: {error}.") from error
-        slots = Slots(self._api, self._clock, self._me, self._namespace, host, names)
+        slots = self._prepared.pop(host) if host in self._prepared else self._slots_of(host)
         held = Held(slots, self._clock)
         held.acquire()
         try:
             yield held
         finally:
             held.release()
+
+    def _slots_of(self, host: str) -> Slots:
+        try:
+            names = slot_names(self._template, host, self._slots)
+        except ValueError as error:
+            raise LeaseError(f"The host {host!r} cannot have a lease: {error}.") from error
+        return Slots(self._api, self._clock, self._me, self._namespace, host, names)
 
 
 class Held:

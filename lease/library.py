@@ -8,6 +8,7 @@ import functools
 import importlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from types import ModuleType
 from typing import Any
 
 from lease.errors import ApiError
+
+_IMPORTING = threading.Lock()
+"""held while `sys.modules` is not as others expect it"""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Way:
         self._kubeconfig = kubeconfig
         self._master = master
         self._in_pod = not kubeconfig and not master and "KUBERNETES_SERVICE_HOST" in os.environ
-        self.library = _library("incluster_config" if self._in_pod else "kube_config")
+        with _IMPORTING:
+            self.library = _library("incluster_config" if self._in_pod else "kube_config")
 
     def configuration(self) -> Any:
         """Return a Configuration of the library; raises ApiError when nothing usable is found."""

@@ -14,6 +14,9 @@ class Clock(Protocol):
     def utc(self) -> datetime:
         """Return the wall clock's time: written for people and other programs, never judged by."""
 
+    def wait(self, seconds: float) -> None:
+        """Sleep; told to stop, raise at once."""
+
     def limit(self, seconds: float) -> float:
         """Return a time-out for one remote call: `seconds`, or what is left of the grace if that is less."""
 

@@ -80,6 +80,14 @@ class Slots:
         dead = before is not None and before.holder not in {"", me.identity}
         return Claimed(name, sent, Journal(before.holder, before.journal) if before and dead else None)
 
+    def create_free(self, name: str) -> None:
+        """Create a slot that nobody holds; harmless when somebody else was faster."""
+        now = self._clock.utc()
+        lease = held_lease(
+            None, name, self.host, holder=self.me.identity, duration=self.me.duration, now=now, journal=""
+        )
+        self._store(name, None, free_lease(parse_record(lease), now))
+
     def free(self, name: str) -> bool:
         """Take our name out of a slot; False when it has changed since it was seen, True when it is not ours."""
         record = self.seen[name].record

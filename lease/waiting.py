@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 
 from lease.api import ApiError, Json, Watch
 from lease.decision import Ours, Wait, backoff
-from lease.errors import LeaseError
+from lease.errors import hopeless
 from lease.ports import Clock
 from lease.slots import Claimed, Slots
 
@@ -134,9 +134,7 @@ class Turn:
 
     def _failed(self, error: ApiError) -> None:
         if error.final:
-            raise LeaseError(
-                f"The host lease of {self._slots.host} cannot be taken. {error.text}", error.hint
-            ) from error
+            raise hopeless(self._slots.host, error) from error
         if not self._failures:
             log.warning("%s Trying again for the host lease of %s.", error.text, self._slots.host)
         self._failures += 1

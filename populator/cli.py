@@ -49,7 +49,7 @@ OPTIONS: tuple[tuple[str, str | None, str | None, str], ...] = (
 @click.option("--log-format", envvar="LOG_FORMAT", type=click.Choice(["lines", "json"]), default="lines")
 @click.version_option(__version__, prog_name="populator")
 @click.pass_context
-def cli(context: click.Context, log_level: str | None, log_format: str, **arguments: str | None) -> None:
+def cli(context: click.Context, /, log_level: str | None, log_format: str, **arguments: str | None) -> None:
     """Copy one vSphere disk onto the LUN behind one PVC, by the storage array (SCSI XCOPY).
 
     Started by Forklift, once per disk; every flag with an environment variable may be given there instead.

@@ -44,6 +44,7 @@ def populate(
     lun = find_lun(job, array, report)
     before = array.mappings_of(lun)
     check_nobody_writes(lun, before, array.group_name(job.host.id), devices)
+    lock.prepare(job.host.id)
 
     with UndoStack(clock, report) as mapped:
         report.phase("map the LUN")

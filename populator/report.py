@@ -160,8 +160,9 @@ def write_message(file: Path, message: dict[str, object]) -> None:
         return
     text = log.redact(json.dumps(message, ensure_ascii=False)).encode()
     if len(text) > MESSAGE_LIMIT:
-        short = {name: message[name] for name in ("phase", "reason") if name in message}
-        short["text"] = str(message.get("text", ""))[: MESSAGE_LIMIT // 8]
+        short = {
+            name: str(message.get(name, ""))[: MESSAGE_LIMIT // 8] for name in ("phase", "reason", "text")
+        }
         text = log.redact(json.dumps(short)).encode()
     try:
         file.write_bytes(text)

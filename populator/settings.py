@@ -154,7 +154,7 @@ class Parser:
             try:
                 vmdk = parse_vmdk(path)
             except VsphereError as error:
-                self.problems.append(f"--source-vmdk: {error.text}")
+                self.problems.append(f"--source-vmdk: {error.text} {error.hint}")
         return SourceSettings(vm, vmdk, self.text("migration-host"))
 
     def vsphere(self) -> VsphereSettings:

@@ -61,19 +61,21 @@ class Claims:
             left = deadline - self._clock.now()
             if left <= 0:
                 raise self._never_bound(name, claim)
-            claim = self._await(name, min(left, WATCH_SECONDS)) or claim
+            claim = self._await(name, claim, min(left, WATCH_SECONDS))
         return pv
 
-    def _await(self, name: str, seconds: float) -> dict[str, Any] | None:
-        """Return the claim when it is bound, or as last seen when that takes longer."""
+    def _await(self, name: str, claim: dict[str, Any] | None, seconds: float) -> dict[str, Any] | None:
+        """Return the claim as soon as it is bound, or after some time as last seen.
+
+        Without a resourceVersion a watch begins with what there is, so nothing is missed between two of them.
+        """
         wanted = {"fieldSelector": f"metadata.name={name}", "timeoutSeconds": str(max(int(seconds), 1))}
-        claim = None
         try:
             with self._clock.blocking(), self._api.watch(self._path, seconds + 5, **wanted) as events:
                 for event in events:
-                    claim = event["object"]
+                    claim = event["object"] if event["type"] != "DELETED" else None
                     if bound_to(claim):
-                        return claim
+                        break
         except ApiError as error:
             if error.final:
                 raise VolumeError(error.text, error.hint) from error
@@ -112,7 +114,9 @@ class Claims:
                 return self._api.get(path)
 
         try:
-            return READ.run(read, lambda error: isinstance(error, ApiError) and is_passing(error), self._clock)
+            return READ.run(
+                read, lambda error: isinstance(error, ApiError) and is_passing(error), self._clock
+            )
         except ApiError as error:
             if error.status == 404:
                 return None

@@ -42,6 +42,11 @@ COMPLAINTS = (
         "Rename the datastore, folder or disk that it names.",
     ),
     (
+        ("already exists",),
+        "a file of an earlier copy lies beside the disk",
+        "Delete the files named …-rdmdisk-… in the disk's folder, when no other copy of the disk is running.",
+    ),
+    (
         ("no such file", "could not be found", "cannot find the file"),
         "the disk's file or the device is not there",
         "Check that the disk is still at that path (the VM may have been moved), and the host's paths to the LUN.",
@@ -133,7 +138,9 @@ def translate(complaint: str) -> tuple[str, str]:
     for signs, meaning, hint in COMPLAINTS:
         if any(sign in words for sign in signs):
             return f"{meaning} ({shorten(complaint)})", hint
-    return shorten(complaint) or "the host does not say why", "Look at the host's vmkernel.log and hostd.log."
+    return shorten(complaint).rstrip(
+        "."
+    ) or "the host does not say why", "Look at the host's vmkernel.log and hostd.log."
 
 
 def shorten(text: str, limit: int = 300) -> str:

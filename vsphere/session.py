@@ -21,6 +21,8 @@ Result = TypeVar("Result")
 
 DEFAULT_SECONDS = 30.0
 """time-out of a call"""
+LOG_OUT_UNTIL = 28.0
+"""seconds after we were told to stop; a session that is left would use up one of vCenter's few for half an hour"""
 HINTS = {
     "NoPermission": "Give the vCenter user the privileges that the documentation lists (Host.Cim.CimInteraction "
     "or Host.Config.Settings for esxcli, System.Read).",
@@ -90,7 +92,7 @@ class Session:
     def close(self) -> None:
         """Log out, as far as that is possible."""
         if self._content is not None:
-            with suppress(VsphereError):
+            with suppress(VsphereError), self._clock.grace(LOG_OUT_UNTIL):
                 self._once(self._content.sessionManager.Logout, 5.0)
         log.debug("vCenter session ends after %d calls", self.calls)
         self._content = None

@@ -1,7 +1,7 @@
 """`python -m tests.bench`: the figures of the README, measured in one run, with the ideal and the reach beside each.
 
-Prints a table, then the same as JSON. Ends with 1 when a figure is out of reach, so that it can be a gate by hand; it is
-not part of the tests, which are never timed.
+Prints a table, then the same as JSON. Ends with 1 when a figure is out of reach, so that it can be a gate by hand;
+it is not part of the tests, which are never timed.
 """
 
 import json
@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
-from tests.lab import vmkfstools, world
+from tests.lab import vmkfstools
 from tests.lab.disks import MIB, make_sparse_vmdk
 from tests.lab.lab import Lab
 from tests.lab.program import ROOT, Program

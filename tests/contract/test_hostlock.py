@@ -340,8 +340,9 @@ def test_a_holder_with_a_wrong_clock_keeps_his_slot_while_he_renews(world: World
 
             world.admin.change(world.slot(0, "host-8"), renew)
         last = time.monotonic()
-        assert me.got.wait(4)
-        assert 2 - 0.1 < me.at - last < 3, "told by nothing but polls, as the stranger sets no label"
+        assert me.got.wait(6)
+        # The stranger sets no label, so no watch tells of him: he is looked at each 1.5 to 2.25 s.
+        assert 2 - 0.1 < me.at - last < 2 + 2.25 + 0.7
 
 
 @pytest.mark.parametrize("verb", ["POST", "PUT"])
@@ -543,9 +544,9 @@ def test_a_missing_right_ends_it_at_once_with_the_command_that_repairs_it(world:
     assert "serviceaccount=" in refused.value.hint
 
 
-def test_a_missing_namespace_ends_it_at_once(world: World, admin_kubeconfig: Path) -> None:
+def test_a_missing_namespace_ends_it_at_once(kube: Kube, tmp_path: Path) -> None:
     lock = HostLock(
-        Api.connect(str(admin_kubeconfig)),
+        Api.connect(str(kube.kubeconfig(tmp_path))),
         namespace="nowhere",
         identity="me",
         duration=DURATION,

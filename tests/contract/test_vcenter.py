@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape
 
 import pytest
 from pyVim.connect import SmartConnect
-from pyVmomi import SoapStubAdapter, vim
+from pyVmomi import SoapStubAdapter, vim, vmodl
 
 from tests.lab.pki import Pki
 from tests.lab.tools import tool
@@ -366,6 +366,15 @@ def test_sessions_can_be_ended(site: Site) -> None:
     with pytest.raises(vim.fault.NotAuthenticated):
         si.CurrentTime()
     assert fault_kind(site.execute(si)) == "NotAuthenticated"
+    # A collector's answer has no value, and the fault beside it: a reader that looks at values only sees nothing.
+    properties = vmodl.query.PropertyCollector.PropertySpec(type=vim.VirtualMachine, pathSet=["name"])
+    spec = vmodl.query.PropertyCollector.FilterSpec(
+        propSet=[properties], objectSet=[vmodl.query.PropertyCollector.ObjectSpec(obj=vm)]
+    )
+    collector = managed(vmodl.query.PropertyCollector, "propertyCollector", si._stub)
+    [answer] = collector.RetrievePropertiesEx([spec], vmodl.query.PropertyCollector.RetrieveOptions()).objects
+    assert not answer.propSet
+    assert isinstance(answer.missingSet[0].fault, vim.fault.NotAuthenticated)
     assert site.login().CurrentTime()
 
 

@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 FAULTS = ("before", "after", "hang", "reset", "5xx")
 HOP_HEADERS = {"connection", "transfer-encoding", "keep-alive", "content-length"}
 SOAP_BODY = re.compile(rb"<(?:\w+:)?Body[^>]*>\s*<(?:\w+:)?(\w+)")
-SOAP_ESXCLI = re.compile(rb"<method>vim\.EsxCLI\.([^<]+)</method>")
+SOAP_ESXCLI = re.compile(rb"<(?:\w+:)?method[^>]*>vim\.EsxCLI\.([^<]+)<")
 FORWARD_TIMEOUT = 120.0
 
 

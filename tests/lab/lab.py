@@ -190,8 +190,8 @@ class Lab:
     def map_to_host(self, target: Target, group: str) -> None:
         """Map a LUN to the plain VM's host through a group of that name, and let the host see it."""
         initiators = [adapter.initiator for adapter in self.host.adapters if adapter.kind == "iscsi"]
-        self.array.add_map(target.lun_uuid, self.array.add_group(group, SVM, initiators))
-        self.host.stack.rescan()
+        self.array.add_map(target.lun_uuid, self.array.add_group(group, SVM, initiators, "iscsi"))
+        self.host.stack.add(self.host.adapters)
 
     def tidy(self) -> None:
         """Begin anew: no LUNs, groups or leases, and new hosts in good health under the old ids."""
@@ -207,7 +207,10 @@ class Lab:
 
     def _boot_hosts(self) -> None:
         for host in self.hosts.values():
-            host.wrapper.power_off()
+            host.copies.power_off()
+        for store in world.datastores(self.datastores):
+            for stale in store.directory.rglob("*-rdmdisk-*"):
+                stale.unlink()
         self.hosts = {spec.name: self._host(spec) for spec in world.hosts()}
         for host in self.hosts.values():
             self._esxcli.add(host)

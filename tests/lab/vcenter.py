@@ -205,7 +205,10 @@ class VCenter:
         self._post("/host", {"host": self.hosts.get(host, host), **given})
 
     def expire_sessions(self) -> None:
-        """End all sessions: the next call of each client is refused by NotAuthenticated."""
+        """End all sessions: the next call of each client is refused by NotAuthenticated.
+
+        Not so RetrieveProperties(Ex), which as on a real vCenter answers with that fault in each `missingSet`.
+        """
         self._post("/expire", {})
 
     def client_context(self) -> ssl.SSLContext:

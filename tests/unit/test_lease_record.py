@@ -137,7 +137,7 @@ def test_a_count_at_its_end_is_not_counted_further() -> None:
 
 
 def test_what_others_put_into_a_lease_stays() -> None:
-    theirs = {
+    theirs: dict[str, Any] = {
         "metadata": {
             "name": "a",
             "resourceVersion": "7",

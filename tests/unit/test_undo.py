@@ -1,4 +1,6 @@
-"""The undo stack: newest first, failures noted and hidden from nobody, a budget of its own, and when to leave things."""
+"""The undo stack: newest first, failures noted and hidden from nobody, a budget of its own, when to leave things."""
+
+from functools import partial
 
 import pytest
 
@@ -22,7 +24,7 @@ class Bench:
 
     def note(self, stack: UndoStack, *names: str) -> None:
         for name in names:
-            stack.later(name, lambda name=name: self.done.append(name))
+            stack.later(name, partial(self.done.append, name))
 
 
 @pytest.fixture
@@ -70,9 +72,14 @@ def test_nothing_is_pulled_from_under_a_copy_that_may_be_running(bench: Bench) -
 
 def test_told_to_stop_it_still_undoes_within_what_is_left(bench: Bench) -> None:
     left: list[float] = []
+
+    def look() -> None:
+        bench.clock.wait(0)
+        left.append(bench.clock.left())
+
     with bench.stack() as undo:
-        for _ in range(2):
-            undo.later("look", lambda: (bench.clock.wait(0), left.append(bench.clock.left())))
+        undo.later("look", look)
+        undo.later("look", look)
         bench.clock.stop()
     first, second = left
     assert 0 < first <= AFTER_STOP / 2, "the first of two steps may take half of the budget"

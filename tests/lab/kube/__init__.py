@@ -6,6 +6,7 @@ objects that Forklift and the CSI driver would have made. No controllers run, so
 
 import json
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,9 +23,13 @@ from tests.lab.pki import Pki
 
 __all__ = ["KINDS", "Client", "Kube", "Refused", "path", "start_kube"]
 
-KINDS: dict[str, type[RealServer] | type[SimulatedServer]] = {"real": RealServer, "simulated": SimulatedServer}
+KINDS: dict[str, type[RealServer] | type[SimulatedServer]] = {
+    "real": RealServer,
+    "simulated": SimulatedServer,
+}
 RBAC = Path(__file__).resolve().parents[3] / "deploy" / "rbac.yaml"
 SIZE = "1Gi"
+RIGHTS_WITHIN = 10.0
 
 
 @contextmanager
@@ -44,16 +49,16 @@ class Kube:
         self.server = server
         self.url = server.url
         self.port = urlsplit(server.url).port or 443
-        self._pki = pki
+        self.pki = pki
         self.admin = self.client(server.admin_token)
 
     def client(self, token: str) -> Client:
         """Return a client that acts as the bearer of a token."""
-        return Client(self.url, self._pki.client_context(), token)
+        return Client(self.url, self.pki.client_context(), token)
 
     def client_context(self) -> ssl.SSLContext:
         """Return a TLS context that trusts the server."""
-        return self._pki.client_context()
+        return self.pki.client_context()
 
     def apply_rbac(self, target_namespace: str, lease_namespace: str) -> None:
         """Make both namespaces, and give the populator the rights of `deploy/rbac.yaml` there."""
@@ -62,6 +67,22 @@ class Kube:
         text = RBAC.read_text().replace("target-namespace", target_namespace)
         for item in yaml.safe_load_all(text.replace("lease-namespace", lease_namespace)):
             self.admin.apply(item)
+        self._wait_for_rights(target_namespace, lease_namespace)
+
+    def _wait_for_rights(self, target_namespace: str, lease_namespace: str) -> None:
+        """Wait until the populator may read: a real server judges by a copy of the roles that lags a little."""
+        populator = self.client(self.service_account_token(target_namespace, "populator"))
+        reads = [
+            path("persistentvolumeclaims", target_namespace, "none"),
+            path("leases", lease_namespace, "none"),
+            path("persistentvolumes", name="none"),
+        ]
+        deadline = time.monotonic() + RIGHTS_WITHIN
+        for where in reads:
+            while _status_of(populator, where) == 403:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"the populator may still not read {where}")
+                time.sleep(0.02)
 
     def service_account_token(self, namespace: str, name: str) -> str:
         """Return a new token of a service account."""
@@ -78,7 +99,10 @@ class Kube:
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [
-                {"name": "lab", "cluster": {"server": server, "certificate-authority": str(self._pki.ca_file)}}
+                {
+                    "name": "lab",
+                    "cluster": {"server": server, "certificate-authority": str(self.pki.ca_file)},
+                }
             ],
             "users": [{"name": "lab", "user": {"token": token or self.server.admin_token}}],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
@@ -141,5 +165,18 @@ class Kube:
             "storageClassName": "lab",
             "resources": {"requests": {"storage": SIZE}},
         }
-        claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
+        claim = {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name},
+            "spec": spec,
+        }
         return self.admin.create(path("persistentvolumeclaims", namespace), claim)
+
+
+def _status_of(client: Client, where: str) -> int:
+    try:
+        client.get(where)
+    except Refused as refused:
+        return refused.status
+    return 200

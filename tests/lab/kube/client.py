@@ -6,7 +6,7 @@ A connection per request: it may be used by any number of threads, and nothing i
 import http.client
 import json
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -78,14 +78,9 @@ class Client:
                 raise
         return self.replace(f"{collection}/{metadata['name']}", body)
 
-    def watch(self, where: str, **params: str) -> Iterator[Json]:
-        """Yield the events of a watch until the server ends it; closing the generator ends it as well."""
-        connection, response = self._send("GET", where, None, {"watch": "true", **params})
-        try:
-            while line := response.readline():
-                yield json.loads(line)
-        finally:
-            connection.close()
+    def watch(self, where: str, **params: str) -> Generator[Json, None, None]:
+        """Begin a watch; the generator ends when the server ends it, closing the generator ends it as well."""
+        return _events(*self._send("GET", where, None, {"watch": "true", **params}))
 
     def request(self, verb: str, where: str, body: Any = None, params: dict[str, str] | None = None) -> Json:
         """Send one request and return the JSON of a success; a body that is a string is sent as it is."""
@@ -111,6 +106,16 @@ class Client:
             connection.close()
             raise
         return connection, response
+
+
+def _events(
+    connection: http.client.HTTPSConnection, response: http.client.HTTPResponse
+) -> Generator[Json, None, None]:
+    try:
+        while line := response.readline():
+            yield json.loads(line)
+    finally:
+        connection.close()
 
 
 def _status(response: http.client.HTTPResponse) -> Json:

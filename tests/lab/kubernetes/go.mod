@@ -1,4 +1,7 @@
-module tools
+// kube-apiserver, kubectl and etcd for the tests, built by tests/lab/tools.py; there is no Go source here.
+// k8s.io/kubernetes replaces its staging modules by folders of its own repository, which reach nobody else: each of
+// them has to be named below with the version that belongs to it. To move on: change all versions, `go mod tidy`.
+module xcopypopulator.test/kubernetes
 
 go 1.26.0
 

@@ -7,11 +7,9 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"reflect"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
-	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
@@ -84,7 +82,8 @@ func changeHost(model *simulator.Model, change hostChange) error {
 	return nil
 }
 
-// expire ends every session; the next call of each gives NotAuthenticated.
+// expire ends every session. The next call of each gives NotAuthenticated, but RetrieveProperties(Ex), which as on a
+// real vCenter answers, with the same fault in the missingSet of each object.
 func expire(model *simulator.Model) error {
 	ctx := *model.Service.Context
 	manager := model.Map().SessionManager()
@@ -97,43 +96,4 @@ func expire(model *simulator.Model) error {
 		return errors.New(f.String)
 	}
 	return nil
-}
-
-// requireLogin closes a gap of stock vcsim, which lets anybody read the whole inventory: without a session only
-// ServiceInstance and SessionManager may be read, as a real vCenter has it.
-func requireLogin(ctx *simulator.Context, method *simulator.Method) (mo.Reference, types.BaseMethodFault) {
-	if ctx.Session != nil {
-		return nil, nil
-	}
-	var read []types.ManagedObjectReference
-	switch body := method.Body.(type) {
-	case *types.RetrieveProperties:
-		read = objects(body.SpecSet)
-	case *types.RetrievePropertiesEx:
-		read = objects(body.SpecSet)
-	default:
-		if method.Name != "Fetch" {
-			return nil, nil
-		}
-		this := reflect.ValueOf(body).Elem().FieldByName("This") // its type lies in an internal package
-		read = append(read, this.Interface().(types.ManagedObjectReference))
-	}
-	for _, ref := range read {
-		if ref.Type != "ServiceInstance" && ref.Type != "SessionManager" {
-			return nil, &types.NotAuthenticated{
-				NoPermission: types.NoPermission{Object: &ref, PrivilegeId: "System.View"},
-			}
-		}
-	}
-	return nil, nil
-}
-
-func objects(specs []types.PropertyFilterSpec) []types.ManagedObjectReference {
-	var refs []types.ManagedObjectReference
-	for _, spec := range specs {
-		for _, object := range spec.ObjectSet {
-			refs = append(refs, object.Obj)
-		}
-	}
-	return refs
 }

@@ -69,7 +69,6 @@ func build(config *Config) (*simulator.Model, *Ready, error) {
 		model.Remove()
 		return nil, nil, err
 	}
-	model.Map().Handler = requireLogin
 	return model, b.ready, nil
 }
 
