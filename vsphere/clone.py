@@ -202,12 +202,12 @@ class Cloner:
     def _clean(self, task: str) -> None:
         """Remove the task's files from the host; what remains is little, and the host removes it in some days."""
         try:
-            answer = parse_answer(self._esxcli.run("vmkfstools taskClean", POLL_SECONDS, id=task))
+            answer = parse_answer(self._esxcli.ask("vmkfstools taskClean", POLL_SECONDS, id=task))
         except VsphereError as error:
             log.warning("task %s is not cleaned up: %s", task, error.text)
             return
-        if answer.status != "0":
-            log.warning("task %s is not cleaned up: %s", task, shorten(answer.complaint))
+        if answer.status != "0":  # as it is, too, where the answer to a first try was lost
+            log.info("task %s is not cleaned up: %s", task, shorten(answer.complaint))
 
     def _refused(self, complaint: str) -> CloneFailed:
         meaning, hint = translate(complaint)
@@ -249,20 +249,21 @@ class Watch:
     polls: int = 0
     percent: int | None = None
     failures: int = 0
-    longest: float = 0.0
+    penalty: float = 0.0
     unknown_since: float | None = None
 
     def pause(self, now: float, *, stopping: bool) -> float:
         """Return the seconds to the next poll; told to stop, every moment of the grace counts."""
         usual = next_delay(now - self.began, self.percent, self.polls)
         if self.failures:
-            usual = max(usual, min(0.5 * 2 ** min(self.failures, 10), self.longest))
+            usual = max(usual, self.penalty)
         return min(usual, 0.5) if stopping else usual
 
     def failed(self, error: VsphereError) -> None:
         """Note a poll that told nothing."""
         self.failures += 1
-        self.longest = LOCKOUT_PAUSE if isinstance(error, LoginRefused) else LONGEST_PAUSE
+        growing = min(0.2 * 2 ** min(self.failures, 10), LONGEST_PAUSE)
+        self.penalty = LOCKOUT_PAUSE if isinstance(error, LoginRefused) else growing
         if self.failures & (self.failures - 1) == 0:  # the 1st, 2nd, 4th, 8th, …
             log.warning("the copy's state is not known (%d polls in a row): %s", self.failures, error.text)
 

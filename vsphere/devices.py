@@ -112,7 +112,7 @@ class Devices:
             if self.visible(naa) is None:
                 return
             held.guard_teardown("remove dead paths")
-            self._esxcli.run(
+            self._esxcli.ask(
                 "storage core adapter rescan", RESCAN_SECONDS, type="delete", adapter=adapter.name
             )
 
@@ -146,7 +146,7 @@ class Devices:
         log.info("device %s is off on %s; bringing it back", device.naa, self._esxcli.host)
         held.guard("switch the device on")
         try:
-            self._esxcli.run("storage core device set", device=device.naa, state="on")
+            self._esxcli.ask("storage core device set", device=device.naa, state="on")
         except EsxcliFault as fault:
             log.warning("%s", fault.text)
         return self._look(device.naa)
@@ -155,7 +155,7 @@ class Devices:
         """Take the device off the list of detached ones, which outlives its paths and reboots; harmless."""
         guard("clear the detached list")
         try:
-            self._esxcli.run("storage core device detached remove", device=naa)
+            self._esxcli.ask("storage core device detached remove", device=naa)
         except EsxcliFault as fault:
             log.info("device %s is not taken off the detached list: %s", naa, fault.reason)
 
@@ -164,7 +164,7 @@ class Devices:
         deadline = self._clock.now() + BUSY_SECONDS
         while True:
             try:
-                self._esxcli.run("storage core device set", device=naa, state="off")
+                self._esxcli.ask("storage core device set", device=naa, state="off")
             except EsxcliFault:
                 if self._clock.now() > deadline or self._clock.expired():
                     raise

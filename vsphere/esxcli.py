@@ -69,12 +69,12 @@ class Esxcli:
         self._executer: Any = None
         self.host = host_name or host_id
 
-    def ask(self, command: str, **arguments: str) -> list[Row]:
-        """Run a command that changes nothing; made again while vCenter or the host is away for a moment.
+    def ask(self, command: str, seconds: float = DEFAULT_SECONDS, **arguments: str) -> list[Row]:
+        """Run a command that may be run twice; made again while vCenter or the host is away for a moment.
 
         Raises `EsxcliNotFound` where the host does not know it, `EsxcliFault` where it fails.
         """
-        return self._session.read(lambda: self._run(command, arguments, DEFAULT_SECONDS, fresh=False))
+        return self._session.read(lambda: self._run(command, arguments, seconds, fresh=False))
 
     def run(
         self, command: str, seconds: float = DEFAULT_SECONDS, *, fresh: bool = False, **arguments: str

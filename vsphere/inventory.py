@@ -211,7 +211,16 @@ def _collect(session: Session, kinds: list[Any], objects: list[Any]) -> dict[str
     specs = [vim.PropertyCollector.FilterSpec(propSet=kinds, objectSet=objects)]
     options = vim.PropertyCollector.RetrieveOptions()
     found: dict[str, Properties] = {}
-    page = session.read(lambda: collector.RetrievePropertiesEx(specs, options))
+
+    def retrieve() -> Any:
+        first = collector.RetrievePropertiesEx(specs, options)
+        # To a session that has expired vCenter answers, with nothing but this among what is missing.
+        for missing in (each for one in first.objects if first for each in one.missingSet):
+            if isinstance(missing.fault, vim.fault.NotAuthenticated):
+                raise missing.fault
+        return first
+
+    page = session.read(retrieve)
     while page is not None:
         for one in page.objects:
             found[_id(one.obj)] = {item.name: item.val for item in one.propSet}

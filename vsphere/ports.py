@@ -46,8 +46,8 @@ class Commands(Protocol):
     def host(self) -> str:
         """The host's name, for people."""
 
-    def ask(self, command: str, **arguments: str) -> list[dict[str, str]]:
-        """Run a command that changes nothing; made again while vCenter or the host is away for a moment."""
+    def ask(self, command: str, seconds: float = 30.0, **arguments: str) -> list[dict[str, str]]:
+        """Run a command that may be run twice; made again while vCenter or the host is away for a moment."""
 
     def run(
         self, command: str, seconds: float = 30.0, *, fresh: bool = False, **arguments: str

@@ -144,6 +144,7 @@ class Session:
         else:
             content = self._content
         user, password = self._credentials
+        self._soap.forget_session()  # of a log-in whose answer was lost: vCenter refuses a second one in its session
         self._once(lambda: content.sessionManager.Login(user, password, None))
         self._content = content
 

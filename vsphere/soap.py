@@ -1,8 +1,8 @@
 """SOAP to vCenter: pyVmomi, imported lean, with a time-out for each call and errors that tell what was sent.
 
-The only module that imports pyVmomi, and it does so late: the import takes a quarter of a second. It promises
-that a failed connection (nothing was sent) and a lost answer (something may have been done) are told apart, that
-no stale pooled connection makes the one look like the other, and that TLS is verified for every host name.
+The door to pyVmomi, which is imported late: without bytecode that takes a quarter of a second. It promises that
+a failed connection (nothing was sent) and a lost answer (something may have been done) are told apart, that no
+stale pooled connection makes the one look like the other, and that TLS is verified for every host name.
 """
 
 import ctypes
@@ -36,7 +36,8 @@ class NotSent(Exception):
 def pyvmomi() -> Any:
     """Import pyVmomi without what is never used here, and give back the memory that its import took.
 
-    Measured with 9.1: 0.24 s instead of 0.38 s; 88 MiB resident after it, of which trimming gives back 55.
+    Measured with 9.1 and compiled bytecode: 0.03 s and 5 MiB instead of 0.18 s and 35 MiB. Where Python has to
+    compile it first (0.27 s, 70 MiB), trimming gives 55 MiB back.
     """
     modules: dict[str, Any] = sys.modules
     hidden = [name for part in UNUSED_TYPES if (name := f"pyVmomi._typeinfo_{part}") not in modules]

@@ -32,6 +32,8 @@ HOP_HEADERS = {"connection", "transfer-encoding", "keep-alive", "content-length"
 SOAP_BODY = re.compile(rb"<(?:\w+:)?Body[^>]*>\s*<(?:\w+:)?(\w+)")
 SOAP_ESXCLI = re.compile(rb"<(?:\w+:)?method[^>]*>vim\.EsxCLI\.([^<]+)<")
 FORWARD_TIMEOUT = 120.0
+HANG = 40.0
+"""seconds after which a hanging connection is closed all the same: longer than any client ought to wait for a read"""
 
 
 @dataclass
@@ -127,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
                     self.drop()
                 case "hang":
                     response.read()
-                    self.server.closing.wait(FORWARD_TIMEOUT)
+                    self.server.closing.wait(HANG)
                     self.drop()
                 case "reset":
                     self.half(response)

@@ -43,13 +43,18 @@ class Target:
 
 class Lab:
     """See the module. `kube` is `simulated` or `real`, `proxied` puts the numbering proxies in front, and
-    `plain_size` is the plain disk's in bytes.
+    `plain_size` is the plain disk's in bytes. Labs that share a `pki` trust each other's services.
     """
 
     def __init__(
-        self, kube: str = "simulated", *, proxied: bool = True, plain_size: int = world.DISK_SIZE
+        self,
+        kube: str = "simulated",
+        *,
+        proxied: bool = True,
+        plain_size: int = world.DISK_SIZE,
+        pki: Pki | None = None,
     ) -> None:
-        self._kube_kind, self._proxied, self.plain_size = kube, proxied, plain_size
+        self._kube_kind, self._proxied, self.plain_size, self._pki = kube, proxied, plain_size, pki
         self._number = itertools.count(1)
         self.ledger = Ledger()
         """all calls of the program to vCenter, array and API server"""
@@ -69,7 +74,7 @@ class Lab:
 
     def _start(self, stack: ExitStack) -> None:
         self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xcopy-lab-")))
-        self.pki = Pki(self.directory / "pki")
+        self.pki = self._pki or Pki(self.directory / "pki")
         self.san = San(self.directory / "luns")
         self.datastores = world.make_datastores(self.directory / "datastores", self.plain_size)
         self.array = stack.enter_context(

@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+import itertools
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +36,12 @@ def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 class Pki:
-    """Issues server certificates below one CA that lives as long as its directory."""
+    """Issues server certificates below one CA that lives as long as its directory; for any number of threads."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
+        self._number = itertools.count(1)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._ca = self._sign(name("xcopy lab CA"), self._key.public_key(), ca=True)
         self.ca_pem = self._ca.public_bytes(serialization.Encoding.PEM).decode()
@@ -50,7 +52,8 @@ class Pki:
         """Write a server certificate for the hosts, 127.0.0.1 and localhost by default."""
         key = ec.generate_private_key(ec.SECP256R1())
         cert = self._sign(name(common_name), key.public_key(), hosts=hosts or ("127.0.0.1", "localhost"))
-        files = Cert(self.directory / f"{common_name}.pem", self.directory / f"{common_name}.key")
+        stem = f"{common_name}-{next(self._number)}"
+        files = Cert(self.directory / f"{stem}.pem", self.directory / f"{stem}.key")
         files.cert_file.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
         files.key_file.touch(mode=0o600)
         files.key_file.write_bytes(pem(key))

@@ -122,4 +122,6 @@ def test_after_sigkill_the_next_run_waits_for_nobody_and_doubles_nothing(lab: La
     with lab.program(target) as late:
         assert late.wait() == 0, late.text()
     assert lab.copied(target)
-    assert [left for left in lab.leftovers(target) if "has task" not in left] == []
+    # What the dead one could not put back by itself: its task's files, and its name in an expired slot.
+    dead_ones = ("has task", "is held by populate-pod")
+    assert [left for left in lab.leftovers(target) if not any(words in left for words in dead_ones)] == []

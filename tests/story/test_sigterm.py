@@ -22,7 +22,9 @@ def test_before_the_copy_all_is_put_back(lab: Lab, phase: str) -> None:
         others = [hold(lab, slot) for slot in range(2)]
     with lab.program(target) as program:
         program.wait_for_phase(phase)
-        time.sleep(0.3)  # well inside the phase; a stop at its very beginning is as good, so nothing depends on it
+        time.sleep(
+            0.3
+        )  # well inside the phase; a stop at its very beginning is as good, so nothing depends on it
         program.signal(signal.SIGTERM)
         began = time.monotonic()
         assert program.wait(GRACE) == 9, program.text()
@@ -37,7 +39,11 @@ def hold(lab: Lab, slot: int) -> str:
     """Take a slot of the plain host for ever; return its holder."""
     holder = f"somebody-{slot}"
     name = f"esxi-lock-{lab.host.moid}-slot-{slot}"
-    spec = {"holderIdentity": holder, "leaseDurationSeconds": 3600, "renewTime": "2026-01-01T00:00:00.000000Z"}
+    spec = {
+        "holderIdentity": holder,
+        "leaseDurationSeconds": 3600,
+        "renewTime": "2026-01-01T00:00:00.000000Z",
+    }
     lease = {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",

@@ -1,0 +1,176 @@
+"""The fault sweep: every remote call of one run fails once, in every way there is, and the world is looked at after it.
+
+The runs happen in this process, several at a time, each worker in a lab of its own; they are the program's own
+`wiring.run` with Forklift's arguments. A run is good when it left nothing behind (or says that a copy may be running
+and left all in place), did no harm, started no second copy, and called nothing a success that is not one.
+"""
+
+import os
+import queue
+import re
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from populator import wiring
+from populator.clock import Clock
+from populator.metrics import Page
+from populator.report import Report, explain, outcome_of
+from populator.settings import parse_settings
+from tests.lab.faults import FAULTS, Rule, nth
+from tests.lab.lab import Lab, Target
+from tests.lab.pki import Pki
+
+WORKERS = 12
+"""most of them wait for a call that hangs"""
+NAMES = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=disk-)\d+|(?<=slot-)\d+")
+"""what differs between runs in the path of a call"""
+DEFAULTS = {
+    "storage-skip-ssl-verification": "false",
+    "storage-http-timeout-seconds": "3",
+    "esxi-clone-method": "vib",
+    "metrics-path": "/metrics",
+    "termination-message-path": "/dev/null",
+}
+FROM_ENVIRONMENT = {
+    "storage-hostname": "STORAGE_HOSTNAME",
+    "storage-username": "STORAGE_USERNAME",
+    "storage-password": "STORAGE_PASSWORD",
+    "vsphere-hostname": "GOVMOMI_HOSTNAME",
+    "vsphere-username": "GOVMOMI_USERNAME",
+    "vsphere-password": "GOVMOMI_PASSWORD",
+    "kubeconfig": "KUBECONFIG",
+}
+UNEXPECTED, MAY_BE_RUNNING = 1, 8
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A call, by its number in the run, and what happens to it."""
+
+    number: int
+    kind: str
+
+
+@dataclass
+class Verdict:
+    """What became of a run."""
+
+    fault: Fault
+    label: str
+    code: int
+    text: str
+    problems: list[str] = field(default_factory=list)
+
+
+def sweep(kinds: tuple[str, ...] = FAULTS) -> list[Verdict]:
+    """Run all faults of these kinds; return a verdict for each, in the order of the calls."""
+    with trusted_pki() as pki:
+        with Lab(pki=pki) as lab:
+            populate(lab, lab.add_target(), lambda call: None)
+            calls = len(lab.ledger.calls)
+        jobs: queue.SimpleQueue[Fault] = queue.SimpleQueue()
+        # Those that hang take longest, so they begin first.
+        for kind in sorted(kinds, key=lambda kind: kind != "hang"):
+            for number in range(1, calls + 1):
+                jobs.put(Fault(number, kind))
+        verdicts: list[Verdict] = []
+        threads = [threading.Thread(target=work, args=(pki, jobs, verdicts)) for _ in range(WORKERS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    if len(verdicts) < calls * len(kinds):
+        raise RuntimeError("a worker of the sweep broke down; see above")
+    return sorted(verdicts, key=lambda verdict: (verdict.fault.number, FAULTS.index(verdict.fault.kind)))
+
+
+@contextmanager
+def trusted_pki() -> Iterator[Pki]:
+    """Make one authority for all labs, and have the array's client in this process trust it."""
+    variable = "REQUESTS_CA_BUNDLE"
+    before = os.environ.get(variable)
+    with tempfile.TemporaryDirectory(prefix="xcopy-sweep-") as name:
+        pki = Pki(Path(name))
+        os.environ[variable] = str(pki.ca_file)
+        try:
+            yield pki
+        finally:
+            os.environ.pop(variable)
+            if before is not None:
+                os.environ[variable] = before
+
+
+def work(pki: Pki, jobs: "queue.SimpleQueue[Fault]", verdicts: list[Verdict]) -> None:
+    """Do jobs until there are none."""
+    with Lab(pki=pki) as lab:
+        while True:
+            try:
+                fault = jobs.get_nowait()
+            except queue.Empty:
+                return
+            verdicts.append(run(lab, fault))
+
+
+def run(lab: Lab, fault: Fault) -> Verdict:
+    """Populate once with the fault, and judge."""
+    lab.tidy()
+    target = lab.add_target()
+    lab.host.copy_seconds = 0.3
+    page, error = populate(lab, target, nth(fault.number, fault.kind))
+    hit = next((call for call in lab.ledger.calls if call.number == fault.number), None)
+    label = NAMES.sub("…", f"{hit.service}: {hit.label}") if hit else "(not reached)"
+    code, text = outcome_of(error).exit_code, " ".join(explain(error)) if error else ""
+    verdict = Verdict(fault, label, code, text)
+    verdict.problems = problems(lab, target, page, code, text)
+    return verdict
+
+
+def populate(lab: Lab, target: Target, rule: Rule) -> tuple[Page, Exception | None]:
+    """Run the program's work; return its metrics page and its error."""
+    environment = lab.environment()
+    given: dict[str, str | None] = dict(DEFAULTS | lab.arguments(target))
+    given |= {name: environment[variable] for name, variable in FROM_ENVIRONMENT.items()}
+    settings = parse_settings(given, environment)
+    page, clock = Page(target.uid, "ontap", "vib"), Clock()
+    lab.ledger.reset(rule)
+    try:
+        wiring.run(settings, clock, Report(page, clock))
+    except Exception as error:  # noqa: BLE001 - judged by the caller
+        return page, error
+    return page, None
+
+
+def problems(lab: Lab, target: Target, page: Page, code: int, text: str) -> list[str]:
+    """Return what must not be."""
+    found = [f"{lab.host.name}: {harm}" for harm in (*lab.host.harm, *lab.host.unclean)]
+    if code == 0 and not lab.copied(target):
+        found.append("WRONG SUCCESS")
+    if (page.percent == 100) != (code == 0):
+        found.append(f"the page shows {page.percent} % after exit code {code}")
+    if lab.host.clones_started[target.naa] > 1:
+        found.append("a second copy was started")
+    if code == UNEXPECTED:
+        found.append(f"not explained: {text}")
+    if code != MAY_BE_RUNNING:
+        found += lab.leftovers(target)
+    elif not lab.san.mappings(target.naa) and lab.host.clones_started[target.naa]:
+        found.append("the mapping is gone, though a copy may be running")
+    return found
+
+
+def table(verdicts: list[Verdict]) -> str:
+    """Return a line a call, and an exit code for each kind of fault; `!` marks what must not be."""
+    rows: dict[tuple[int, str], dict[str, str]] = {}
+    for one in verdicts:
+        cell = str(one.code) + ("!" if one.problems else "")
+        rows.setdefault((one.fault.number, one.label), {})[one.fault.kind] = cell
+    lines = [f"{'call':<78}" + "".join(f"{kind:>8}" for kind in FAULTS)]
+    for (number, label), cells in sorted(rows.items()):
+        lines.append(
+            f"{number:>3} {label[-73:]:<74}" + "".join(f"{cells.get(kind, ''):>8}" for kind in FAULTS)
+        )
+    return "\n".join(lines)
