@@ -23,7 +23,7 @@ check: .venv  ## the quick loop: format, lint, types, directions of imports, uni
 
 test: check  ## every check and test, against the real vcsim, kube-apiserver and etcd
 	$(RUN) tests.lab.tools
-	$(RUN) pytest
+	$(RUN) pytest -n 3
 
 bench: .venv  ## the figures of the README, as a table and as JSON
 	@$(RUN) tests.bench

@@ -46,6 +46,8 @@ def main() -> None:
     python = str(VENV / "bin" / "python")
     quiet = ("--quiet", "--disable-pip-version-check")
     run(python, "-m", "pip", "install", *quiet, "--require-hashes", "--requirement", str(LOCK))
+    run(python, "-m", "pip", "install", *quiet, "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
+    # Else the first start of every program here would compile what it imports, and be slow and large.
     run(python, "-m", "compileall", "-q", "-j", "0", str(VENV / "lib"))
     STAMP.write_text(stamp())
 

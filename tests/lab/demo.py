@@ -113,7 +113,8 @@ def show_phases(console: Console, program: Program) -> None:
 
 def show_proof(console: Console, proof: list[tuple[str, str, bool]]) -> None:
     """Print the proof."""
-    table = Table("", "what", "found", title="What was proven", title_justify="left")
+    table = Table("", "what", title="What was proven", title_justify="left")
+    table.add_column("found", overflow="fold")
     for what, found, holds in proof:
         table.add_row("[green]✓" if holds else "[red]✗", what, found)
     console.print(table)

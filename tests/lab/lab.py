@@ -199,13 +199,14 @@ class Lab:
         self.host.stack.add(self.host.adapters)
 
     def tidy(self) -> None:
-        """Begin anew: no LUNs, groups or leases, and new hosts in good health under the old ids."""
+        """Begin anew: no LUNs, groups or leases, all rights, and new hosts in good health under the old ids."""
         self.ledger.reset()
         for lun_uuid in list(self.array.luns):
             self.array.remove_lun(lun_uuid)
         for group_uuid in list(self.array.groups):
             self.array.remove_group(group_uuid)
         self._boot_hosts()
+        self.kube.apply_rbac(TARGET_NAMESPACE, LEASE_NAMESPACE)
         leases = f"/apis/coordination.k8s.io/v1/namespaces/{LEASE_NAMESPACE}/leases"
         for lease in self.kube.admin.list(leases):
             self.kube.admin.delete(f"{leases}/{lease['metadata']['name']}")

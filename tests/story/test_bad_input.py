@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.lab import world
-from tests.lab.lab import LEASE_NAMESPACE, TARGET_NAMESPACE, Lab, Target
+from tests.lab.lab import LEASE_NAMESPACE, SVM, TARGET_NAMESPACE, Lab, Target
 
 Values = dict[str, str | None]
 Prepare = Callable[[Lab, Target], object]
@@ -33,9 +33,20 @@ def forbid(lab: Lab, _: Target) -> None:
     )
 
 
+def several(lab: Lab, target: Target) -> None:
+    """Replace the volume's LUN by two others, as after an import under another name."""
+    volume = lab.array.luns[target.lun_uuid].path.rpartition("/")[0]
+    lab.array.remove_lun(target.lun_uuid)
+    for name in ("a", "b"):
+        lab.array.add_lun(f"{volume}/{name}", SVM, world.DISK_SIZE)
+
+
 CASES = {
     "argument missing": Case(2, ("--source-vm-id is missing", "arguments"), {"source-vm-id": None}),
     "argument unknown": Case(2, ("--speed",), {"speed": "warp"}),
+    "metrics address unusable": Case(
+        2, ("--http-endpoint", "cannot listen"), {"http-endpoint": "192.0.2.1:8443"}
+    ),
     "vendor unknown": Case(2, ("'floppy'", "ontap"), {"storage-vendor-product": "floppy"}),
     "vendor not built": Case(2, ("powermax is not supported",), {"storage-vendor-product": "powermax"}),
     "VMDK path malformed": Case(
@@ -62,6 +73,7 @@ CASES = {
     "no LUN matches": Case(
         4, ("There is no LUN",), prepare=lambda lab, target: lab.array.remove_lun(target.lun_uuid)
     ),
+    "several LUNs match": Case(4, ("2 LUNs",), prepare=several),
     "host disconnected": Case(
         5,
         ("disconnected", "Reconnect"),
