@@ -49,7 +49,7 @@ class Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the finished line, with a trace below it at debug level only."""
-        facts = " ".join(f"{name}={value}" for name, value in facts_of(record).items())
+        facts = " ".join(f"{name}={quoted(value)}" for name, value in facts_of(record).items())
         line = f"{moment(record)} {record.levelname:<7} {record.getMessage()}  {facts}".rstrip()
         return redact(line + trace(self, record))
 
@@ -66,14 +66,24 @@ class Json(logging.Formatter):
         return redact(json.dumps(fields, ensure_ascii=False))
 
 
+def quoted(value: str) -> str:
+    """Return a value as it can stand in a line of `name=value`."""
+    return json.dumps(value, ensure_ascii=False) if " " in value or not value else value
+
+
 def moment(record: logging.LogRecord) -> str:
     """Return the record's time in UTC, to the millisecond."""
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
 
 
 def facts_of(record: logging.LogRecord) -> dict[str, str]:
-    """Return what the line is about: the standing facts, and those handed over as `extra={"facts": …}`."""
-    return _about | getattr(record, "facts", {})
+    """Return what the line is about: the standing facts, and those handed over as `extra={"facts": …}`.
+
+    A `task` handed over once is what all later lines are about.
+    """
+    facts: dict[str, str] = getattr(record, "facts", {})
+    about(**{name: facts[name] for name in ("task",) if name in facts})
+    return _about | facts
 
 
 def trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:

@@ -54,7 +54,7 @@ def wait_for_last_scrape(clock: Clock, report: Report) -> None:
     """Stay until the controller has seen the end of a copy, where there was one."""
     if report.copy_ended is None:
         return
-    report.phase("last scrape")
+    report.phase("last scrape", work=False)
     deadline = report.copy_ended + LAST_SCRAPE
     try:
         while not report.page.scraped.is_set() and clock.now() < deadline:

@@ -70,14 +70,18 @@ class Report:
     def __init__(self, page: Page, clock: Clock) -> None:
         self.page = page
         self._clock = clock
-        self._phase = ""
+        self._phase = self._failed_in = ""
         self.copy_ended: float | None = None
         """the clock's time at which the end of the copy was published"""
         self.undo_failures: list[str] = []
         self.left_steps: list[str] = []
 
-    def phase(self, name: str) -> None:
-        """Begin a phase: every line of the log names it from now on."""
+    def phase(self, name: str, *, work: bool = True) -> None:
+        """Begin a phase: every line of the log names it from now on.
+
+        Phases that are not `work` come after it (undo, last scrape) and never are the one where a run failed.
+        """
+        self._failed_in = name if work else self._failed_in
         if name != self._phase:
             self._phase = name
             log.about(phase=name)
@@ -134,12 +138,13 @@ class Report:
     def end(self, error: BaseException | None, message_file: Path) -> int:
         """Tell how it ended, in the log and in the pod's termination message; return the exit code."""
         outcome = outcome_of(error)
-        message: dict[str, object] = {"phase": self._phase, "reason": outcome.reason}
-        self.phase("end")
+        message: dict[str, object] = {"phase": self._failed_in if error else "end", "reason": outcome.reason}
+        self.phase("end", work=False)
         if error is not None:
             text, hint = explain(error)
             message |= {"text": text, "hint": hint}
-            logger.error("%s %s", text, hint, exc_info=error)
+            failed_in = {"facts": {"failed": self._failed_in}}
+            logger.error("%s %s", text, hint, exc_info=error, extra=failed_in)
         else:
             logger.info("the copy is complete and verified")
         message |= {"undoFailures": self.undo_failures, "left": self.left_steps}

@@ -61,7 +61,7 @@ class UndoStack:
         self._steps.clear()
 
     def _undo(self) -> None:
-        self._report.phase("undo")
+        self._report.phase("undo", work=False)
         with self._clock.grace(AFTER_STOP, WITHIN):
             while self._steps:
                 share = self._clock.left() / len(self._steps)

@@ -37,7 +37,7 @@ UNKNOWN_PATIENCE = 120.0
 LONGEST_PAUSE = 30.0
 LOCKOUT_PAUSE = 60.0
 """between log-ins that are refused: vCenter locks an account after five in three minutes"""
-TRY_VIB = "Install the vmkfstools-wrapper VIB on the host (deploy/docs) and restart hostd."
+TRY_VIB = "Install the vmkfstools-wrapper VIB on the host and restart hostd (deploy/docs/host.md)."
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,10 @@ def run(kube: str) -> None:
         admin = lab.kube.kubeconfig(lab.directory / "admin")
         print("# The populator's environment and call, as Forklift would give them:")
         for name, value in lab.environment().items():
-            print(f"export {name}={shlex.quote(value)}")
+            print(
+                f"export {name}="
+                + (f'"$(cat {lab.pki.ca_file})"' if name == "cacert" else shlex.quote(value))
+            )
         call = [str(ROOT / ".venv/bin/python"), "-m", "populator"]
         call += [f"--{name}={value}" for name, value in arguments.items()]
         print(shlex.join(call))

@@ -61,6 +61,7 @@ def test_failure(lab: Lab, name: str) -> None:
         assert program.wait() == case.code, program.text()
     said = f"{program.message['text']} {program.message['hint']}"
     assert [piece for piece in case.says if piece not in said] == [], said
+    assert program.message["phase"] == ("discover the device" if case.code == 5 else "clone")
     assert "Traceback" not in program.text()
     assert not {"undoFailures", "left"} & set(program.message)
     allowed = {"host restarted in mid-copy": [f"{lab.host.name}: "]}.get(name, ["\0"])

@@ -52,7 +52,8 @@ def test_one_disk(lab: Lab) -> None:
     assert lab.host.max_overlap == 1, steps
     facts = {(line.get("host"), line.get("lun")) for line in program.lines if line.get("phase") == "clone"}
     assert facts == {(lab.host.moid, target.naa)}
-    assert program.message == {"phase": "last scrape", "reason": "Succeeded"}
+    assert len({line.get("task") for line in program.lines if line.get("phase") == "undo"} - {None}) == 1
+    assert program.message == {"phase": "end", "reason": "Succeeded"}
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def restored() -> Iterator[None]:
     root.handlers[:], root.level = before[0], before[1]
     log.set_up("info", "lines", ())
     root.handlers[:] = before[0]
-    log.about(host="", lun="")
+    log.about(host="", lun="", task="")
 
 
 @pytest.mark.usefixtures("restored")
@@ -55,7 +55,9 @@ def test_json_has_a_field_for_each_fact(capsys: pytest.CaptureFixture[str]) -> N
     log.set_up("info", "json", ())
     log.about(host="host-21")
     logging.getLogger("x").warning("hello", extra={"facts": {"task": "t1"}})
-    line = json.loads(capsys.readouterr().err)
+    logging.getLogger("x").warning("later")
+    line, later = (json.loads(text) for text in capsys.readouterr().err.splitlines())
+    assert later["task"] == "t1"
     assert line.pop("time").endswith("+00:00")
     assert line == {"level": "warning", "message": "hello", "host": "host-21", "task": "t1"}
 
