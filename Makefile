@@ -28,8 +28,11 @@ test: check  ## every check and test, against the real vcsim, kube-apiserver and
 bench: .venv  ## the figures of the README, as a table and as JSON
 	@$(RUN) tests.bench
 
+sweep: .venv  ## fail every remote call of a run in every way, and print what came of it
+	@$(RUN) tests.faults
+
 lock: .venv  ## lock the newest versions that pyproject.toml allows
 	.venv/bin/uv pip compile pyproject.toml --upgrade --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file tests/requirements.txt
 	.venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --constraint tests/requirements.txt --generate-hashes --no-header --no-annotate --quiet --output-file deploy/requirements.txt
 
-.PHONY: help .venv demo lab check test bench lock
+.PHONY: help .venv demo lab check test bench sweep lock

@@ -1,4 +1,7 @@
-"""Every remote call of a run fails once, in every way: nothing leaks, and no wrong success is reported."""
+"""Every remote call of a run fails once, in every way: nothing leaks, and no wrong success is reported.
+
+`python -m tests.faults` (`make sweep`) prints the same as a table.
+"""
 
 import pytest
 
@@ -6,12 +9,9 @@ from tests.faults.sweep import sweep, table
 
 
 @pytest.mark.timeout(1200)
-def test_no_fault_of_a_single_call_leaks_or_lies(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_fault_of_a_single_call_leaks_or_lies() -> None:
     verdicts = sweep()
-    with capsys.disabled():
-        print(
-            f"\n{table(verdicts)}\nexit codes: 0 the copy is complete, 8 a copy may be running, others by family"
-        )
+    print(table(verdicts))
     bad = [
         f"{one.fault} {one.label} ({one.code} {one.text}): {one.problems}" for one in verdicts if one.problems
     ]
