@@ -1,9 +1,9 @@
 """The metrics page of the contract with Forklift, served over HTTPS from the first moment on.
 
 Forklift's controller reads the page with regular expressions, so names, labels and number formats are fixed here to
-the letter (shared contract, section 5): that is why the page is written by hand and not by a client library,
-which would call the progress counter `…_total`. Promises: the port answers before anything slow is imported, a
-slow or silent client never delays another one, and `scraped` tells when a completed page has gone out.
+the letter. That is why the page is written by hand and not by a client library, which would call the progress counter
+`…_total`. Promises: the port answers before anything slow is imported, a slow or silent client never delays another
+one, and `scraped` tells when a completed page has gone out.
 """
 
 import logging

@@ -9,7 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from tests.lab.esxi import EsxcliServer, EsxiHost
 from tests.lab.faults import Ledger, proxy
 from tests.lab.pki import Pki
 from tests.lab.san import LunFile, San
+from tests.lab.slot import Slot
 from tests.lab.vcenter import HostSpec, VCenter
 from vsphere.clone import Cloner, CopyResult
 from vsphere.devices import Devices
@@ -46,27 +47,6 @@ SIZE = world.DISK_SIZE
 GROUP = "xcopy-test"
 NEVER_TWICE = 2
 """more than two operations at once that can shake a host were seen to bring it down"""
-
-
-@dataclass
-class Slot:
-    """A lease that is always ours, and its journal."""
-
-    steps: list[str] = field(default_factory=list)
-    journal: dict[str, str] = field(default_factory=dict)
-    left: str = ""
-
-    def guard(self, step: str) -> None:
-        self.steps.append(step)
-
-    def guard_teardown(self, step: str) -> None:
-        self.steps.append(step)
-
-    def note(self, **facts: str) -> None:
-        self.journal.update(facts)
-
-    def leave(self, text: str) -> None:
-        self.left = text
 
 
 class Site:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.lab.kube import path
 from tests.lab.lab import LEASE_NAMESPACE, TARGET_NAMESPACE, Lab
+from tests.lab.program import Program
 
 GRACE = 30.0
 """seconds from SIGTERM to the kubelet's SIGKILL"""
@@ -22,9 +23,7 @@ def test_before_the_copy_all_is_put_back(lab: Lab, phase: str) -> None:
         others = [hold(lab, slot) for slot in range(2)]
     with lab.program(target) as program:
         program.wait_for_phase(phase)
-        time.sleep(
-            0.3
-        )  # well inside the phase; a stop at its very beginning is as good, so nothing depends on it
+        well_inside(lab, program, phase)
         program.signal(signal.SIGTERM)
         began = time.monotonic()
         assert program.wait(GRACE) == 9, program.text()
@@ -33,6 +32,18 @@ def test_before_the_copy_all_is_put_back(lab: Lab, phase: str) -> None:
     assert "undoFailures" not in program.message
     assert [left for left in lab.leftovers(target) if not any(name in left for name in others)] == []
     assert lab.host.clones_started[target.naa] == 0
+
+
+def well_inside(lab: Lab, program: Program, phase: str) -> None:
+    """Wait until the phase does what it spends its time on."""
+    if phase == "discover the device":
+        deadline = time.monotonic() + 10
+        while not lab.host.history:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return
+    says = "Waiting for the host lease" if phase.startswith("wait") else "waiting for PersistentVolumeClaim"
+    program.wait_for(lambda line: line["message"].startswith(says))
 
 
 def hold(lab: Lab, slot: int) -> str:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.lab.slot import Slot
 from vsphere.clone import Cloner, CopyResult
 from vsphere.devices import Device
 from vsphere.errors import (
@@ -81,27 +82,6 @@ class SimulatedClock:
 
     def expired(self) -> bool:
         return self.time >= self.deadline()
-
-
-@dataclass
-class Slot:
-    """A lease that is always ours, and its journal."""
-
-    guarded: list[str] = field(default_factory=list)
-    journal: dict[str, str] = field(default_factory=dict)
-    left: str = ""
-
-    def guard(self, step: str) -> None:
-        self.guarded.append(step)
-
-    def guard_teardown(self, step: str) -> None:
-        self.guarded.append(step)
-
-    def note(self, **facts: str) -> None:
-        self.journal.update(facts)
-
-    def leave(self, text: str) -> None:
-        self.left = text
 
 
 Fault = Callable[[], VsphereError]
@@ -234,7 +214,7 @@ def test_copies_once_reports_and_cleans_up(run: Run) -> None:
     assert run.copy() == CopyResult(TASK, xcopy_used=True)
     assert run.host.started == [("/vmfs/volumes/ds one/vm a/disk.vmdk", f"/vmfs/devices/disks/{DEVICE.naa}")]
     assert run.host.cleaned == [TASK]
-    assert run.slot.guarded == ["clone"]
+    assert run.slot.steps == ["clone"]
     assert run.slot.journal == {"device": DEVICE.naa, "task": TASK, "phase": "copied"}
     assert not run.slot.left
 
@@ -486,7 +466,7 @@ def test_a_start_that_never_left_is_tried_again(run: Run) -> None:
     run.host.fault = fault
     run.copy()
     assert len(run.host.started) == 1
-    assert run.slot.guarded == ["clone"] * 4
+    assert run.slot.steps == ["clone"] * 4
 
 
 def test_a_start_that_never_leaves_is_given_up(run: Run) -> None:

@@ -1,0 +1,24 @@
+"""A slot of the host lease for tests of the vSphere side alone: always ours, and it remembers what it was told."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Slot:
+    """Satisfies `vsphere.ports.Held`; `steps` are those that asked for the slot."""
+
+    steps: list[str] = field(default_factory=list)
+    journal: dict[str, str] = field(default_factory=dict)
+    left: str = ""
+
+    def guard(self, step: str) -> None:
+        self.steps.append(step)
+
+    def guard_teardown(self, step: str) -> None:
+        self.steps.append(step)
+
+    def note(self, **facts: str) -> None:
+        self.journal.update(facts)
+
+    def leave(self, text: str) -> None:
+        self.left = text
