@@ -7,14 +7,15 @@ import logging
 import uuid
 from contextlib import closing
 
-from lease.api import Api
+from lease.api import Api, ApiError
 from lease.hostlock import HostLock
 from populator import log
 from populator.clock import Clock
+from populator.errors import VolumeError
 from populator.populate import Job, populate
 from populator.report import Report
 from populator.retry import READ
-from populator.settings import SLOTS, Settings, VsphereSettings
+from populator.settings import SLOTS, KubernetesSettings, Settings, VsphereSettings
 from populator.storage import registry
 from populator.volume import find_volume
 from vsphere.clone import Cloner
@@ -30,7 +31,7 @@ def run(settings: Settings, clock: Clock, report: Report) -> None:
     """Look up volume and disk, build the parts, and populate."""
     source, target, site = settings.source, settings.target, settings.vsphere
     report.phase("find the volume")
-    api = Api.connect(settings.kubernetes.kubeconfig or None, settings.kubernetes.master or None)
+    api = reach_kubernetes(settings.kubernetes)
     volume = find_volume(api, target.namespace, target.pvc, target.uid, clock)
     report.phase("find the disk")
     with connect(site, clock) as session:
@@ -50,6 +51,14 @@ def run(settings: Settings, clock: Clock, report: Report) -> None:
         with closing(registry.connect(settings.storage.vendor, settings.storage.access, clock)) as array:
             job = Job(disk, host, volume)
             populate(job, array, Devices(esxcli, clock), cloner, lock, report, clock)
+
+
+def reach_kubernetes(where: KubernetesSettings) -> Api:
+    """Return the way to the API server; nothing is sent yet."""
+    try:
+        return Api.connect(where.kubeconfig or None, where.master or None)
+    except ApiError as error:
+        raise VolumeError(error.text, error.hint) from error
 
 
 def connect(site: VsphereSettings, clock: Clock) -> Session:

@@ -59,6 +59,7 @@ CASES = {
     "disk not found": Case(
         5, ("has no disk", "plain vm.vmdk"), {"source-vmdk": "[ds one] plain vm/other.vmdk"}
     ),
+    "no way to Kubernetes": Case(3, ("no way", "--kubeconfig"), environment={"KUBECONFIG": "/nowhere"}),
     "PVC not found": Case(3, ("nowhere", TARGET_NAMESPACE), {"owner-name": "nowhere"}),
     "PVC re-created": Case(3, ("another",), {"owner-uid": "00000000-0000-0000-0000-000000000000"}),
     "PV not found": Case(
