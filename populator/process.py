@@ -1,7 +1,7 @@
 """One process from start to exit code: signals, metrics page, the story, the last scrape, the termination message.
 
 The metrics port answers before anything slow is imported: `wiring`, which brings in the clients of vCenter,
-Kubernetes and the array, is imported in `run` and not above.
+Kubernetes and the array, is imported in `attempt` and not above.
 """
 
 import logging

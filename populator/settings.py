@@ -20,7 +20,7 @@ from vsphere.vmdk import VmdkPath, parse_vmdk
 
 TRUE, FALSE = {"true", "1", "yes"}, {"false", "0", "no", ""}
 SLOTS = 2
-"""per host: VMware costs a host at two concurrent clones (contract, section 6)"""
+"""per host: VMware costs a host at two concurrent clone operations"""
 VENDOR_KEYS = ("ONTAP_SVM",)
 """what vendors read beside the common STORAGE_ variables"""
 

@@ -3,7 +3,6 @@
 Nothing else knows which part stands behind which contract.
 """
 
-import logging
 import uuid
 from contextlib import closing
 
@@ -23,8 +22,6 @@ from vsphere.devices import Devices
 from vsphere.esxcli import Esxcli
 from vsphere.inventory import boot_time, find_source
 from vsphere.session import Session
-
-logger = logging.getLogger(__name__)
 
 
 def run(settings: Settings, clock: Clock, report: Report) -> None:
