@@ -15,7 +15,7 @@ How it hangs together, in the order in which one disk meets it::
 Directions: `populate` sees contracts and values only; `wiring` alone knows which real part stands behind which;
 `vsphere` and `lease` know neither each other nor this package; vendors below `storage` do not know each other.
 Each foreign library has one door, where its errors become ours: pyVmomi `vsphere/soap.py` (`esxcli.py` adds
-types to it), kubernetes `lease/library.py`, requests `storage/http.py`, tenacity `retry.py`, click `cli.py`,
+types to it), kubernetes `lease/library.py`, requests `storage/http.py`, tenacity `retry.py`, click `cli`,
 time `clock.py`. What a failure is worth as exit code and reason stands in `report.py`.
 
 Words: *volume* is the Kubernetes side, *LUN* the array's, *device* ESXi's, *disk* the virtual machine's. A *slot*

@@ -21,6 +21,7 @@ from vsphere.clone import Cloner
 from vsphere.devices import Devices
 from vsphere.esxcli import Esxcli
 from vsphere.inventory import boot_time, find_source
+from vsphere.plugin import Plugin
 from vsphere.session import Session
 
 
@@ -35,7 +36,7 @@ def run(settings: Settings, clock: Clock, report: Report) -> None:
         disk, host = find_source(session, source.vm, str(source.vmdk), source.migration_host)
         log.about(host=host.id)
         esxcli = Esxcli(session, host.id, host.name)
-        cloner = Cloner(esxcli, lambda: boot_time(session, host.id), clock)
+        cloner = Cloner(Plugin(esxcli), lambda: boot_time(session, host.id), clock)
         report.plugin(cloner.version())
         lock = HostLock(
             api,

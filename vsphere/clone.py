@@ -10,34 +10,22 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vsphere.answers import TASK_ID, TaskState, parse_task, shorten, translate
 from vsphere.devices import Device
-from vsphere.errors import (
-    CloneFailed,
-    CopyMayBeRunning,
-    EsxcliFault,
-    EsxcliNotFound,
-    LoginRefused,
-    VsphereError,
-)
-from vsphere.plugin import TASK_ID, TaskState, parse_answer, parse_task, shorten, translate
+from vsphere.errors import CloneFailed, CopyMayBeRunning, LoginRefused, VsphereError, WrapperMissing
 from vsphere.polling import next_delay
-from vsphere.ports import Clock, Commands, Held
+from vsphere.ports import Clock, Held, Wrapper
 from vsphere.vmdk import parse_vmdk, refuse_unsafe
 
 log = logging.getLogger(__name__)
 
-START_SECONDS = 60.0
-"""time-out of the call that starts the copy: generous, since its answer, once lost, cannot be had again"""
 START_PATIENCE = 120.0
 """for how long a start that surely never left is tried again"""
-POLL_SECONDS = 10.0
-"""time-out of a poll: short, so that one that hangs does not use up the grace after SIGTERM"""
 UNKNOWN_PATIENCE = 120.0
 """how long a task may be unknown to a host that has not restarted: hostd loads its plugins late"""
 LONGEST_PAUSE = 30.0
 LOCKOUT_PAUSE = 60.0
 """between log-ins that are refused: vCenter locks an account after five in three minutes"""
-TRY_VIB = "Install the vmkfstools-wrapper VIB on the host and restart hostd (deploy/docs/host.md)."
 
 
 @dataclass(frozen=True)
@@ -54,31 +42,23 @@ class UnknownTask(Exception):
 
 
 class Cloner:
-    """Copies disks onto devices of one host by the esxcli plugin `vmkfstools`."""
+    """Copies disks onto devices of one host by its vmkfstools wrapper."""
 
     def __init__(
-        self, esxcli: Commands, boot_time: Callable[[], str], clock: Clock, grace: float = 15.0
+        self, wrapper: Wrapper, boot_time: Callable[[], str], clock: Clock, grace: float = 15.0
     ) -> None:
         """`boot_time` reads when the host started; `grace` is what a copy gets after SIGTERM, in seconds."""
-        self._esxcli = esxcli
+        self._wrapper = wrapper
         self._boot_time = boot_time
         self._clock = clock
         self._grace = grace
 
     def version(self) -> str | None:
-        """Return the plugin's version; None where it cannot tell; raise where there is no plugin."""
-        try:
-            answer = parse_answer(self._esxcli.ask("vmkfstools version"))
-        except EsxcliNotFound as error:
-            raise VsphereError(
-                f"Host {self._esxcli.host} has no vmkfstools plugin loaded.", TRY_VIB
-            ) from error
-        except EsxcliFault as error:
-            log.warning("the plugin's version is not known: %s", error.text)
-            return None
+        """Return the wrapper's version; None where it cannot tell; raise where there is no wrapper."""
+        answer = self._wrapper.version()
         version = answer.facts.get("version")
         if answer.status != "0" or not version:
-            log.warning("the plugin's version is not known; it said: %s", shorten(answer.message))
+            log.warning("the wrapper's version is not known; it said: %s", shorten(answer.message))
             return None
         return str(version)
 
@@ -120,16 +100,10 @@ class Cloner:
 
     def _try_start(self, source: str, device: Device, held: Held) -> str:
         try:
-            answer = parse_answer(
-                self._esxcli.run(
-                    "vmkfstools clone", START_SECONDS, fresh=True, sourcevmdk=source, targetlun=device.path
-                )
-            )
+            answer = self._wrapper.clone(source, device.path)
         except VsphereError as error:
             if error.unclear:
                 raise self._left(device, held, error.text) from error
-            if isinstance(error, EsxcliFault):
-                raise self._refused(error.reason) from error
             raise
         if answer.status != "0":
             raise self._refused(answer.complaint)
@@ -162,8 +136,8 @@ class Cloner:
 
     def _poll(self, task: str) -> TaskState:
         try:
-            answer = parse_answer(self._esxcli.run("vmkfstools taskGet", POLL_SECONDS, id=task))
-        except EsxcliNotFound as error:
+            answer = self._wrapper.task_get(task)
+        except WrapperMissing as error:
             raise UnknownTask(error.text) from error
         if answer.status != "0":
             raise UnknownTask(answer.complaint)
@@ -187,7 +161,7 @@ class Cloner:
             return
         if booted != watch.booted:
             raise CloneFailed(
-                f"Host {self._esxcli.host} restarted in mid-copy; the LUN holds a part of the disk.",
+                f"Host {self._wrapper.host} restarted in mid-copy; the LUN holds a part of the disk.",
                 "Start the migration again when the host is well. A file named …-rdmdisk-… beside the disk may be "
                 "left over.",
             )
@@ -202,7 +176,7 @@ class Cloner:
     def _clean(self, task: str) -> None:
         """Remove the task's files from the host; what remains is little, and the host removes it in some days."""
         try:
-            answer = parse_answer(self._esxcli.ask("vmkfstools taskClean", POLL_SECONDS, id=task))
+            answer = self._wrapper.task_clean(task)
         except VsphereError as error:
             log.warning("task %s is not cleaned up: %s", task, error.text)
             return
@@ -211,24 +185,24 @@ class Cloner:
 
     def _refused(self, complaint: str) -> CloneFailed:
         meaning, hint = translate(complaint)
-        return CloneFailed(f"Host {self._esxcli.host} did not start the copy: {meaning}.", hint)
+        return CloneFailed(f"Host {self._wrapper.host} did not start the copy: {meaning}.", hint)
 
     def _failure(self, state: TaskState) -> CloneFailed:
         if state.exit_code == "0":
             return CloneFailed(
-                f"vmkfstools on host {self._esxcli.host} says it succeeded, but its last line is "
+                f"vmkfstools on host {self._wrapper.host} says it succeeded, but its last line is "
                 f"'{shorten(state.last_line)}'.",
                 "Do not use the volume; look at the host's vmkernel.log and start the migration again.",
             )
         meaning, hint = translate(state.stderr or state.last_line)
         return CloneFailed(
-            f"The copy failed on host {self._esxcli.host} with exit code {state.exit_code}: {meaning}.", hint
+            f"The copy failed on host {self._wrapper.host} with exit code {state.exit_code}: {meaning}.", hint
         )
 
     def _left(self, device: Device, held: Held, why: str, task: str = "") -> CopyMayBeRunning:
         """Return the error that leaves everything in place, and say so in the lease's journal."""
         which = f"task {task}" if task else "a task whose id is not known"
-        text = f"{why} A copy onto {device.naa} may be running on host {self._esxcli.host} ({which})."
+        text = f"{why} A copy onto {device.naa} may be running on host {self._wrapper.host} ({which})."
         log.error("%s Device and mapping stay as they are.", text)
         held.leave(text)
         return CopyMayBeRunning(

@@ -80,6 +80,10 @@ class EsxcliNotFound(EsxcliFault):
     """The host does not know the command: its namespace is not there, or the VIB is not loaded."""
 
 
+class WrapperMissing(VsphereError):
+    """The host has no vmkfstools wrapper that can be called, so nothing was done by it."""
+
+
 class CloneFailed(VsphereError):
     """The copy ended, and not well, or never began: nothing writes to the device any more."""
 

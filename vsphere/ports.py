@@ -4,6 +4,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
+from vsphere.answers import Answer
+
 Result = TypeVar("Result")
 
 
@@ -53,6 +55,35 @@ class Commands(Protocol):
         self, command: str, seconds: float = 30.0, *, fresh: bool = False, **arguments: str
     ) -> list[dict[str, str]]:
         """Run a command once, with a time-out; over a new connection where `fresh`."""
+
+
+class Wrapper(Protocol):
+    """The vmkfstools wrapper of one host, by whatever way it is reached.
+
+    Every call returns what the script itself answered, a refusal (status other than "0") included. Otherwise it
+    raises: `WrapperMissing` where there is none (nothing was done), or another `VsphereError`, whose `unclear` tells
+    whether the script may have run, and `passing` whether the same call may work a little later.
+    """
+
+    method: str
+    """`vib` or `ssh`, as the contract with Forklift calls it"""
+    host: str
+    """the host's name, for people"""
+
+    def version(self) -> Answer:
+        """Ask for version and capabilities; made again while the host is away for a moment."""
+
+    def clone(self, source: str, device: str) -> Answer:
+        """Start the copy of a disk's path on the host onto a device's path; sent once."""
+
+    def task_get(self, task: str) -> Answer:
+        """Ask how a copy stands; sent once."""
+
+    def task_clean(self, task: str) -> Answer:
+        """Remove the files of a task; made again while the host is away for a moment."""
+
+    def close(self) -> None:
+        """End the connection, if it is the wrapper's own; never raises."""
 
 
 class Held(Protocol):

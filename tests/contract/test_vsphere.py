@@ -39,6 +39,7 @@ from vsphere.errors import (
 from vsphere.esxcli import Esxcli
 from vsphere.host import Adapter
 from vsphere.inventory import boot_time, find_source
+from vsphere.plugin import Plugin
 from vsphere.session import Session
 from vsphere.soap import Soap, pyvmomi, tls_context
 
@@ -193,7 +194,7 @@ def devices(esxcli: Esxcli, clock: Clock) -> Devices:
 
 @pytest.fixture
 def cloner(site: Site, session: Session, esxcli: Esxcli, clock: Clock) -> Cloner:
-    return Cloner(esxcli, lambda: boot_time(session, site.host.moid), clock)
+    return Cloner(Plugin(esxcli), lambda: boot_time(session, site.host.moid), clock)
 
 
 @pytest.fixture
@@ -660,7 +661,10 @@ def test_a_whole_run_needs_few_calls(site: Site, clock: Clock, slot: Slot) -> No
         session.login()
         disk, host = find_source(session, site.vcenter.vms[world.PLAIN_VM], world.PLAIN_DISK)
         esxcli = Esxcli(session, host.id, host.name)
-        devices, cloner = Devices(esxcli, clock), Cloner(esxcli, lambda: boot_time(session, host.id), clock)
+        devices, cloner = (
+            Devices(esxcli, clock),
+            Cloner(Plugin(esxcli), lambda: boot_time(session, host.id), clock),
+        )
         assert cloner.version() == "0.3.3"
         site.map(lun)
         device = devices.discover(lun.naa, disk.capacity, slot)

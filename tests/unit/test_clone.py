@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.lab.slot import Slot
+from vsphere.answers import Answer, parse_answer, parse_task, translate
 from vsphere.clone import Cloner, CopyResult
 from vsphere.devices import Device
 from vsphere.errors import (
@@ -23,7 +24,7 @@ from vsphere.errors import (
     VcenterFault,
     VsphereError,
 )
-from vsphere.plugin import Answer, parse_answer, parse_task, translate
+from vsphere.plugin import Plugin
 from vsphere.polling import next_delay, soonest_end
 
 DEVICE = Device("naa.600a098038303053453f463045727654", "on", 1024)
@@ -180,7 +181,7 @@ class Run:
     told: list[int] = field(default_factory=list)
 
     def cloner(self) -> Cloner:
-        return Cloner(self.host, self.host.boot_time, self.clock)
+        return Cloner(Plugin(self.host), self.host.boot_time, self.clock)
 
     def copy(self) -> CopyResult:
         return self.cloner().copy(SOURCE, DEVICE, self.slot, self.told.append)

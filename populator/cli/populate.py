@@ -1,13 +1,12 @@
-"""The command line: flags and environment in, exit code out. The only user of click."""
+"""The flags that Forklift calls the program with, and what they start."""
 
 import os
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
-from populator import __version__, log, process
+from populator import log, process
 from populator.errors import SettingsError
 from populator.settings import parse_settings
 
@@ -44,46 +43,34 @@ OPTIONS: tuple[tuple[str, str | None, str | None, str], ...] = (
 )
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--log-level", envvar="LOG_LEVEL", type=click.Choice(["debug", "info", "warning", "error"]))
-@click.option("--log-format", envvar="LOG_FORMAT", type=click.Choice(["lines", "json"]), default="lines")
-@click.version_option(__version__, prog_name="populator")
-@click.pass_context
-def cli(context: click.Context, /, log_level: str | None, log_format: str, **arguments: str | None) -> None:
-    """Copy one vSphere disk onto the LUN behind one PVC, by the storage array (SCSI XCOPY).
+def add_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all flags of the populator."""
+    for name, variable, default, text in reversed(OPTIONS):
+        # `--name` alone means true for the one flag that Go's flag package takes both ways.
+        bare = "true" if name == "storage-skip-ssl-verification" else None
+        command = click.option(
+            f"--{name}",
+            envvar=variable,
+            default=default,
+            help=text,
+            show_default=default is not None,
+            show_envvar=True,
+            is_flag=False,
+            flag_value=bare,
+        )(command)
+    levels = click.Choice(["debug", "info", "warning", "error"])
+    command = click.option("--log-format", envvar="LOG_FORMAT", type=click.Choice(["lines", "json"]))(command)
+    return click.option("--log-level", envvar="LOG_LEVEL", type=levels)(command)
 
-    Started by Forklift, once per disk; every flag with an environment variable may be given there instead.
-    """
+
+def populate(arguments: dict[str, str | None]) -> int:
+    """Populate one volume as the flags say; return the exit code."""
     by_name = {name.replace("_", "-"): value for name, value in arguments.items()}
+    level, form = by_name.pop("log-level"), by_name.pop("log-format")
     secrets = [value or "" for name, value in by_name.items() if name.endswith(("-password", "-token"))]
-    log.set_up(log_level or "info", log_format, secrets)
+    log.set_up(level or "info", form or "lines", secrets)
     try:
         settings = parse_settings(by_name, os.environ)
     except SettingsError as error:
-        context.exit(process.refuse(error, Path(by_name["termination-message-path"] or TERMINATION_MESSAGE)))
-    context.exit(process.run(settings))
-
-
-for name, variable, default, text in reversed(OPTIONS):
-    # `--name` alone means true for the one flag that Go's flag package takes both ways.
-    bare = "true" if name == "storage-skip-ssl-verification" else None
-    cli = click.option(
-        f"--{name}",
-        envvar=variable,
-        default=default,
-        help=text,
-        show_default=default is not None,
-        show_envvar=True,
-        is_flag=False,
-        flag_value=bare,
-    )(cli)
-
-
-def main() -> NoReturn:
-    """Run the program and exit; an unknown flag ends as every other error does, with a termination message."""
-    try:
-        code = cli(standalone_mode=False)
-    except click.ClickException as error:
-        log.set_up("info", "lines", ())
-        code = process.refuse(SettingsError([error.format_message()]), Path(TERMINATION_MESSAGE))
-    sys.exit(code)
+        return process.refuse(error, Path(by_name["termination-message-path"] or TERMINATION_MESSAGE))
+    return process.run(settings)

@@ -1,0 +1,69 @@
+"""The command line: flags and environment in, exit code out. The only user of click, a module for each command.
+
+Called with flags alone, as Forklift does, it populates. A command's module is imported when it is called, since the
+populating one has no time to lose.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from populator import __version__, log, process
+from populator.cli.populate import TERMINATION_MESSAGE, add_flags, populate
+from populator.errors import SettingsError
+
+COMMANDS: dict[str, tuple[str, str]] = {}
+"""name -> module below this package that has a click command `command`, and the line of help"""
+
+
+class Commands(click.Group):
+    """Finds commands by the table above; lists them without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command's module."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name][0]}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the table into the help."""
+        if COMMANDS:
+            with formatter.section("Commands"):
+                formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    subcommand_metavar="[COMMAND]",
+)
+@click.version_option(__version__, prog_name="populator")
+@add_flags
+@click.pass_context
+def cli(context: click.Context, /, **arguments: str | None) -> None:
+    """Copy one vSphere disk onto the LUN behind one PVC, by the storage array (SCSI XCOPY).
+
+    Started by Forklift, once per disk; every flag with an environment variable may be given there instead.
+    The commands are for people.
+    """
+    if context.invoked_subcommand is None:
+        context.exit(populate(arguments))
+
+
+def main() -> NoReturn:
+    """Run the program and exit; an unknown flag ends as every other error does, with a termination message."""
+    try:
+        code = cli(standalone_mode=False)
+    except click.ClickException as error:
+        log.set_up("info", "lines", ())
+        code = process.refuse(SettingsError([error.format_message()]), Path(TERMINATION_MESSAGE))
+    sys.exit(code)
