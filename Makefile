@@ -22,6 +22,7 @@ check: .venv  ## the quick loop: format, lint, types, directions of imports, uni
 	$(RUN) pytest -q tests/unit
 
 test: check  ## every check and test, against the real vcsim, kube-apiserver and etcd
+	tests/packages.sh
 	$(RUN) tests.lab.tools
 	$(RUN) pytest -n 3
 
