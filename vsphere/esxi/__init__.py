@@ -1,0 +1,1 @@
+"""What runs on an ESXi host, and how it gets there."""
