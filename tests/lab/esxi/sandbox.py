@@ -18,6 +18,7 @@ PYTHON = BASE / "bin" / Path(sys.executable).resolve().name
 """for the first line of a stub"""
 HOME = "/lab"
 """inside: the folder of stubs and of what they need"""
+PACKAGES = "usr/lib/vmware"
 
 
 class Sandbox:
@@ -34,7 +35,7 @@ class Sandbox:
             "lab",
             "vmfs/volumes",
             "vmfs/devices/disks",
-            "usr/lib/vmware",
+            PACKAGES,
         ):
             (root / folder).mkdir(parents=True, exist_ok=True)
         for name in datastores:
@@ -59,8 +60,11 @@ class Sandbox:
 
     def command(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> list[str]:
         """Return the command line, for outside, that runs a command inside."""
-        words = ["bwrap", "--tmpfs", "/", "--proc", "/proc", "--dev", "/dev", "--ro-bind", "/usr", "/usr"]
-        words += ["--symlink", "usr/lib", "/lib"]
+        words = ["bwrap", "--tmpfs", "/", "--proc", "/proc", "--dev", "/dev"]
+        # Below /usr/lib piece by piece: what a package installs goes there too.
+        for ours in (*_folders("/usr", but=("lib",)), *_folders("/usr/lib", but=("vmware",))):
+            words += ["--ro-bind", str(ours), str(ours)]
+        words += ["--bind", str(self.root / PACKAGES), f"/{PACKAGES}", "--symlink", "usr/lib", "/lib"]
         if Path("/lib64").is_symlink():
             words += ["--symlink", "usr/lib64", "/lib64"]
         if not BASE.is_relative_to("/usr"):
@@ -91,3 +95,12 @@ class Sandbox:
         if self.shell == "dash":
             (folder / "sh").unlink(missing_ok=True)
             (folder / "sh").symlink_to("/usr/bin/dash")
+
+
+def _folders(parent: str, but: Sequence[str]) -> list[Path]:
+    """Return the machine's folders in a folder, without some."""
+    return [
+        each
+        for each in sorted(Path(parent).iterdir())
+        if each.is_dir() and not each.is_symlink() and each.name not in but
+    ]
