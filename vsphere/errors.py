@@ -18,7 +18,7 @@ class VsphereError(Exception):
 
 
 class Unreachable(VsphereError):
-    """vCenter could not be asked, or did not answer; `sent` tells whether the request may have reached it."""
+    """vCenter or a host could not be asked, or did not answer; `sent` tells whether the request may have come."""
 
     passing = True
 
@@ -35,7 +35,11 @@ class Unreadable(VsphereError):
 
 
 class LoginRefused(VsphereError):
-    """vCenter does not accept user name and password."""
+    """vCenter does not accept user name and password, or a host our SSH key."""
+
+
+class HostKeyRefused(VsphereError):
+    """A host showed another SSH key than the expected one; nothing was sent to it."""
 
 
 class VcenterFault(VsphereError):
