@@ -16,6 +16,7 @@ SHELLS = ("busybox", "dash")
 BASE = Path(sys.base_prefix).resolve()
 PYTHON = BASE / "bin" / Path(sys.executable).resolve().name
 """for the first line of a stub"""
+ORDINARY = 1000
 HOME = "/lab"
 """inside: the folder of stubs and of what they need"""
 PACKAGES = "usr/lib/vmware"
@@ -58,8 +59,13 @@ class Sandbox:
         file.chmod(0o755)
         return file
 
-    def command(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> list[str]:
-        """Return the command line, for outside, that runs a command inside."""
+    def command(
+        self, argv: Sequence[str], environment: Mapping[str, str] | None = None, *, ordinary: bool = False
+    ) -> list[str]:
+        """Return the command line, for outside, that runs a command inside.
+
+        An `ordinary` one is not root inside even if we are, but owns all that we own: sshd then works alike for all.
+        """
         words = ["bwrap", "--tmpfs", "/", "--proc", "/proc", "--dev", "/dev"]
         # Below /usr/lib piece by piece: what a package installs goes there too.
         for ours in (*_folders("/usr", but=("lib",)), *_folders("/usr/lib", but=("vmware",))):
@@ -73,6 +79,8 @@ class Sandbox:
             words += ["--bind", str(self.root / folder), f"/{folder}"]
         for name, datastore in self.datastores.items():
             words += ["--bind", str(datastore), f"/vmfs/volumes/{name}"]
+        if ordinary:
+            words += ["--unshare-user", "--uid", str(ORDINARY), "--gid", str(ORDINARY)]
         words += ["--chdir", "/", "--clearenv", "--setenv", "PATH", "/bin"]
         for name, value in (environment or {}).items():
             words += ["--setenv", name, value]
