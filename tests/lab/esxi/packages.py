@@ -5,6 +5,10 @@ What it is made of are real processes and files; `esxcli_program` tells where it
 
 import inspect
 import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.lab.esxi import esxcli_program
@@ -22,32 +26,62 @@ echo $(($(date +%s) + seconds)) >{HOME}/hostd/up
 echo "hostd started."
 """
 SECURE_BOOT = f"#!/bin/sh\ncat {HOME}/secure-boot\n"
-# Processes of other hosts, and of the machine, are seen too: whose root is ours belongs to this host.
+# A copy that has begun says so in /lab/copies: the machine's own processes are no business of the host's.
 PS = f"""#!/bin/sh
 echo "WID      CID      World Name            Command Line"
-for each in /proc/[0-9]*; do
-    cmp -s $each/root{HOME}/host-id {HOME}/host-id || continue
-    echo "${{each#/proc/}}  ${{each#/proc/}}  sh  $(tr '\\0' ' ' <$each/cmdline)"
+for each in {HOME}/copies/*; do
+    [ ! -d /proc/${{each##*/}} ] || echo "${{each##*/}}  ${{each##*/}}  vmkfstools            $(cat $each)"
 done
 """
-LONG_COPY = """#!/bin/sh
+VMKFSTOOLS = f"""#!/bin/sh
+echo "$0 $*" >{HOME}/copies/$$
 exec sleep 600
 """
+# `cat` of its standard input stops after 1000 bytes for as long as the fault lasts, and says that it is there.
+CAT = f"""#!/bin/sh
+[ $# -eq 0 ] || exec /usr/bin/busybox cat "$@"
+/usr/bin/busybox head -c 1000
+while [ -e {HOME}/faults/hold ]; do : >{HOME}/copying; sleep 0.05; done
+exec /usr/bin/busybox cat
+"""
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.02)
+
+
+class Small(Sandbox):
+    """A host whose /tmp is small."""
+
+    def __init__(self, root: Path, room: int) -> None:
+        super().__init__(root, {})
+        self._room = room
+
+    def command(
+        self, argv: Sequence[str], environment: Mapping[str, str] | None = None, *, ordinary: bool = False
+    ) -> list[str]:
+        words = super().command((), environment, ordinary=ordinary)
+        return [*words, "--size", str(self._room), "--tmpfs", "/tmp", *argv]
 
 
 class PackageHost:
-    """One host below `root`."""
+    """One host below `root`; with `room`, its /tmp has only so many bytes, and is another one for each connection."""
 
-    def __init__(self, root: Path, shell: str = "busybox") -> None:
-        self.sandbox = Sandbox(root, {}, shell)
+    def __init__(self, root: Path, shell: str = "busybox", room: int = 0) -> None:
+        self.sandbox = Small(root, room) if room else Sandbox(root, {}, shell)
         program = inspect.getsource(esxcli_program)
         self.sandbox.add_program("/bin/esxcli", f"#!{PYTHON} -IS\n{program}")
         self.sandbox.add_program("/bin/ps", PS)
+        self.sandbox.add_program("/bin/vmkfstools", VMKFSTOOLS)
+        self.sandbox.add_program("/bin/cat", CAT)
         self.sandbox.add_program("/etc/init.d/hostd", HOSTD)
         self.sandbox.add_program("/usr/lib/vmware/secureboot/bin/secureBoot.py", SECURE_BOOT)
-        for folder in ("faults", "hostd"):
+        for folder in ("copies", "faults", "hostd"):
             self.lab(folder).mkdir()
-        self.lab("host-id").write_text(str(root))
         self.lab("packages.json").write_text(json.dumps([]))
         self.level, self.secure_boot, self.hostd_seconds = "PartnerSupported", "Disabled", 0
         self.lab("hostd/up").write_text("0")
@@ -114,6 +148,24 @@ class PackageHost:
         if done.returncode:
             raise RuntimeError(f"esxcli {' '.join(words)}: {done.stdout.decode()}{done.stderr.decode()}")
         return done.stdout.decode()
+
+    @contextmanager
+    def copying(self, device: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Let a copy run."""
+        command = [
+            "/bin/vmkfstools",
+            "-i",
+            "/vmfs/volumes/a/b.vmdk",
+            "-d",
+            f"rdm:/vmfs/devices/disks/{device}",
+            "/c",
+        ]
+        with subprocess.Popen(self.sandbox.command(command)) as copy:
+            try:
+                until(lambda: any(self.lab("copies").iterdir()))
+                yield copy
+            finally:
+                copy.kill()
 
     def put_in(self, vib: bytes) -> None:
         """Install a package as somebody else would have, hostd restarted."""
