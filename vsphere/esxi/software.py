@@ -7,6 +7,7 @@ said to a failing command is in the error.
 import re
 import secrets
 import shlex
+from dataclasses import dataclass
 
 from vsphere.errors import VsphereError
 from vsphere.esxi.decision import Facts, Installed
@@ -15,8 +16,6 @@ from vsphere.esxi.shell import Shell
 from vsphere.esxi.vib import NAME, PLUGIN_FILE, SCRIPT_FILE
 from vsphere.ssh import Output
 
-ASK, CHANGE, RESTART = 60.0, 600.0, 180.0
-"""seconds that a question, an installation, and the call that restarts hostd may take"""
 SECURE_BOOT = "/usr/lib/vmware/secureboot/bin/secureBoot.py"
 NOT_COPIED, CHANGED = 91, 92
 """exit codes of the installing script, before anything but a temporary file was touched"""
@@ -35,11 +34,22 @@ COPYING = re.compile(r"vmkfstools\s+-i\s.*?(?:rdm:\S*/([\w.:-]+)|$)", re.MULTILI
 ANSWERED = re.compile(r'"version"\s*:\s*"([^"]*)"')
 
 
+@dataclass(frozen=True)
+class Limits:
+    """Seconds that a command may take."""
+
+    ask: float = 60.0
+    change: float = 600.0
+    """an installation or removal: the host writes its boot bank anew"""
+    restart: float = 180.0
+    """the call that restarts hostd"""
+
+
 class HostSoftware:
     """The packages of one host, by its shell."""
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
+    def __init__(self, shell: Shell, limits: Limits = Limits()) -> None:
+        self._shell, self._limits = shell, limits
 
     def look(self, package: Package) -> Facts:
         """Find out how the host stands to the package; changes nothing."""
@@ -66,18 +76,18 @@ class HostSoftware:
 
     def answers(self) -> str:
         """Return the version that the plugin tells through hostd; empty where it cannot be called."""
-        output = self._shell.run("esxcli vmkfstools version", seconds=ASK)
+        output = self._shell.run("esxcli vmkfstools version", seconds=self._limits.ask)
         found = ANSWERED.search(output.stdout) if output.status == 0 else None
         return found[1] if found else ""
 
     def knows(self, commands: tuple[str, ...]) -> bool:
         """Whether hostd knows these commands of the plugin."""
         asked = " && ".join(f"esxcli vmkfstools {name} --help >/dev/null" for name in commands)
-        return self._shell.run(asked, seconds=ASK).status == 0
+        return self._shell.run(asked, seconds=self._limits.ask).status == 0
 
     def hostd_answers(self) -> bool:
         """Whether hostd is there."""
-        return self._shell.run("esxcli system version get", seconds=ASK).status == 0
+        return self._shell.run("esxcli system version get", seconds=self._limits.ask).status == 0
 
     def install(self, package: Package, *, force: bool) -> Output:
         """Copy the package to the host, check it there, and install it; no copy of it is left."""
@@ -89,7 +99,7 @@ class HostSoftware:
             not_copied=NOT_COPIED,
             changed=CHANGED,
         )
-        output = self._shell.run(f"sh -c {shlex.quote(script)}", package.data, CHANGE)
+        output = self._shell.run(f"sh -c {shlex.quote(script)}", package.data, self._limits.change)
         if output.status in {NOT_COPIED, CHANGED}:
             raise VsphereError(
                 f"The VIB could not be copied to /tmp: {said(output)}",
@@ -99,14 +109,14 @@ class HostSoftware:
 
     def remove(self) -> Output:
         """Remove the package."""
-        return self._do(f"esxcli software vib remove -n {NAME}", CHANGE)
+        return self._do(f"esxcli software vib remove -n {NAME}", self._limits.change)
 
     def restart_hostd(self) -> None:
         """Restart hostd; returns before it answers again."""
-        self._do("/etc/init.d/hostd restart", RESTART)
+        self._do("/etc/init.d/hostd restart", self._limits.restart)
 
     def _secure_boot(self) -> bool | None:
-        output = self._shell.run(f"[ ! -e {SECURE_BOOT} ] || {SECURE_BOOT} -s", seconds=ASK)
+        output = self._shell.run(f"[ ! -e {SECURE_BOOT} ] || {SECURE_BOOT} -s", seconds=self._limits.ask)
         answer = require(output, "secureBoot.py -s failed").stdout.strip().lower()
         return answer.startswith("enabled") if answer else None
 
@@ -120,7 +130,7 @@ class HostSoftware:
         return output.stdout.partition(" ")[0].strip()
 
     def _ask(self, command: str) -> Output:
-        return self._do(command, ASK)
+        return self._do(command, self._limits.ask)
 
     def _do(self, command: str, seconds: float) -> Output:
         return require(self._shell.run(command, seconds=seconds), f"{command} failed")
