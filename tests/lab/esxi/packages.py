@@ -5,6 +5,8 @@ What it is made of are real processes and files; `esxcli_program` tells where it
 
 import inspect
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,10 +39,10 @@ VMKFSTOOLS = f"""#!/bin/sh
 echo "$0 $*" >{HOME}/copies/$$
 exec sleep 600
 """
-# `cat` of its standard input stops after 1000 bytes for as long as the fault lasts, and says that it is there.
+# `cat` of its standard input stops after some bytes for as long as the fault lasts, and says that it is there.
 CAT = f"""#!/bin/sh
 [ $# -eq 0 ] || exec /usr/bin/busybox cat "$@"
-/usr/bin/busybox head -c 1000
+/usr/bin/busybox dd bs=1000 count=1 2>/dev/null
 while [ -e {HOME}/faults/hold ]; do : >{HOME}/copying; sleep 0.05; done
 exec /usr/bin/busybox cat
 """
@@ -124,6 +126,11 @@ class PackageHost:
         """End a fault."""
         self.lab(f"faults/{name}").unlink()
 
+    def close(self) -> None:
+        """End what hangs on the host."""
+        for fault in self.lab("faults").iterdir():
+            fault.unlink()
+
     @property
     def hostd_restarts(self) -> int:
         """How often hostd was told to restart."""
@@ -150,8 +157,8 @@ class PackageHost:
         return done.stdout.decode()
 
     @contextmanager
-    def copying(self, device: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Let a copy run."""
+    def copying(self, device: str) -> Iterator[int]:
+        """Let a copy run; yield its process id."""
         command = [
             "/bin/vmkfstools",
             "-i",
@@ -160,12 +167,13 @@ class PackageHost:
             f"rdm:/vmfs/devices/disks/{device}",
             "/c",
         ]
-        with subprocess.Popen(self.sandbox.command(command)) as copy:
+        with subprocess.Popen(self.sandbox.command(command)):
+            until(lambda: any(self.lab("copies").iterdir()))
+            (file,) = self.lab("copies").iterdir()
             try:
-                until(lambda: any(self.lab("copies").iterdir()))
-                yield copy
+                yield int(file.name)
             finally:
-                copy.kill()
+                os.kill(int(file.name), signal.SIGKILL)
 
     def put_in(self, vib: bytes) -> None:
         """Install a package as somebody else would have, hostd restarted."""
