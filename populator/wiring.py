@@ -37,7 +37,8 @@ def run(settings: Settings, clock: Clock, report: Report) -> None:
         log.about(host=host.id)
         esxcli = Esxcli(session, host.id, host.name)
         cloner = Cloner(Plugin(esxcli), lambda: boot_time(session, host.id), clock)
-        report.plugin(cloner.version())
+        report.plugin(cloner.version().number)
+        cloner.check(disk.path)
         lock = HostLock(
             api,
             namespace=settings.lease.namespace,

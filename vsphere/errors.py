@@ -18,7 +18,7 @@ class VsphereError(Exception):
 
 
 class Unreachable(VsphereError):
-    """vCenter could not be asked, or did not answer; `sent` tells whether the request may have reached it."""
+    """vCenter or a host could not be asked, or did not answer; `sent` tells whether the request may have come."""
 
     passing = True
 
@@ -35,7 +35,11 @@ class Unreadable(VsphereError):
 
 
 class LoginRefused(VsphereError):
-    """vCenter does not accept user name and password."""
+    """vCenter does not accept user name and password, or a host our SSH key."""
+
+
+class HostKeyRefused(VsphereError):
+    """A host showed another SSH key than the expected one; nothing was sent to it."""
 
 
 class VcenterFault(VsphereError):
@@ -82,6 +86,12 @@ class EsxcliNotFound(EsxcliFault):
 
 class WrapperMissing(VsphereError):
     """The host has no vmkfstools wrapper that can be called, so nothing was done by it."""
+
+
+class NotStarted(VsphereError):
+    """The copy was surely not begun, and may be a little later."""
+
+    passing = True
 
 
 class CloneFailed(VsphereError):

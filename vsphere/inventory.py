@@ -6,21 +6,20 @@ round trip each. Two calls for a VM known by its id, a few more for one known by
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
 from urllib.parse import unquote
 
 from vsphere.adapters import Storage, adapters_for
 from vsphere.disks import VmDisk, disks_of, find_disk
 from vsphere.errors import VcenterFault, VsphereError
 from vsphere.host import Adapter, EsxiHost, SourceDisk
+from vsphere.properties import Properties, collect, id_of, property_spec, read
 from vsphere.session import Session
-from vsphere.vmdk import parse_vmdk, refuse_unsafe
+from vsphere.vmdk import parse_vmdk
 
 log = logging.getLogger(__name__)
 
-Properties = dict[str, Any]
 VM_PATHS = ("name", "runtime.host", "config.hardware.device", "layoutEx", "datastore")
 STORAGE = "config.storageDevice"
 HOST_PATHS = (
@@ -44,14 +43,13 @@ def find_source(
     found = _find_vm(session, vm)
     disk = _find_disk(found, vmdk)
     path = parse_vmdk(disk.path)
-    refuse_unsafe(path)
-    host_id = migration_host or _id(found.get("runtime.host"))
+    host_id = migration_host or id_of(found.get("runtime.host"))
     if not host_id:
         raise VsphereError(f"VM {found['name']} is on no host.", "Name a migration host, or register the VM.")
     stores = found.get("datastore", [])
     try:
-        objects = _read(
-            session, ("HostSystem", HOST_PATHS, [host_id]), ("Datastore", DATASTORE_PATHS, map(_id, stores))
+        objects = read(
+            session, ("HostSystem", HOST_PATHS, [host_id]), ("Datastore", DATASTORE_PATHS, map(id_of, stores))
         )
     except VcenterFault as fault:
         if fault.name != "ManagedObjectNotFound":
@@ -67,7 +65,7 @@ def find_source(
 
 def boot_time(session: Session, host_id: str) -> str:
     """Return when a host started, in a form to compare; another value later means that it has restarted."""
-    found = _read(session, ("HostSystem", ("runtime.bootTime",), [host_id]))
+    found = read(session, ("HostSystem", ("runtime.bootTime",), [host_id]))
     return str(found.get(host_id, {}).get("runtime.bootTime", ""))
 
 
@@ -75,14 +73,14 @@ def _find_vm(session: Session, vm: str) -> Properties:
     """Return the properties of the one VM that is meant."""
     if re.fullmatch(r"vm-\d+", vm):
         try:
-            return _read(session, ("VirtualMachine", VM_PATHS, [vm]))[vm]
+            return read(session, ("VirtualMachine", VM_PATHS, [vm]))[vm]
         except VcenterFault as fault:
             if fault.name != "ManagedObjectNotFound":
                 raise
     if "/" in vm:
         index = session.content.searchIndex
         one = session.read(lambda: index.FindByInventoryPath(vm.strip("/")))
-        ids = [_id(one)] if isinstance(one, session.vim.VirtualMachine) else []
+        ids = [id_of(one)] if isinstance(one, session.vim.VirtualMachine) else []
     else:
         ids = _ids_by_name(session, vm)
     if len(ids) > 1:
@@ -95,7 +93,7 @@ def _find_vm(session: Session, vm: str) -> Properties:
             f"There is no VM {vm} in vCenter {session.host}.",
             "Give the VM's managed object id (vm-123), name or inventory path, and let the user read it.",
         )
-    return _read(session, ("VirtualMachine", VM_PATHS, ids))[ids[0]]
+    return read(session, ("VirtualMachine", VM_PATHS, ids))[ids[0]]
 
 
 def _ids_by_name(session: Session, name: str) -> list[str]:
@@ -107,7 +105,7 @@ def _ids_by_name(session: Session, name: str) -> list[str]:
     members = vim.PropertyCollector.TraversalSpec(path="view", skip=False, type=vim.view.ContainerView)
     start = vim.PropertyCollector.ObjectSpec(obj=view, skip=True, selectSet=[members])
     try:
-        found = _collect(session, [_property_spec(session, "VirtualMachine", ["name"])], [start])
+        found = collect(session, [property_spec(session, "VirtualMachine", ["name"])], [start])
     finally:
         with suppress(VsphereError):
             session.call(view.DestroyView)
@@ -159,7 +157,7 @@ def _mounted(datastore: str, stores: Iterable[Properties], host_id: str, host_na
         )
     for mount in store.get("host", []):
         info = mount.mountInfo
-        if _id(mount.key) == host_id and info.accessible is not False and info.mounted is not False:
+        if id_of(mount.key) == host_id and info.accessible is not False and info.mounted is not False:
             return store
     raise VsphereError(
         f"Host {host_name} ({host_id}) does not have datastore {datastore!r} mounted.",
@@ -182,48 +180,3 @@ def _adapters(host: Properties, store: Properties, host_name: str) -> tuple[Adap
             "Choose a host that reaches the array's SAN.",
         )
     return adapters
-
-
-def _id(reference: Any) -> str:
-    """Return a managed object's id; empty for none."""
-    return "" if reference is None else str(reference._GetMoId())
-
-
-def _property_spec(session: Session, kind: str, paths: Sequence[str]) -> Any:
-    vim = session.vim
-    return vim.PropertyCollector.PropertySpec(type=getattr(vim, kind), all=False, pathSet=list(paths))
-
-
-def _read(session: Session, *wanted: tuple[str, Sequence[str], Iterable[str]]) -> dict[str, Properties]:
-    """Read properties of objects known by type and id, all in one call; what may not be read is left out."""
-    vim = session.vim
-    kinds = [_property_spec(session, kind, paths) for kind, paths, _ in wanted]
-    objects = [
-        vim.PropertyCollector.ObjectSpec(obj=session.reference(kind, moid), skip=False)
-        for kind, _, ids in wanted
-        for moid in ids
-    ]
-    return _collect(session, kinds, objects)
-
-
-def _collect(session: Session, kinds: list[Any], objects: list[Any]) -> dict[str, Properties]:
-    vim, collector = session.vim, session.content.propertyCollector
-    specs = [vim.PropertyCollector.FilterSpec(propSet=kinds, objectSet=objects)]
-    options = vim.PropertyCollector.RetrieveOptions()
-    found: dict[str, Properties] = {}
-
-    def retrieve() -> Any:
-        first = collector.RetrievePropertiesEx(specs, options)
-        # To a session that has expired vCenter answers, with nothing but this among what is missing.
-        for missing in (each for one in first.objects if first for each in one.missingSet):
-            if isinstance(missing.fault, vim.fault.NotAuthenticated):
-                raise missing.fault
-        return first
-
-    page = session.read(retrieve)
-    while page is not None:
-        for one in page.objects:
-            found[_id(one.obj)] = {item.name: item.val for item in one.propSet}
-        token = page.token
-        page = session.call(lambda: collector.ContinueRetrievePropertiesEx(token)) if token else None  # noqa: B023
-    return found

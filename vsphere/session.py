@@ -9,6 +9,7 @@ longer than vCenter's idle time-out (30 min) for a lease pays one log-in afterwa
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -128,6 +129,23 @@ class Session:
         log.info("the vCenter session has expired; logging in again")
         self._relogin()
         return self._once(act, seconds)
+
+    def fetch(
+        self, method: str, target: str, body: bytes = b"", seconds: float = DEFAULT_SECONDS
+    ) -> tuple[int, bytes]:
+        """Make a plain HTTPS request that may be repeated, as to files of datastores; return status and content."""
+        if self._content is None:
+            self.login()
+
+        def once() -> tuple[int, bytes]:
+            with self._clock.blocking():
+                return self._soap.fetch(method, target, body, self._clock.limit(seconds))
+
+        status, content = self._retry(once, is_passing)
+        if status == HTTPStatus.UNAUTHORIZED:  # the session has expired, or the user lacks a privilege
+            self._relogin()
+            status, content = self._retry(once, is_passing)
+        return status, content
 
     def _relogin(self) -> None:
         """Log in where a call was refused; whatever happens here, that call was not carried out."""

@@ -13,7 +13,7 @@ import ssl
 import sys
 from collections.abc import Callable
 from functools import cache
-from http.client import HTTPException
+from http.client import HTTPException, HTTPSConnection
 from typing import Any, TypeVar
 from xml.parsers.expat import ExpatError
 
@@ -23,6 +23,8 @@ API_VERSION = "vim.version.version11"
 """vSphere 6.5: old enough for every vCenter that can still be met, new enough for all that is read here"""
 UNUSED_TYPES = ("eam", "pbm", "sms", "vslm", "vsanhealth")
 """type sets of other products; pyVmomi's own loader tolerates that they cannot be imported"""
+LARGEST_FILE = 1 << 20
+"""bytes that are read of a datastore's file: all that is read here are scripts"""
 UNREADABLE = (ExpatError, LookupError, TypeError, AttributeError, ValueError)
 """what pyVmomi raises on an answer that is cut off, or not of the form that its types say"""
 Result = TypeVar("Result")
@@ -113,6 +115,7 @@ class Soap:
     def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
         self.name = host
         self.port = port
+        self._context = context
         # A pooled connection unused for longer is replaced: proxies before vCenter drop idle ones silently.
         self.stub = stub_class()(
             host, port, version=API_VERSION, sslContext=context, connectionPoolTimeout=20
@@ -134,6 +137,24 @@ class Soap:
             raise self._lost(f"broke off a call ({describe(error)})") from error
         except UNREADABLE as error:
             raise self._lost(f"gave an answer that cannot be read ({describe(error)})") from error
+
+    def fetch(self, method: str, target: str, body: bytes, seconds: float) -> tuple[int, bytes]:
+        """Make a plain request in the session, over a connection of its own; return HTTP status and content."""
+        connection = HTTPSConnection(self.name, self.port, timeout=seconds, context=self._context)
+
+        def act() -> tuple[int, bytes]:
+            try:
+                connection.connect()
+            except OSError as error:
+                raise NotSent from error
+            connection.request(method, target, body, {"Cookie": self.stub.cookie or ""})
+            answer = connection.getresponse()
+            return answer.status, answer.read(LARGEST_FILE)
+
+        try:
+            return self.call(act, seconds)
+        finally:
+            connection.close()
 
     def renew(self) -> None:
         """Drop all connections, so that the next call has a fresh one."""

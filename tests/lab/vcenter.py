@@ -47,6 +47,8 @@ class HostSpec:
 
     name: str
     adapters: tuple[AdapterSpec, ...] = ()
+    address: str = ""
+    """of its management interface; empty: vCenter tells none"""
 
 
 @dataclass(frozen=True)

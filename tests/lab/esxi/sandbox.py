@@ -21,8 +21,12 @@ SHELLS = ("busybox", "dash")
 BASE = Path(sys.base_prefix).resolve()
 PYTHON = BASE / "bin" / Path(sys.executable).resolve().name
 """for the first line of a stub"""
+ORDINARY = 1000
 HOME = "/lab"
 """inside: the folder of stubs and of what they need"""
+PACKAGES = "usr/lib/vmware"
+PROGRAMS = ("/usr/bin", "/usr/sbin", "/usr/lib64", "/usr/lib/openssh")
+"""of the machine, with /usr/lib/<architecture>: busybox, dash, sshd and what they need"""
 
 
 def volume_id(datastore: str) -> str:
@@ -55,7 +59,7 @@ class Sandbox:
             "lab",
             "vmfs/volumes",
             "vmfs/devices/disks",
-            "usr/lib/vmware",
+            PACKAGES,
         ):
             (root / folder).mkdir(parents=True, exist_ok=True)
         for name in datastores:
@@ -80,10 +84,20 @@ class Sandbox:
         file.chmod(0o755)
         return file
 
-    def command(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> list[str]:
-        """Return the command line, for outside, that runs a command inside."""
-        words = ["bwrap", "--tmpfs", "/", "--proc", "/proc", "--dev", "/dev", "--ro-bind", "/usr", "/usr"]
-        words += ["--symlink", "usr/lib", "/lib"]
+    def command(
+        self, argv: Sequence[str], environment: Mapping[str, str] | None = None, *, ordinary: bool = False
+    ) -> list[str]:
+        """Return the command line, for outside, that runs a command inside.
+
+        An `ordinary` one is not root inside even if we are, but owns all that we own: sshd then works alike for all.
+        """
+        words = ["bwrap", "--tmpfs", "/", "--proc", "/proc", "--dev", "/dev"]
+        # Piece by piece: below /usr/lib is also where packages install. Few pieces: each costs time at each start.
+        for ours in PROGRAMS:
+            words += ["--ro-bind-try", ours, ours]
+        for ours in Path("/usr/lib").glob("*-linux-gnu*"):
+            words += ["--ro-bind", str(ours), str(ours)]
+        words += ["--bind", str(self.root / PACKAGES), f"/{PACKAGES}", "--symlink", "usr/lib", "/lib"]
         if Path("/lib64").is_symlink():
             words += ["--symlink", "usr/lib64", "/lib64"]
         if not BASE.is_relative_to("/usr"):
@@ -92,6 +106,8 @@ class Sandbox:
             words += ["--bind", str(self.root / folder), f"/{folder}"]
         for name, datastore in self.datastores.items():
             words += ["--bind", str(datastore), f"/vmfs/volumes/{volume_id(name)}"]
+        if ordinary:
+            words += ["--unshare-user", "--uid", str(ORDINARY), "--gid", str(ORDINARY)]
         words += ["--chdir", "/", "--clearenv", "--setenv", "PATH", "/bin"]
         for name, value in (environment or {}).items():
             words += ["--setenv", name, value]

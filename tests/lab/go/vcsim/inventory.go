@@ -19,6 +19,7 @@ import (
 type HostSpec struct {
 	Name     string        `json:"name"`
 	Adapters []AdapterSpec `json:"adapters"`
+	Address  string        `json:"address"` // of its management interface; empty: vCenter tells none
 }
 
 // DatastoreSpec is a datastore: VMFS on a device where DiskName is set, else a VVol container.
@@ -129,10 +130,31 @@ func (b *builder) addHost(cluster *object.ClusterComputeResource, spec HostSpec)
 	host := b.ctx.Map.Get(ref).(*simulator.HostSystem)
 	host.Runtime.StandbyMode = string(types.HostStandbyModeNone)
 	host.Config.FileSystemVolume = nil // the template's volumes are not ours
+	host.Config.VirtualNicManagerInfo = management(spec.Address)
 	bridge(b.ctx, host, b.config.EsxcliSocket)
 	b.hosts[spec.Name] = host
 	b.ready.Hosts[spec.Name] = ref.Value
 	return nil
+}
+
+// management returns interfaces as a host has them: one for vMotion, and one for management if it has an address.
+func management(address string) *types.HostVirtualNicManagerInfo {
+	info := &types.HostVirtualNicManagerInfo{}
+	for _, each := range []struct{ kind, device, address string }{
+		{"vmotion", "vmk1", "192.0.2.1"}, {"management", "vmk0", address},
+	} {
+		if each.address == "" {
+			continue
+		}
+		nic := types.HostVirtualNic{Device: each.device, Key: each.kind + ".key-" + each.device}
+		nic.Spec.Ip = &types.HostIpConfig{IpAddress: each.address}
+		info.NetConfig = append(info.NetConfig, types.VirtualNicManagerNetConfig{
+			NicType:       each.kind,
+			CandidateVnic: []types.HostVirtualNic{nic},
+			SelectedVnic:  []string{nic.Key},
+		})
+	}
+	return info
 }
 
 // addDatastore mounts a local datastore everywhere, then makes it look like VMFS or VVol.
