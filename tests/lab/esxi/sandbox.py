@@ -95,8 +95,8 @@ class Sandbox:
         # Piece by piece: below /usr/lib is also where packages install. Few pieces: each costs time at each start.
         for ours in PROGRAMS:
             words += ["--ro-bind-try", ours, ours]
-        for ours in Path("/usr/lib").glob("*-linux-gnu*"):
-            words += ["--ro-bind", str(ours), str(ours)]
+        for libraries in Path("/usr/lib").glob("*-linux-gnu*"):
+            words += ["--ro-bind", str(libraries), str(libraries)]
         words += ["--bind", str(self.root / PACKAGES), f"/{PACKAGES}", "--symlink", "usr/lib", "/lib"]
         if Path("/lib64").is_symlink():
             words += ["--symlink", "usr/lib64", "/lib64"]
