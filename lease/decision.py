@@ -13,6 +13,11 @@ from lease.record import Record, slot_names
 SHORTEST, LONGEST = 3, 3600
 """seconds: below, a request would get less than 0.75 s; above, a dead pod would block its host for hours"""
 
+LONGEST_REQUEST = 4.0
+"""seconds"""
+SCOPES = ("copy", "rescan")
+"""what a slot is held for: all of a copy with what goes before and after it, or each step of that which rescans"""
+
 
 @dataclass(frozen=True)
 class Claimant:
@@ -39,8 +44,11 @@ class Claimant:
 
     @property
     def request_timeout(self) -> float:
-        """Seconds: a request may hang, and another one still comes through before we give up."""
-        return self.duration / 4
+        """Seconds: a request may hang, and another one still comes through before we give up.
+
+        Not long in any case, since whoever is told to stop has to wait for a claim that is under way.
+        """
+        return min(self.duration / 4, LONGEST_REQUEST)
 
 
 @dataclass(frozen=True)
@@ -96,23 +104,25 @@ def backoff(failures: int, retry_after: float | None, chance: float) -> float:
     return growing if retry_after is None else retry_after + growing * 0.2
 
 
-def check_settings(duration: int, slots: int, template: str) -> list[str]:
-    """Return what is wrong with the settings of the lease, a sentence for each."""
-    problems = []
+def check_settings(duration: int, slots: int, template: str, scope: str) -> dict[str, str]:
+    """Return what is wrong with the settings of the lease: a sentence for each parameter that cannot work."""
+    problems = {}
     if not SHORTEST <= duration <= LONGEST:
-        problems.append(
+        problems["duration"] = (
             f"The host lease duration must be {SHORTEST} to {LONGEST} seconds, not {duration}: it is renewed each "
             "third, with a quarter for each request."
         )
     if slots < 1:
-        problems.append(f"The number of slots per host must be at least 1, not {slots}.")
+        problems["slots"] = f"The number of slots per host must be at least 1, not {slots}."
+    if scope not in SCOPES:
+        problems["scope"] = f"The scope of the host lease is {' or '.join(SCOPES)}, not {scope!r}."
     try:
         names = {name for host in ("host-1", "host-2") for name in slot_names(template, host, 2)}
     except ValueError as error:
-        problems.append(f"The name template of the host lease is invalid: {error}.")
+        problems["template"] = f"The name template of the host lease is invalid: {error}."
     else:
         if len(names) < 4:
-            problems.append(
+            problems["template"] = (
                 f"The name template of the host lease must hold {{host}} and {{slot}}: {template!r}."
             )
     return problems

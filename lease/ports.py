@@ -1,4 +1,4 @@
-"""What this package asks of the program around it: a clock."""
+"""What this package asks of the program around it: a clock, and somebody who may want to count what happens."""
 
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -25,3 +25,47 @@ class Clock(Protocol):
 
     def expired(self) -> bool:
         """Whether the time for tidying up has ended."""
+
+
+class Observer(Protocol):
+    """Hears what becomes of the lease, for metrics; called by any thread, and must not raise or block."""
+
+    def waited(self, seconds: float) -> None:
+        """A slot was had after that time."""
+
+    def renewed(self, seconds: float) -> None:
+        """A renewal took that time on the API server."""
+
+    def renew_failed(self) -> None:
+        """A renewal failed, and is tried again."""
+
+    def took_over(self) -> None:
+        """The slot had not been released by the holder before us."""
+
+    def lost(self) -> None:
+        """The slot was ours and is not surely ours any more."""
+
+    def held(self, seconds: float) -> None:
+        """A slot was given back after that time."""
+
+
+class Unobserved:
+    """The observer of those who count nothing."""
+
+    def waited(self, seconds: float) -> None:
+        """Ignore it."""
+
+    def renewed(self, seconds: float) -> None:
+        """Ignore it."""
+
+    def renew_failed(self) -> None:
+        """Ignore it."""
+
+    def took_over(self) -> None:
+        """Ignore it."""
+
+    def lost(self) -> None:
+        """Ignore it."""
+
+    def held(self, seconds: float) -> None:
+        """Ignore it."""

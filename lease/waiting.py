@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 from lease.api import ApiError, Json, Watch
 from lease.decision import Ours, Wait, backoff
 from lease.errors import hopeless
+from lease.glance import Glance
 from lease.ports import Clock
 from lease.slots import Claimed, Slots
 
@@ -39,12 +40,17 @@ class Turn:
         *,
         interruptible: Callable[[], AbstractContextManager[None]],
         stopped: Callable[[], bool],
+        glance: Glance | None = None,
+        tick: float = math.inf,
     ) -> None:
+        """Prepare it; `stopped` is asked whenever something happens, and each `tick` seconds."""
         self._slots = slots
         self._clock = clock
         self._wake = wake
         self._interruptible = interruptible
         self._stopped = stopped
+        self._glance = glance
+        self._tick = tick
         self._watcher: _Watcher | None = None
         self._began = clock.now()
         self._told = -math.inf
@@ -55,15 +61,18 @@ class Turn:
         self._spread = 0.0
 
     def take(self, journal: Callable[[], str]) -> Claimed | None:
-        """Return the slot that we got, None when told to stop; raises LeaseError when waiting is of no use.
+        """Return the slot that we got, None when told to stop or when a glance tells that we do not need it any more.
 
+        Raises LeaseError when waiting is of no use.
         A claim under way is not broken off, as that would leave a slot in our name: it has its own time-out.
         """
         try:
             while not self._stopped():
                 if claimed := self._round(journal):
                     return claimed
-                self._pause()
+                heard = self._pause()
+                if self._glance and self._glance.needless_now(heard=heard):
+                    return None
             return None
         finally:
             if self._watcher:
@@ -141,8 +150,8 @@ class Turn:
         rest = backoff(self._failures, error.retry_after, random.random())  # noqa: S311
         self._rest_until = self._clock.now() + rest
 
-    def _pause(self) -> None:
-        """Wait for the next thing to do, or for the watch."""
+    def _pause(self) -> bool:
+        """Wait for the next thing to do, or for the watch; say whether it was more than a tick that woke us."""
         now, names = self._clock.now(), self._slots.names
         if not self._watcher and all(name in self._slots.seen for name in names) and now >= self._rest_until:
             self._watcher = _Watcher(self._slots, self._wake)
@@ -152,9 +161,13 @@ class Turn:
             log.info("Waiting for the host lease of %s, held by %s.", self._slots.host, self._slots.holders())
         moments = [self._look_at.get(name, -math.inf) for name in names]
         moments += [self._moment(name, now) for name in names if name in self._slots.seen]
+        moment = max(min(moments), self._rest_until)
+        if self._glance:
+            moment = min(moment, self._glance.due)
         with self._interruptible():
-            self._wake.wait(max(min(moments), self._rest_until) - now)
+            heard = self._wake.wait(min(moment - now, self._tick))
         self._wake.clear()
+        return heard or self._clock.now() >= moment
 
 
 class _Watcher(threading.Thread):

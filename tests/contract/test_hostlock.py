@@ -393,7 +393,8 @@ def test_an_api_server_that_goes_away_costs_the_holder_his_certainty_and_gives_i
         assert "esxi-lock-host-1-slot-0" in lost.value.hint
         began = time.monotonic()
         threading.Timer(1.0, world.ledger.reset).start()
-        held.guard_teardown("detach")
+        with held.teardown("detach") as needed:
+            assert needed
         assert 0.5 < time.monotonic() - began < 3
         held.guard("detach")
     assert world.holder() == ""
@@ -436,7 +437,8 @@ def test_tidying_up_goes_on_without_a_slot_that_does_not_come_back(world: World)
         )
         wait_for(lambda: not held.valid)
         began = time.monotonic()
-        held.guard_teardown("unmap")
+        with held.teardown("remove dead paths") as needed:
+            assert needed
         assert 4 < time.monotonic() - began < 6
     assert time.monotonic() - began < 9
     assert world.holder() == "admin"
