@@ -12,6 +12,7 @@ from lease.stepwise import StepLock
 from populator import log
 from populator.clock import Clock
 from populator.errors import VolumeError
+from populator.lease_metrics import LeaseMetrics
 from populator.populate import HostLease, Job, populate
 from populator.report import Report
 from populator.retry import READ
@@ -39,13 +40,14 @@ def run(settings: Settings, clock: Clock, report: Report) -> None:
         esxcli = Esxcli(session, host.id, host.name)
         cloner = Cloner(Plugin(esxcli), lambda: boot_time(session, host.id), clock)
         report.plugin(cloner.version())
-        lease = host_lease(api, settings, clock)
+        report.page.lease = LeaseMetrics(target.uid)
+        lease = host_lease(api, settings, clock, report.page.lease)
         with closing(registry.connect(settings.storage.vendor, settings.storage.access, clock)) as array:
             job = Job(disk, host, volume)
             populate(job, array, Devices(esxcli, clock), cloner, lease, report, clock)
 
 
-def host_lease(api: Api, settings: Settings, clock: Clock) -> HostLease:
+def host_lease(api: Api, settings: Settings, clock: Clock, metrics: LeaseMetrics) -> HostLease:
     """Return the host lease in the scope that was asked for."""
     lock = HostLock(
         api,
@@ -55,6 +57,7 @@ def host_lease(api: Api, settings: Settings, clock: Clock) -> HostLease:
         clock=clock,
         slots=SLOTS,
         template=settings.lease.template,
+        observer=metrics,
     )
     return StepLock(lock, clock) if settings.lease.scope == "rescan" else lock
 
