@@ -58,23 +58,23 @@ class HostLock:
     def prepare(self, host: str) -> None:
         """Find out, before anything is changed elsewhere, whether a slot of that host can be had at all.
 
-        Reads one slot, creates it if there is none, and lets `hold` go on from there. Raises LeaseError at once
-        when waiting cannot help; waits while the API server is away.
+        Raises LeaseError at once when waiting cannot help; waits while the API server is away. `hold` goes on from
+        what was read.
         """
         slots = self._prepared[host] = self._slots_of(host, self._me)
-        name, failures = slots.names[0], 0
-        while name not in slots.seen or slots.seen[name].record is None:
+        failures = 0
+        while True:
             try:
                 with self._clock.blocking():
-                    slots.look(name)
-                    if slots.seen[name].record is None:
-                        slots.create_free(name)
+                    slots.prepare()
             except ApiError as error:
                 if error.final:
                     raise hopeless(host, error) from error
                 log.log(logging.DEBUG if failures else logging.WARNING, "%s Trying again.", error.text)
                 failures += 1
                 self._clock.wait(backoff(failures, error.retry_after, random.random()))  # noqa: S311
+            else:
+                return
 
     @contextmanager
     def hold(self, host: str, /, **facts: str) -> Iterator["Held"]:

@@ -11,6 +11,7 @@ from lease.api import Api, ApiError, Json, Watch
 from lease.decision import Claimant, Ours, Sighting, Take, Wait, decide, see
 from lease.ports import Clock
 from lease.record import HOST_LABEL, Journal, Record, free_lease, held_lease, parse_record
+from lease.rights import check_rights
 
 SILENCE = 30.0
 """seconds without a word after which a watch is taken for dead: those who hold a slot renew more often"""
@@ -37,6 +38,7 @@ class Slots:
         self.seen: dict[str, Sighting] = {}
         self._api = api
         self._clock = clock
+        self._namespace = namespace
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         # Claimants begin at different slots, so that they do not all fight for the first one.
         first = zlib.crc32(me.identity.encode()) % len(names)
@@ -80,13 +82,20 @@ class Slots:
         dead = before is not None and before.holder not in {"", me.identity}
         return Claimed(name, sent, Journal(before.holder, before.journal) if before and dead else None)
 
-    def create_free(self, name: str) -> None:
-        """Create a slot that nobody holds; harmless when somebody else was faster."""
-        now = self._clock.utc()
-        lease = held_lease(
-            None, name, self.host, holder=self.me.identity, duration=self.me.duration, now=now, journal=""
-        )
-        self._store(name, None, free_lease(parse_record(lease), now))
+    def prepare(self) -> None:
+        """Find out whether a slot can be had at all: read one, create it if there is none, and check our rights.
+
+        May be repeated after any ApiError.
+        """
+        name, me = self.names[0], self.me
+        self.look(name)
+        if self.seen[name].record is None:
+            now = self._clock.utc()
+            lease = held_lease(
+                None, name, self.host, holder=me.identity, duration=me.duration, now=now, journal=""
+            )
+            self._store(name, None, free_lease(parse_record(lease), now))
+        check_rights(self._api, self._path, self._namespace, me.request_timeout)
 
     def free(self, name: str) -> bool:
         """Take our name out of a slot; False when it has changed since it was seen, True when it is not ours."""

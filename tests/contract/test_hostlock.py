@@ -678,6 +678,32 @@ def test_a_missing_right_ends_it_at_once_with_the_command_that_repairs_it(world:
     assert "serviceaccount=" in refused.value.hint
 
 
+@pytest.mark.parametrize("missing", LEASE_VERBS)
+@pytest.mark.parametrize("review", ["answered", "forbidden"])
+def test_each_right_is_looked_for_before_anything_is_changed(world: World, missing: str, review: str) -> None:
+    world.stranger(0, "host-1", leaseDurationSeconds=3600)
+    world.stranger(1, "host-1", leaseDurationSeconds=3600)
+    world.grant([verb for verb in LEASE_VERBS if verb != missing])
+    world.ledger.reset(lambda call: "403" if review == "forbidden" and "reviews" in call.label else None)
+    with pytest.raises(LeaseError) as refused:
+        world.lock("me").prepare("host-1")
+    assert f"cannot {missing} " in refused.value.text
+    assert f"-n {world.namespace}" in refused.value.hint
+    assert "--verb=get,list,watch,create,update --resource=leases.coordination.k8s.io" in refused.value.hint
+
+
+def test_looking_for_rights_takes_one_call_and_leaves_a_held_slot_alone(world: World) -> None:
+    world.stranger(0, "host-1", leaseDurationSeconds=3600)
+    world.stranger(1, "host-1", leaseDurationSeconds=3600)
+    before = world.lease(0), world.lease(1)
+    world.lock("me").prepare("host-1")
+    assert world.labels() == ["GET", "POST"]
+    world.ledger.reset(lambda call: "403" if "reviews" in call.label else None)
+    world.lock("me").prepare("host-1")
+    assert len(world.ledger.calls) == 2 + len(LEASE_VERBS)
+    assert (world.lease(0), world.lease(1)) == before
+
+
 def test_a_missing_namespace_ends_it_at_once(kube: Kube, tmp_path: Path) -> None:
     lock = HostLock(
         Api.connect(str(kube.kubeconfig(tmp_path))),
