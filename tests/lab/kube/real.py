@@ -6,11 +6,15 @@ ours ends them.
 """
 
 import http.client
+import os
 import secrets
+import signal
 import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -62,6 +66,28 @@ class RealServer:
         _end(self._running.pop())
         self._start("kube-apiserver", self._command)
         self._wait_until_ready()
+
+    @contextmanager
+    def etcd_stopped(self) -> Iterator[None]:
+        """Let etcd not run for a while (SIGSTOP), as on a starved machine: the API server waits for it."""
+        os.killpg(self._running[0].pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._running[0].pid, signal.SIGCONT)
+
+    @contextmanager
+    def etcd_killed(self) -> Iterator[None]:
+        """Let etcd be dead for a while; it keeps what was written."""
+        _end(self._running[0])
+        try:
+            yield
+        finally:
+            api = self._running.pop()
+            self._running.pop()
+            self._start("etcd", self._etcd_command())
+            self._running.append(api)
+            self._wait_until_ready()
 
     def close(self) -> None:
         """End both, and give their ports back."""
