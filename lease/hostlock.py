@@ -324,9 +324,7 @@ class Held:
             try:
                 if self.slot not in self._slots.seen:
                     self._slots.look(self.slot)
-                if self._left and (self._written is self._facts or self._write()):
-                    return
-                if not self._left and self._slots.free(self.slot):
+                if self._last_write():
                     return
             except ApiError as error:
                 log.debug("%s", error.text)
@@ -335,3 +333,11 @@ class Held:
             self._wake.wait(0.1)  # after an error or a conflict
             self._wake.clear()
         log.warning("%s could not be written a last time; it expires by itself.", self.slot)
+
+    def _last_write(self) -> bool:
+        """Free the slot, or tell in its journal what is left; True when there is nothing more to do."""
+        if not self._left:
+            return self._slots.free(self.slot)
+        if self._written is self._facts or isinstance(self._slots.decision(self.slot), Wait):
+            return True  # told already, or somebody else has taken the slot: what he has is not written over
+        return self._write() is not None
