@@ -9,7 +9,6 @@ queue of migrations may be long. Whoever waits may be told to stop.
 import logging
 import math
 import random
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
@@ -18,7 +17,7 @@ from lease.api import ApiError, Json, Watch
 from lease.decision import Ours, Wait, backoff
 from lease.errors import hopeless
 from lease.glance import Glance
-from lease.ports import Clock
+from lease.ports import Clock, Event, Tasks
 from lease.slots import Claimed, Slots
 
 FIRST_SPREAD, WIDEST_SPREAD = 0.02, 0.5
@@ -36,7 +35,8 @@ class Turn:
         self,
         slots: Slots,
         clock: Clock,
-        wake: threading.Event,
+        tasks: Tasks,
+        wake: Event,
         *,
         interruptible: Callable[[], AbstractContextManager[None]],
         stopped: Callable[[], bool],
@@ -46,6 +46,7 @@ class Turn:
         """Prepare it; `stopped` is asked whenever something happens, and each `tick` seconds."""
         self._slots = slots
         self._clock = clock
+        self._tasks = tasks
         self._wake = wake
         self._interruptible = interruptible
         self._stopped = stopped
@@ -154,8 +155,8 @@ class Turn:
         """Wait for the next thing to do, or for the watch; say whether it was more than a tick that woke us."""
         now, names = self._clock.now(), self._slots.names
         if not self._watcher and all(name in self._slots.seen for name in names) and now >= self._rest_until:
-            self._watcher = _Watcher(self._slots, self._wake)
-            self._watcher.start()
+            self._watcher = _Watcher(self._slots, self._tasks, self._wake)
+            self._tasks.task(f"lease-watch-{self._slots.host}", self._watcher.run).start()
         if self._watcher and now >= self._told + TELL_EVERY:
             self._told = now
             log.info("Waiting for the host lease of %s, held by %s.", self._slots.host, self._slots.holders())
@@ -170,18 +171,18 @@ class Turn:
         return heard or self._clock.now() >= moment
 
 
-class _Watcher(threading.Thread):
+class _Watcher:
     """Keeps one watch open and hands on what it tells; begins anew when it ends, lags or breaks."""
 
-    def __init__(self, slots: Slots, wake: threading.Event) -> None:
-        super().__init__(name=f"lease-watch-{slots.host}", daemon=True)
+    def __init__(self, slots: Slots, tasks: Tasks, wake: Event) -> None:
         self.news: SimpleQueue[Json | ApiError] = SimpleQueue()
         self._slots = slots
         self._wake = wake
-        self._end = threading.Event()
+        self._end = tasks.event()
         self._watch: Watch | None = None
 
     def run(self) -> None:
+        """Watch until stopped; for a task of its own."""
         failures = 0
         while not self._end.is_set():
             told = None
@@ -198,7 +199,7 @@ class _Watcher(threading.Thread):
             self._end.wait(backoff(failures, told, random.random()))  # noqa: S311
 
     def stop(self) -> None:
-        """End the watch; the thread follows by itself."""
+        """End the watch; its task follows by itself."""
         self._end.set()
         if self._watch:
             self._watch.stop()
