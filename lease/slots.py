@@ -36,6 +36,8 @@ class Slots:
         self.host = host
         self.me = me
         self.seen: dict[str, Sighting] = {}
+        self.rights_seen = False
+        """whether the server has said that we may do all we need: what it then refuses may be its own trouble"""
         self._api = api
         self._clock = clock
         self._namespace = namespace
@@ -96,6 +98,7 @@ class Slots:
             )
             self._store(name, None, free_lease(parse_record(lease), now))
         check_rights(self._api, self._path, self._namespace, me.request_timeout)
+        self.rights_seen = True
 
     def free(self, name: str) -> bool:
         """Take our name out of a slot; False when it has changed since it was seen, True when it is not ours."""

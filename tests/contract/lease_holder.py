@@ -37,6 +37,8 @@ def main() -> int:
         slots=1,
     )
     try:
+        if seconds:
+            lock.prepare(host)
         say(state="waiting")
         with lock.hold(host) as held:
             held.note(task="task-1", device="naa.600a0980")

@@ -95,12 +95,10 @@ class Judge:
         return found
 
     def _outside(self, name: str, steps: list[tuple[float, str]]) -> list[str]:
-        """Find steps that were begun while the server knew another holder."""
+        """Find steps that were begun when their holder's last write was older than he may rely on."""
         found = []
         for at, who in steps:
-            around = [one.holder for one in self.of(name) if at - LAG <= one.at <= at + LAG]
-            before = [one for one in self.of(name) if one.at < at - LAG]
-            known = {*around, before[-1].holder if before and not before[-1].deleted else ""}
-            if who not in known:
-                found.append(f"{who} began a step while {name} was held by {known}")
+            own = [one for one in self.of(name) if one.holder == who and one.at <= at + LAG]
+            if not own or own[-1].at < at - own[-1].duration * 2 / 3 - LAG:
+                found.append(f"{who} began a step outside of his validity in {name}")
         return found

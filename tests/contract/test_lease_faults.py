@@ -212,11 +212,15 @@ def calls(
     return functools.partial(queue_survives, rule, seconds)
 
 
+def is_watch(call: Call) -> bool:
+    return call.label.startswith("GET ") and call.label.endswith("/leases")
+
+
 def watches(fault: str) -> Act:
     """Return the case in which every watch has that fault."""
 
     def rule(chance: random.Random, call: Call) -> str | None:
-        return fault if call.label.endswith("/leases") and call.label.startswith("GET") else None
+        return fault if is_watch(call) else None
 
     return functools.partial(queue_survives, rule, 20.0)
 
@@ -267,7 +271,7 @@ def killed_while_it_waits(case: Case) -> None:
     holder = case.start("holder", 2.0)
     holder.wait_to_be("held")
     victim = case.start("victim")
-    wait_for(lambda: any(call.label.endswith("/leases") for call in case.ledger.calls[3:]), PATIENCE)
+    wait_for(lambda: any(is_watch(call) for call in case.ledger.calls), PATIENCE)
     victim.popen.kill()
     heir = case.start("heir")
     assert (holder.end(), heir.end()) == (0, 0)

@@ -14,7 +14,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -67,14 +67,13 @@ class RealServer:
         self._start("kube-apiserver", self._command)
         self._wait_until_ready()
 
-    @contextmanager
-    def etcd_stopped(self) -> Iterator[None]:
-        """Let etcd not run for a while (SIGSTOP), as on a starved machine: the API server waits for it."""
-        os.killpg(self._running[0].pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.killpg(self._running[0].pid, signal.SIGCONT)
+    def etcd_stopped(self) -> AbstractContextManager[None]:
+        """Let etcd not run for a while, as on a starved machine: the API server waits for it."""
+        return _stopped(self._running[0])
+
+    def stopped(self) -> AbstractContextManager[None]:
+        """Let the API server not run for a while: connections to it are accepted and never answered."""
+        return _stopped(self._running[1])
 
     @contextmanager
     def etcd_killed(self) -> Iterator[None]:
@@ -176,6 +175,15 @@ def _reserve() -> socket.socket:
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     held.bind(("127.0.0.1", 0))
     return held
+
+
+@contextmanager
+def _stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    os.killpg(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGCONT)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
