@@ -109,7 +109,7 @@ class Turn:
     def _try(self, name: str, journal: Callable[[], str]) -> Claimed | None:
         if self._clock.now() >= self._look_at.get(name, -math.inf):
             with self._interruptible():
-                self._slots.look(name)
+                self._slots.look(name, self._failures)
             self._heard(name)
         now = self._clock.now()
         if name not in self._slots.seen or now < self._moment(name, now):

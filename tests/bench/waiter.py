@@ -54,6 +54,7 @@ def main() -> int:
     logger.addHandler(calls)
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
+    logging.getLogger("lease").setLevel(logging.ERROR)
     threading.stack_size(256 * 1024)
     threads = []
     for host, identities in orders.hosts.items():
