@@ -158,6 +158,9 @@ class Turn:
             if free := self._free.pop(name, None):
                 self._spread = spread_after(self._spread, self._clock.now() - free.since)
 
+    def _widen(self) -> None:
+        self._spread = min(max(2 * self._spread, FIRST_SPREAD), WIDEST_SPREAD)
+
     def _failed(self, error: ApiError) -> None:
         now = self._clock.now()
         self._refused_since = min(self._refused_since, now) if error.final else math.inf
