@@ -1,8 +1,8 @@
 """The story: one disk copied onto one volume, host and array left as found. Read it aloud.
 
 Nothing here knows a vendor, a protocol or a wire format. An undo is noted before its act and is harmless if the act
-never happened. Whatever can shake the host is handed the held host lease; the teardown (detach, unmap, dead paths)
-ends before the slot is given back.
+never happened. Whatever can shake the host is handed the host lease, and does each step inside of it; whether a slot is
+held throughout, teardown included, or for each step alone, is for the lease to know.
 """
 
 from collections.abc import Sequence

@@ -193,6 +193,24 @@ def test_told_to_stop(lab: Lab, phase: str) -> None:
     assert lab.host.clones_started[target.naa] == (code == 0)
 
 
+@pytest.mark.parametrize("fault", ["hang", "before"])
+def test_an_api_server_that_never_comes_back_keeps_nobody_beyond_the_pods_time(lab: Lab, fault: str) -> None:
+    target = lab.add_target()
+    lab.host.copy_seconds = 3.0
+    with run(lab, target) as program:
+        program.wait_for(lambda line: line["message"] == "copy started")
+        lab.ledger.reset(lambda call: fault if call.service == "kubernetes" else None)
+        program.signal(signal.SIGTERM)
+        told = time.monotonic()
+        assert program.wait(GRACE) == 0, program.text()
+        assert time.monotonic() - told < 26
+    lab.ledger.reset()
+    assert "undoFailures" not in program.message
+    assert lab.copied(target)
+    # A claim that hung was done all the same; nobody renews it, so it runs out.
+    assert [left for left in lab.leftovers(target) if "is held by populate-pod" not in left] == []
+
+
 def test_a_copy_that_outlasts_the_pod_is_written_down_in_a_slot_that_runs_out(lab: Lab) -> None:
     target = lab.add_target()
     lab.host.copy_seconds = 60.0
