@@ -2,9 +2,9 @@
 
 Waiters that saw the same release do not all run for it. Each draws a moment within a spread of his own, which grows
 when the slot was gone sooner than a claim takes to be heard of, and narrows when it stood free for longer; so all of
-them find the spread that fits their number, and most never need to ask. Those who have waited longer draw from a
-smaller one. There is no limit to the waiting: a
-queue of migrations may be long. Whoever waits may be told to stop.
+them find the spread that fits their number, and most never lose a race on the server. Those who have waited longer
+draw from a smaller one. There is no limit to the waiting: a queue of migrations may be long. Whoever waits may be
+told to stop.
 """
 
 import logging
@@ -157,9 +157,6 @@ class Turn:
             self._spread = max(self._spread, FIRST_SPREAD)
             if free := self._free.pop(name, None):
                 self._spread = spread_after(self._spread, self._clock.now() - free.since)
-
-    def _widen(self) -> None:
-        self._spread = min(max(2 * self._spread, FIRST_SPREAD), WIDEST_SPREAD)
 
     def _failed(self, error: ApiError) -> None:
         now = self._clock.now()
