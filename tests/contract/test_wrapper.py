@@ -496,6 +496,7 @@ def test_old_tasks_are_swept_with_their_mappings_unless_they_run(host: Host) -> 
     age(young, 4.5)
     task = host.clone()
     host.finish(task)
+    wait_for(lambda: not host.folder(ended).exists())
     left = [each["taskId"] for each in host.call("--task-list").facts["tasks"]]
     assert sorted(left) == sorted([running, UNKNOWN, task])
     assert [name for name in host.beside() if ended in name] == []
@@ -523,6 +524,13 @@ def test_no_space_in_tmp_is_told_as_that_and_leaves_nothing(host: Host) -> None:
     assert "free space is low" in reply.message
     assert host.sandbox.path("/lab/left").read_text() == "full\n"
     assert host.machine.clones_started == {}
+
+
+def test_room_is_made_by_sweeping_old_tasks(host: Host) -> None:
+    old = f"/tmp/{PREFIX}{UNKNOWN}"
+    make = f"mkdir {old}; echo 0 >{old}/exitcode; dd if=/dev/zero of={old}/out bs=4096 2>/dev/null"
+    (reply,) = small(host, f"{make}; touch -d '2020-01-01 00:00' {old}; {START}")
+    assert reply.status == "0"
 
 
 def test_a_tmp_that_fills_up_in_mid_copy_does_not_swallow_the_end(host: Host) -> None:
