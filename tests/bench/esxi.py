@@ -64,8 +64,9 @@ def poll(host: EsxiHost, shell: str) -> Iterator[Figure]:
     """Measure taskGet while a copy runs."""
     command = script_of(host).sandbox.command(["/bin/sh", "-c"])
     get = f"{SCRIPT_PATH} --task-get -i $id >/dev/null"
+    stop = f"{SCRIPT_PATH} --task-stop -i $id >/dev/null"  # the namespace lasts as long as the copy
     begin = f"id=$({CLONE} | {ID}); sleep 2; "
-    count = f"{begin} true & before=$!; {get}; true & echo $(($! - before - 1))"
+    count = f"{begin} true & before=$!; {get}; true & echo $(($! - before - 1)); {stop}"
     done = subprocess.run(
         [command[0], "--unshare-pid", *command[1:], count], capture_output=True, text=True, check=True
     )
