@@ -12,8 +12,12 @@ from vsphere.esxi import SCRIPT
 @click.option(
     "--public-key", envvar="SSH_PUBLIC_KEY", show_envvar=True, help="Public key: base64, or the line itself."
 )
-@click.option("--private-key", envvar="SSH_PRIVATE_KEY", hidden=True, help="Asked where there is no public key.")
-@click.option("--hardened", is_flag=True, help="Run this program's script only, from a copy of the host's own.")
+@click.option(
+    "--private-key", envvar="SSH_PRIVATE_KEY", hidden=True, help="Asked where there is no public key."
+)
+@click.option(
+    "--hardened", is_flag=True, help="Run this program's script only, from a copy of the host's own."
+)
 @click.option(
     "--datastore", "datastores", multiple=True, metavar="NAME", help="With --hardened: allow only these."
 )
