@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from tests.lab import world
 from tests.lab.disks import same_bytes
-from tests.lab.esxi import EsxcliServer, EsxiHost
+from tests.lab.esxi import OURS, EsxcliServer, EsxiHost
 from tests.lab.faults import Ledger, proxy
 from tests.lab.kube import Kube, start_kube
 from tests.lab.ontap import OntapSimulator
@@ -54,7 +54,7 @@ class Lab:
         proxied: bool = True,
         plain_size: int = world.DISK_SIZE,
         pki: Pki | None = None,
-        wrapper: str = "busybox",
+        wrapper: str = OURS,
     ) -> None:
         self._kube_kind, self._proxied, self.plain_size, self._pki = kube, proxied, plain_size, pki
         self.wrapper = wrapper

@@ -19,7 +19,8 @@ from tests.lab.esxi.wrapper import Stock
 from tests.lab.san import San
 from tests.lab.vmkfstools import Pace
 
-STOCK = "0.3.3"
+STOCK, OURS = "0.3.3", "busybox"
+"""wrappers: the stock one, and ours by the name of the shell that runs it"""
 LIMIT = 2
 """operations at once that a host bears (VMware costs it at two clone operations)"""
 
