@@ -269,7 +269,7 @@ HARMLESS = (
 
 @pytest.mark.parametrize("name", sorted({*NAMES} - {*HARMLESS}))
 def test_a_stock_script_is_not_told_what_it_would_take_apart(script: Script, name: str) -> None:
-    with pytest.raises(VsphereError, match="in its name|two dots"):
+    with pytest.raises(VsphereError, match=r"in its name|two dots"):
         script.spell(VmdkPath("ds", f"{name}/x.vmdk"), Version("0.3.3"))
 
 

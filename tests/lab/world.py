@@ -43,6 +43,7 @@ def hosts() -> tuple[HostSpec, ...]:
                 # Bit 63 set: vSphere hands out such names as negative numbers.
                 AdapterSpec("vmhba2", "fc", wwnn=f"f00000025b50000{number}", wwpn=f"f00000025b5aa00{number}"),
             ),
+            f"127.0.1.{number}",
         )
         for number, name in enumerate((PLAIN_HOST, OTHER_HOST), 1)
     )
