@@ -85,7 +85,7 @@ def make_datastores(folder: Path, plain_size: int = DISK_SIZE) -> Path:
     """Write the disks' files; every disk has other bytes."""
     for store in datastores(folder):
         store.directory.mkdir(parents=True)
-    disks = (DATA_DISK, FC_DISK, SNAPSHOT_DISK, RDM_DISK, VVOL_DISK, LOCAL_DISK, *ODD_DISKS)
+    disks = (DATA_DISK, FC_DISK, SNAPSHOT_DISK, RDM_DISK, VVOL_DISK, LOCAL_DISK, QUOTE_DISK, *ODD_DISKS)
     for seed, path in enumerate(disks):
         file = file_of(folder, path)
         make_vmdk(file.parent, file.name, DISK_SIZE, seed)
