@@ -1,5 +1,6 @@
 """The key lines and our script behind a real sshd: what a request may do, and that names arrive as they are."""
 
+import secrets
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from vsphere.ssh_keys import HostTrust, public_key
 from vsphere.vmdk import VmdkPath
 
 DATASTORE = "ds one"
-DEVICE = "/vmfs/devices/disks/naa.600a098038303053455d463045727654"
+DEVICE = f"/vmfs/devices/disks/naa.{secrets.token_hex(16)}"
+"""unlike those of other tests, as the host's ps shows all processes of the machine"""
 VMKFSTOOLS = """#!/bin/sh
 printf '%s\\n' "$2" >>/lab/copied
 echo 'Clone: 100% done.'

@@ -6,6 +6,7 @@ connection serves all; key line, shell and script are the real ones, vmkfstools 
 
 import itertools
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,11 +63,11 @@ class Host:
         self.sshd.authorize(key_line.compatible(public_key(key)))
         login = Login("esx-1.lab", "127.0.0.1", key, self.sshd.port)
         self.ssh = Ssh(login, HostTrust(), Clock(), 30.0)
-        self._devices = itertools.count()
+        self._array, self._devices = secrets.token_hex(8), itertools.count()
 
     def clone(self, spelled: str) -> str:
         """Ask for a copy; return the status."""
-        device = f"/vmfs/devices/disks/naa.{next(self._devices):032x}"
+        device = f"/vmfs/devices/disks/naa.{self._array}{next(self._devices):016x}"
         output = self.ssh.run(f"DS={DATASTORE};CMD=--clone -s {spelled} -t {device}")
         assert output.stderr == ""
         # Strictly: a reply that is not well-formed is a failure of its own.
