@@ -2,6 +2,7 @@
 
 import base64
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,19 @@ from vsphere.vmdk import parse_vmdk
 
 GRACE = 30.0
 """seconds from SIGTERM to the kubelet's SIGKILL"""
+
+
+@pytest.fixture(scope="module")
+def own_lab() -> Iterator[Lab]:
+    """One with the simulated Kubernetes API, which makes no difference here."""
+    with Lab() as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(own_lab: Lab) -> Lab:
+    own_lab.tidy()
+    return own_lab
 
 
 @pytest.fixture
