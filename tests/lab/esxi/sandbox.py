@@ -24,6 +24,9 @@ PYTHON = BASE / "bin" / Path(sys.executable).resolve().name
 ORDINARY = 1000
 HOME = "/lab"
 """inside: the folder of stubs and of what they need"""
+PACKAGES = "usr/lib/vmware"
+PROGRAMS = ("/usr/bin", "/usr/sbin", "/usr/lib64", "/usr/lib/openssh")
+"""of the machine, with /usr/lib/<architecture>: busybox, dash, sshd and what they need"""
 
 
 def volume_id(datastore: str) -> str:
@@ -56,7 +59,7 @@ class Sandbox:
             "lab",
             "vmfs/volumes",
             "vmfs/devices/disks",
-            "usr/lib/vmware",
+            PACKAGES,
         ):
             (root / folder).mkdir(parents=True, exist_ok=True)
         for name in datastores:
@@ -88,8 +91,13 @@ class Sandbox:
 
         An `ordinary` one is not root inside even if we are, but owns all that we own: sshd then works alike for all.
         """
-        words = ["bwrap", "--tmpfs", "/", "--proc", "/proc", "--dev", "/dev", "--ro-bind", "/usr", "/usr"]
-        words += ["--symlink", "usr/lib", "/lib"]
+        words = ["bwrap", "--tmpfs", "/", "--proc", "/proc", "--dev", "/dev"]
+        # Piece by piece: below /usr/lib is also where packages install. Few pieces: each costs time at each start.
+        for ours in PROGRAMS:
+            words += ["--ro-bind-try", ours, ours]
+        for libraries in Path("/usr/lib").glob("*-linux-gnu*"):
+            words += ["--ro-bind", str(libraries), str(libraries)]
+        words += ["--bind", str(self.root / PACKAGES), f"/{PACKAGES}", "--symlink", "usr/lib", "/lib"]
         if Path("/lib64").is_symlink():
             words += ["--symlink", "usr/lib64", "/lib64"]
         if not BASE.is_relative_to("/usr"):

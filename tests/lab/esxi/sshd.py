@@ -34,6 +34,8 @@ SHELL = """\
 #!/bin/sh
 # The login shell of the lab: notes each command, and loses answers where a test wants it so.
 # A forced command leaves what the client asked for in SSH_ORIGINAL_COMMAND.
+# The PATH is a host's; sshd's own leads to the machine's programs.
+export PATH=/bin
 command=${SSH_ORIGINAL_COMMAND-$2}
 printf '%s\n' "$command" >>/lab/commands
 [ ! -e /lab/lose-answer ] && exec /bin/sh "$@"
