@@ -6,13 +6,12 @@ and that, told to stop, the hosts under way are finished (each command there has
 
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from populator import wiring
 from populator.clock import Clock
 from populator.errors import SettingsError
-from populator.fleet_settings import SSH_PORT, FleetSettings, HostAddress
+from populator.fleet_settings import FleetSettings, HostAddress
 from populator.report import explain
 from vsphere.errors import VsphereError
 from vsphere.esxi import PLUGIN_XML, SCRIPT, VERSION
@@ -30,21 +29,13 @@ UNKNOWN = "unknown"
 NOT_BEGUN = Outcome(UNKNOWN, UNKNOWN, "not begun: told to stop", "Run this again.", failed=True)
 
 
-@dataclass(frozen=True)
-class Row:
-    """What came of one host."""
-
-    host: str
-    outcome: Outcome
-
-
-def visit_all(story: Story, settings: FleetSettings, clock: Clock) -> list[Row]:
-    """Go through with a story on every host; return a row for each, in their order."""
+def visit_all(story: Story, settings: FleetSettings, clock: Clock) -> list[tuple[str, Outcome]]:
+    """Go through with a story on every host; return names and outcomes, in their order."""
     visit = Visit(story, settings, clock)
     hosts = settings.hosts or discover(settings, clock)
     with ThreadPoolExecutor(settings.parallel, "host") as pool:
         visits = [(host, pool.submit(visit, host)) for host in hosts]
-    return [Row(host.name, outcome_of(future)) for host, future in visits]
+    return [(host.name, outcome_of(future)) for host, future in visits]
 
 
 class Visit:
@@ -99,7 +90,7 @@ def discover(settings: FleetSettings, clock: Clock) -> tuple[HostAddress, ...]:
         found = find_hosts(session, settings.datacenter)
     for name in (host.name for host in found if not host.address):
         log.warning("vCenter tells no management address: left out", extra={"facts": {"host": name}})
-    hosts = tuple(HostAddress(host.name, host.address, SSH_PORT) for host in found if host.address)
+    hosts = tuple(HostAddress(host.name, host.address, settings.ssh.port) for host in found if host.address)
     if not hosts:
         place = f"datacenter {settings.datacenter}" if settings.datacenter else "vCenter"
         raise VsphereError(f"There is no host to visit in {place}.", "Name the hosts: --esxi-hosts.")

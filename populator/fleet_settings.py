@@ -1,13 +1,11 @@
 """What `populator vib` was told, checked in this one place; names and environment are those of Forklift's installer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from populator.errors import SettingsError
-from populator.settings import Parser, VsphereSettings
-
-SSH_PORT = 22
+from populator.settings import Parser, SshSettings, VsphereSettings
 
 
 @dataclass(frozen=True)
@@ -16,17 +14,7 @@ class HostAddress:
 
     name: str
     address: str
-    port: int = SSH_PORT
-
-
-@dataclass(frozen=True)
-class SshSettings:
-    """How to log in to hosts."""
-
-    private_key: str = field(repr=False)
-    seconds: float
-    known_hosts: str
-    fingerprints: frozenset[str]
+    port: int
 
 
 @dataclass(frozen=True)
@@ -40,7 +28,7 @@ class FleetSettings:
     ssh: SshSettings
     parallel: int
     vib: Path | None
-    """None: our own"""
+    """None: the one of this program"""
     restart_hostd: bool
     dry_run: bool
 
@@ -57,17 +45,13 @@ class FleetParser(Parser):
 
     def fleet(self, *, dry_run: bool) -> FleetSettings:
         """Return the settings, or raise with all problems."""
-        hosts = self.hosts()
+        ssh = self.ssh()
+        hosts = self.hosts(ssh.port)
         settings = FleetSettings(
             hosts=hosts,
             vsphere=None if hosts else self.vcenter(),
             datacenter=self.text("datacenter"),
-            ssh=SshSettings(
-                private_key=self.file("ssh-key-file"),
-                seconds=self.number("ssh-timeout-seconds"),
-                known_hosts=self.text("ssh-known-hosts"),
-                fingerprints=frozenset(self.text("ssh-host-fingerprints").replace(",", " ").split()),
-            ),
+            ssh=ssh,
             parallel=self.number("parallel"),
             vib=Path(path) if (path := self.text("vib-path")) else None,
             restart_hostd=self.flag("--restart-hostd", self.text("restart-hostd")),
@@ -77,10 +61,10 @@ class FleetParser(Parser):
             raise SettingsError(self.problems)
         return settings
 
-    def hosts(self) -> tuple[HostAddress, ...]:
+    def hosts(self, port: int) -> tuple[HostAddress, ...]:
         """Read the hosts, each once: two installations at a time on one would be in each other's way."""
         names = [name.strip() for name in self.text("esxi-hosts").split(",")]
-        found = {self.address("esxi-hosts", name, SSH_PORT): name for name in names if name}
+        found = {self.address("esxi-hosts", name, port): name for name in names if name}
         return tuple(HostAddress(name, host, port) for (host, port), name in found.items())
 
     def vcenter(self) -> VsphereSettings | None:
@@ -90,12 +74,12 @@ class FleetParser(Parser):
             return None
         return self.vsphere()
 
-    def file(self, name: str) -> str:
-        """Read a file that must be there; what it holds is not told."""
-        path = self.required(name)
+    def private_key(self) -> str:
+        """Read the key from a file: another one than Forklift's, which may do no more than call the wrapper."""
+        path = self.required("ssh-key-file")
         try:
             return Path(path).read_text(encoding="utf-8") if path else ""
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
-            self.problems.append(f"--{name}: cannot read {path}: {reason}.")
+            self.problems.append(f"--ssh-key-file: cannot read {path}: {reason}.")
             return ""

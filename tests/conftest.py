@@ -1,16 +1,33 @@
-"""Labs for all tests: one for each kind of Kubernetes API, started once and put in order before each test."""
+"""Labs for all tests: one for each kind of Kubernetes API and each wrapper, put in order before each test.
+
+Tests run with our wrapper under busybox; `@pytest.mark.wrappers(…)` names others, or several.
+"""
 
 from collections.abc import Iterator
 
 import pytest
 
+from tests.lab.esxi import OURS
 from tests.lab.lab import Lab
 
 
-@pytest.fixture(scope="session", params=["simulated", "real"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Choose the labs that a test runs in; the real Kubernetes API where our wrapper runs under busybox."""
+    if "running_lab" not in metafunc.fixturenames:
+        return
+    mark = metafunc.definition.get_closest_marker("wrappers")
+    wrappers = mark.args if mark else (OURS,)
+    labs = [("simulated", wrapper) for wrapper in wrappers]
+    labs += [("real", OURS)] if OURS in wrappers else []
+    names = [kube if wrapper == OURS else f"{kube}-{wrapper}" for kube, wrapper in labs]
+    metafunc.parametrize("running_lab", labs, ids=names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def running_lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """A lab; tests that use it run once with each kind of Kubernetes API."""
-    with Lab(request.param) as lab:
+    """A lab; see above for which."""
+    kube, wrapper = request.param
+    with Lab(kube, wrapper=wrapper) as lab:
         yield lab
 
 

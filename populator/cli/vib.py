@@ -1,29 +1,25 @@
 """`populator vib`: build the hosts' package, and bring it onto hosts. Flags and environment as Forklift's installer."""
 
 import os
-import shutil
-import tempfile
-import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from populator import log, process
+from populator.cli.file import write_whole
+from populator.cli.table import draw
 from populator.clock import Clock
-from populator.errors import PopulatorError, SettingsError
+from populator.errors import PopulatorError
 from populator.fleet_settings import parse_fleet_settings
 from populator.report import explain, outcome_of
 from vsphere.errors import VsphereError
 from vsphere.esxi import PLUGIN_XML, SCRIPT, VERSION, installer
 from vsphere.esxi.vib import NAME, build_vib
 
-if TYPE_CHECKING:
-    from populator.fleet import Row
-
 # Names, environment default, fixed default, help; as in `populate`, values stay text here.
-OPTIONS: tuple[tuple[tuple[str, ...], str | None, str | None, str], ...] = (
+Flag = tuple[tuple[str, ...], str | None, str | None, str]
+COMMON: tuple[Flag, ...] = (
     (("esxi-hosts", "hosts"), "ESXI_HOSTS", None, "Hosts, separated by commas; else all that vCenter has."),
     (("vsphere-hostname", "vcenter"), "GOVMOMI_HOSTNAME", None, "vCenter: host, host:port or URL."),
     (("vsphere-username",), "GOVMOMI_USERNAME", None, "vCenter user."),
@@ -32,38 +28,33 @@ OPTIONS: tuple[tuple[tuple[str, ...], str | None, str | None, str], ...] = (
     (("datacenter",), None, None, "Only the hosts of this datacenter of vCenter."),
     (("ssh-key-file",), "SSH_KEY_FILE", None, "Private key that may log in to the hosts as root."),
     (("ssh-timeout-seconds",), "SSH_TIMEOUT_SECONDS", "30", "Time-out of connecting to a host."),
-    (
-        ("ssh-known-hosts",),
-        "SSH_KNOWN_HOSTS",
-        None,
-        "Lines of a known_hosts file: the keys that hosts may show.",
-    ),
-    (("ssh-host-fingerprints",), "SSH_HOST_FINGERPRINTS", None, "SHA256:… of keys that hosts may show."),
     (("parallel",), None, "4", "Hosts at a time."),
 )
-INSTALLING: tuple[tuple[tuple[str, ...], str | None, str | None, str], ...] = (
-    (("vib-path",), "VIB_PATH", None, "VIB to install; else the one that `vib build` writes."),
-)
-RESTARTING: tuple[tuple[tuple[str, ...], str | None, str | None, str], ...] = (
-    (("restart-hostd",), "RESTART_HOSTD", "true", "Restart hostd where it has to load the plugin."),
+VIB_PATH: Flag = (("vib-path",), "VIB_PATH", None, "VIB to install; else the one that `vib build` writes.")
+RESTART: Flag = (
+    ("restart-hostd",),
+    "RESTART_HOSTD",
+    "true",
+    "Restart hostd where it has to load plugins anew.",
 )
 BARE = {"vsphere-insecure", "restart-hostd"}
 """flags that Go's flag package takes alone, for true"""
-ROOM, GAP, NARROWEST = 200, 2, 24
 
 
 @click.group()
 def command() -> None:
-    """Build the VIB of the vmkfstools wrapper, and bring it onto ESXi hosts or off them."""
+    """Build the VIB of the vmkfstools wrapper, and bring it onto ESXi hosts or off them.
+
+    Hosts are visited whose SSH key is in SSH_KNOWN_HOSTS (lines as ssh-keyscan prints them) or SSH_HOST_FINGERPRINTS
+    (SHA256:…). Without either, the key that a host shows first is trusted, and logged. SSH_PORT is 22.
+    """
 
 
-def flags(
-    *tables: tuple[tuple[tuple[str, ...], str | None, str | None, str], ...],
-) -> Callable[..., Callable[..., None]]:
-    """Give a command the flags of the tables."""
+def flags(*rows: Flag) -> Callable[..., Callable[..., None]]:
+    """Give a command these flags."""
 
     def add(function: Callable[..., None]) -> Callable[..., None]:
-        for names, variable, default, text in reversed([row for table in tables for row in table]):
+        for names, variable, default, text in reversed(rows):
             function = click.option(
                 *(f"--{name}" for name in names),
                 names[0].replace("-", "_"),
@@ -87,14 +78,14 @@ def build(context: click.Context, output: Path | None) -> None:
     """Write the VIB: always the same bytes."""
     file = output or Path(f"{NAME}-{VERSION}.vib")
     try:
-        write(file, build_vib(SCRIPT, PLUGIN_XML, VERSION))
+        write_whole(file, build_vib(SCRIPT, PLUGIN_XML, VERSION))
     except (PopulatorError, VsphereError) as error:
         context.exit(fail(error))
     click.echo(file)
 
 
 @command.command()
-@flags(OPTIONS, INSTALLING, RESTARTING)
+@flags(*COMMON, VIB_PATH, RESTART)
 @click.option("--dry-run", is_flag=True, help="Look, and tell what would be done.")
 @click.pass_context
 def install(context: click.Context, /, dry_run: bool, **arguments: str | None) -> None:
@@ -103,7 +94,7 @@ def install(context: click.Context, /, dry_run: bool, **arguments: str | None) -
 
 
 @command.command()
-@flags(OPTIONS, INSTALLING)
+@flags(*COMMON, VIB_PATH)
 @click.pass_context
 def status(context: click.Context, /, **arguments: str | None) -> None:
     """Tell how hosts stand, and what installing would do; exit code 1 where that is not nothing."""
@@ -111,7 +102,7 @@ def status(context: click.Context, /, **arguments: str | None) -> None:
 
 
 @command.command()
-@flags(OPTIONS, RESTARTING)
+@flags(*COMMON, RESTART)
 @click.option("--dry-run", is_flag=True, help="Look, and tell what would be done.")
 @click.pass_context
 def remove(context: click.Context, /, dry_run: bool, **arguments: str | None) -> None:
@@ -125,16 +116,20 @@ def visit(story: installer.Story, arguments: dict[str, str | None], *, dry_run: 
     log.set_up("info", "lines", [by_name.get("vsphere-password") or ""])
     clock = Clock()
     process.listen_for_stop(clock)
+    given = {
+        "GOVMOMI_INSECURE": by_name.get("vsphere-insecure") or "",
+        "SSH_TIMEOUT_SECONDS": by_name.get("ssh-timeout-seconds") or "",
+    }
     try:
-        environment = {**os.environ, "GOVMOMI_INSECURE": by_name.get("vsphere-insecure") or ""}
-        settings = parse_fleet_settings(by_name, environment, dry_run=dry_run)
+        settings = parse_fleet_settings(by_name, {**os.environ, **given}, dry_run=dry_run)
         from populator import fleet  # noqa: PLC0415 - it brings in the clients, which `build` has no use for
 
         rows = fleet.visit_all(story, settings, clock)
     except (PopulatorError, VsphereError) as error:
         return fail(error)
-    click.echo(table(rows))
-    return 1 if any(row.outcome.failed for row in rows) else 0
+    head = ("HOST", "BEFORE", "AFTER", "RESULT", "WHAT TO DO")
+    click.echo(draw([head, *((host, one.before, one.after, one.result, one.todo) for host, one in rows)]))
+    return 1 if any(outcome.failed for _, outcome in rows) else 0
 
 
 def fail(error: PopulatorError | VsphereError) -> int:
@@ -142,46 +137,3 @@ def fail(error: PopulatorError | VsphereError) -> int:
     text, hint = explain(error)
     click.echo(f"{text} {hint}".strip(), err=True)
     return outcome_of(error).exit_code
-
-
-def table(rows: "Sequence[Row]") -> str:
-    """Return the rows as a table that fits the terminal."""
-    head = ("HOST", "BEFORE", "AFTER", "RESULT", "WHAT TO DO")
-    lines = [head] + [
-        (row.host, row.outcome.before, row.outcome.after, row.outcome.result, row.outcome.todo)
-        for row in rows
-    ]
-    widths = [max(len(line[column]) for line in lines) for column in range(5)]
-    room = shutil.get_terminal_size((ROOM, 0)).columns - sum(widths[:3]) - 4 * GAP
-    for column in (3, 4):
-        widths[column] = min(widths[column], max(room // 2, NARROWEST))
-    return "\n".join(text for line in lines for text in folded(line, widths))
-
-
-def folded(line: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """Return a line of the table, as many lines of text as its longest cell needs."""
-    cells = [textwrap.wrap(text, width) or [""] for text, width in zip(line, widths, strict=True)]
-    height = max(map(len, cells))
-    filled = [cell + [""] * (height - len(cell)) for cell in cells]
-    return [
-        (" " * GAP).join(text.ljust(width) for text, width in zip(texts, widths, strict=True)).rstrip()
-        for texts in zip(*filled, strict=True)
-    ]
-
-
-def write(file: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    try:
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as part:
-            temporary = Path(part.name)
-            try:
-                part.write(data)
-                part.flush()
-                os.fsync(part.fileno())
-                temporary.chmod(0o644)
-                temporary.replace(file)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise SettingsError([f"--output: cannot write {file}: {error.strerror}."]) from error

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from tests.lab import world
 from tests.lab.disks import MIB, flat_of, read_files
+from tests.lab.esxi import OURS, STOCK, sandbox
 from tests.lab.lab import LEASE_NAMESPACE, Lab, Target
 from tests.lab.program import Program
 
@@ -28,7 +29,12 @@ def run() -> int:
     console = Console(highlight=False)
     began = time.monotonic()
     console.print("[bold]Starting the lab[/] (the first time, vcsim is built: about a minute)")
-    with Lab(plain_size=SIZE) as lab:
+    wrapper = OURS if sandbox.usable() else STOCK
+    if wrapper == STOCK:
+        console.print(
+            "[yellow]bubblewrap or busybox is missing:[/] the hosts run a model of wrapper 0.3.3, not ours"
+        )
+    with Lab(plain_size=SIZE, wrapper=wrapper) as lab:
         console.print(
             f"vCenter {lab.vcenter.url}, ONTAP https://{lab.array.address}, Kubernetes {lab.kube.url}"
         )

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from tests.lab import world
 from tests.lab.disks import same_bytes
-from tests.lab.esxi import EsxcliServer, EsxiHost
+from tests.lab.esxi import OURS, EsxcliServer, EsxiHost
 from tests.lab.faults import Ledger, proxy
 from tests.lab.kube import Kube, start_kube
 from tests.lab.ontap import OntapSimulator
@@ -43,7 +43,8 @@ class Target:
 
 class Lab:
     """See the module. `kube` is `simulated` or `real`, `proxied` puts the numbering proxies in front, and
-    `plain_size` is the plain disk's in bytes. Labs that share a `pki` trust each other's services.
+    `plain_size` is the plain disk's in bytes. Labs that share a `pki` trust each other's services. `wrapper` is what
+    the hosts run: ours by the name of a shell, or `STOCK`.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class Lab:
         proxied: bool = True,
         plain_size: int = world.DISK_SIZE,
         pki: Pki | None = None,
+        wrapper: str = OURS,
     ) -> None:
         self._kube_kind, self._proxied, self.plain_size, self._pki = kube, proxied, plain_size, pki
-        self._number = itertools.count(1)
+        self.wrapper = wrapper
+        self._number, self._boots = itertools.count(1), itertools.count(1)
         self.ledger = Ledger()
         """all calls of the program to vCenter, array and API server"""
 
@@ -111,7 +114,17 @@ class Lab:
         }
         adapters = [asdict(one) for one in spec.adapters]
         moid = self.vcenter.hosts[spec.name]
-        return EsxiHost(spec.name, moid, adapters, self.san, mounted, on_boot=self._booted)
+        root = self.directory / f"host-{next(self._boots)}"
+        return EsxiHost(
+            spec.name,
+            moid,
+            adapters,
+            self.san,
+            mounted,
+            on_boot=self._booted,
+            wrapper=self.wrapper,
+            root=root,
+        )
 
     def _booted(self, host: EsxiHost) -> None:
         self.vcenter.set_host(host.moid, boot_time=host.boot_time)
@@ -213,7 +226,7 @@ class Lab:
 
     def _boot_hosts(self) -> None:
         for host in self.hosts.values():
-            host.copies.power_off()
+            host.close()
         for store in world.datastores(self.datastores):
             for stale in store.directory.rglob("*-rdmdisk-*"):
                 stale.unlink()

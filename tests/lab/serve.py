@@ -6,13 +6,14 @@ import sys
 import threading
 
 from tests.lab import world
+from tests.lab.esxi import OURS, STOCK, sandbox
 from tests.lab.lab import ARRAY_PASSWORD, ARRAY_USER, Lab
 from tests.lab.program import ROOT
 
 
 def run(kube: str) -> None:
     """Start a lab, print its environment as shell lines, and stay until Ctrl-C or SIGTERM."""
-    with Lab(kube, proxied=False) as lab:
+    with Lab(kube, proxied=False, wrapper=OURS if sandbox.usable() else STOCK) as lab:
         target = lab.add_target()
         arguments = lab.arguments(target) | {"http-endpoint": "127.0.0.1:8443"}
         admin = lab.kube.kubeconfig(lab.directory / "admin")

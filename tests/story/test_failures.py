@@ -49,6 +49,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.wrappers("busybox", "dash", "0.3.3")
 def test_failure(lab: Lab, name: str) -> None:
     case = CASES[name]
     target = lab.add_target()

@@ -65,6 +65,7 @@ def hold(lab: Lab, slot: int) -> str:
     return holder
 
 
+@pytest.mark.wrappers("busybox", "dash", "0.3.3")
 def test_a_copy_that_ends_in_time_is_a_success(lab: Lab) -> None:
     target = lab.add_target()
     lab.host.copy_seconds = 5.0
@@ -77,6 +78,7 @@ def test_a_copy_that_ends_in_time_is_a_success(lab: Lab) -> None:
     assert lab.leftovers(target) == []
 
 
+@pytest.mark.wrappers("0.3.3")
 def test_a_copy_that_outlasts_the_pod_is_left_alone_loudly(lab: Lab) -> None:
     target = lab.add_target()
     lab.host.copy_seconds = 60.0

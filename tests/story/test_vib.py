@@ -212,7 +212,7 @@ def test_the_hosts_of_a_vcenter_are_visited(fleet: Fleet, tmp_path: Path) -> Non
         username="u",
         password="a secret",
         hosts=(
-            HostSpec("esx-1.lab", address="127.0.0.77"),
+            HostSpec("esx-1.lab", address="127.0.0.1"),
             HostSpec("esx-2.lab"),
             HostSpec("esx-3.lab", address="127.0.0.78"),
         ),
@@ -223,18 +223,16 @@ def test_the_hosts_of_a_vcenter_are_visited(fleet: Fleet, tmp_path: Path) -> Non
             "GOVMOMI_USERNAME": "u",
             "GOVMOMI_PASSWORD": "a secret",
             "cacert": pki.ca_pem,
+            "SSH_PORT": str(fleet.servers[0].port),
         }
-        for words in ((), ("--datacenter=DC0",)):
-            done = fleet.call("status", *words, **site)
+        for words in (("status",), ("install", "--datacenter=DC0")):
+            done = fleet.call(*words, **site)
             assert done.code == 1
-            assert [row.split()[0] for row in done.rows] == [
-                "HOST",
-                "esx-1.lab",
-                "esx-3.lab",
-            ]
-            assert "refuses SSH connections (127.0.0.77, port 22)" in done.row("esx-1.lab")
+            assert [row.split()[0] for row in done.rows] == ["HOST", "esx-1.lab", "esx-3.lab"]
+            assert "refuses SSH connections (127.0.0.78, port" in done.row("esx-3.lab")
             assert re.search("WARNING .*left out  host=esx-2.lab", done.log)
             assert "a secret" not in done.log + done.stdout
+        assert [host.installed for host in fleet.hosts] == [OURS_NOW, [], []]
         done = fleet.call("status", "--datacenter=DC7", **site)
         assert (done.code, done.stdout) == (5, "")
         assert "no datacenter 'DC7'" in done.log

@@ -15,6 +15,7 @@ import pytest
 
 from tests.lab import disks
 from tests.lab.esxi import EsxcliServer, EsxiHost
+from tests.lab.esxi.wrapper import Stock
 from tests.lab.san import San
 
 MIB = 1 << 20
@@ -424,7 +425,8 @@ def test_a_quote_in_a_path_is_an_injection_and_copies_nothing(lab: Lab) -> None:
         lab.task("x; reboot")
     with pytest.raises(Fault):
         lab.esxcli("vmkfstools taskClean", id="$(reboot)")
-    assert lab.host.injections == [evil, "x; reboot", "$(reboot)"]
+    assert isinstance(lab.host.wrapper, Stock)
+    assert lab.host.wrapper.injections == [evil, "x; reboot", "$(reboot)"]
     assert lab.host.clones_started == {}
 
 

@@ -9,6 +9,7 @@ Texts of CLI faults for unknown or busy devices were not seen on a real host: no
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -63,7 +64,6 @@ class Command:
 
 DEVICE = Param("device|d")
 THE_DEVICE = Param("device|d", required=True)
-TASK = Param("id|i", required=True)
 TABLE: dict[str, dict[str, Command]] = {
     "storage.core.device": {
         "list": Command(storage.device_list, (DEVICE,)),
@@ -96,15 +96,9 @@ TABLE: dict[str, dict[str, Command]] = {
         "get": Command(software.vib_get, (Param("vibname|n"),)),
         "list": Command(software.vib_list, (), "table"),
     },
-    "vmkfstools": {
-        "clone": Command(
-            plugin.clone, (Param("source-vmdk|s", required=True), Param("target-lun|t", required=True))
-        ),
-        "taskGet": Command(plugin.task_get, (TASK,)),
-        "taskClean": Command(plugin.task_clean, (TASK,)),
-        "version": Command(plugin.version),
-    },
+    "vmkfstools": {},
 }
+"""namespace -> commands; those of the plugin are what is installed on the host"""
 
 
 def execute(host: EsxiHost, request: Mapping[str, Any]) -> dict[str, object]:
@@ -152,9 +146,11 @@ def _commands(host: EsxiHost, namespace: str) -> Iterator[tuple[str, Command]]:
     """Yield the commands that this host has: the plugin's depend on what is installed."""
     if namespace == "vmkfstools" and not host.plugin_installed:
         raise not_found()
-    for name, command in TABLE[namespace].items():
-        if (namespace, name) != ("vmkfstools", "version") or host.plugin_version is not None:
-            yield name, command
+    yield from TABLE[namespace].items()
+    for name, options in host.wrapper.commands.items() if namespace == "vmkfstools" else ():
+        if name != "version" or host.plugin_version is not None:
+            params = tuple(Param(f"{long}|{short}", required=True) for long, short in options.items())
+            yield name, Command(partial(plugin.run, name), params)
 
 
 def _info(host: EsxiHost, namespace: str) -> str:

@@ -1,14 +1,15 @@
 """The copies that run on a host: vmkfstools processes, the files they leave, and what becomes of them.
 
-A copy has a thread of its own; it outlives hostd and a tidied-up task, not the host. It needs its device on and
-reachable to the end: one whose LUN is taken away ends with an I/O error, and that is noted as harm.
+A copy has a thread of its own here, whether its vmkfstools is a process or only a model of one; it outlives hostd and a
+tidied-up task, not the host. It needs its device on and reachable to the end: one whose LUN is taken away ends with an
+I/O error, and that is noted as harm.
 """
 
 import posixpath
 import re
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,8 @@ class CopyFaults:
     failure: str = vmkfstools.IO_ERROR
     dies_at: int | None = None
     """percent at which it is killed together with the shell that would have written the exit code"""
+    xcopy_fails: bool = False
+    """the array refuses to copy, each time it is asked"""
     silent: bool = False
     """nothing on stdout, ever"""
     refuse: dict[str, str] = field(default_factory=dict)
@@ -52,10 +55,24 @@ class Task:
     lost: bool = False
     thread: threading.Thread | None = None
 
+    told: int = 0
+    """percent"""
+
     @property
     def alive(self) -> bool:
         """Whether its processes exist."""
         return self.thread is not None and self.thread.is_alive()
+
+    def say(self, text: str) -> None:
+        """Print to stdout."""
+        self.out += text
+
+    def die(self) -> None:
+        """Be killed, and the shell around it with it."""
+        self.halt.set()
+
+    def settle(self) -> None:
+        """Have nothing written any more by a process that is dead by now."""
 
 
 class Copies:
@@ -72,21 +89,41 @@ class Copies:
         """what the device's clone counters will say; None: they cannot be read"""
         self.clone_write_ops: Counter[str] = Counter()
         """per device and ever growing, as vsish has it"""
+        self.clone_write_blocks: Counter[str] = Counter()
+        self.clone_failed_ops: Counter[str] = Counter()
+        self.counted: Callable[[str], None] = lambda naa: None
+        """hears of a device whose counters have grown"""
         self.started: Counter[str] = Counter()
+        self.seen: set[str] = set()
+        """ids of all tasks that were ever started"""
         self._running: list[Task] = []
         self._lock = threading.RLock()
 
     def start(self, task: Task) -> None:
         """Start vmkfstools in the background."""
-        operation = self.recorder.begin("clone", task.device)
+        operation = self._begin(task)
         task.thread = threading.Thread(target=self._vmkfstools, args=(task, operation), daemon=True)
+        task.thread.start()
+
+    def run(self, task: Task) -> None:
+        """Be a task's vmkfstools to the end; no `exitcode` says that it was killed."""
+        task.thread = threading.current_thread()
+        self._vmkfstools(task, self._begin(task))
+
+    def _begin(self, task: Task) -> Operation:
+        operation = self.recorder.begin("clone", task.device)
         with self._lock:
             self.started[task.device] += 1
+            self.seen.add(task.id)
             self._running.append(task)
-            task.thread.start()
+        return operation
 
     def running(self) -> list[Task]:
         """Return the copies that run."""
+        with self._lock:
+            found = list(self._running)
+        for task in found:
+            task.settle()
         with self._lock:
             return list(self._running)
 
@@ -200,17 +237,29 @@ class Copies:
     def _progress(self, task: Task, percent: int) -> None:
         faults = self.faults
         if faults.dies_at is not None and percent >= faults.dies_at:
-            task.halt.set()
+            task.die()
             return
         if faults.fail_at is not None and percent >= faults.fail_at:
             raise vmkfstools.VmkfstoolsError(faults.failure)
-        if self.xcopy:
-            self.clone_write_ops[task.device] += 1
+        self._count(task, percent)
         self._print(task, f"\rClone: {percent}% done.")
+
+    def _count(self, task: Task, percent: int) -> None:
+        """Let the device's counters grow by what the array has copied since."""
+        device = self.stack.devices.get(task.device)
+        if self.xcopy and device:
+            self.clone_write_ops[task.device] += 1
+            self.clone_write_blocks[task.device] += (
+                device.size * (percent - task.told) // 100 // vmkfstools.SECTOR
+            )
+        if self.faults.xcopy_fails:
+            self.clone_failed_ops[task.device] += 1
+        task.told = percent
+        self.counted(task.device)
 
     def _print(self, task: Task, text: str) -> None:
         if not self.faults.silent:
-            task.out += text
+            task.say(text)
 
 
 def _extent(path: Path) -> Path:

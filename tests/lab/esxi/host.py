@@ -13,11 +13,14 @@ from pathlib import Path
 
 from tests.lab.esxi.copies import Copies, CopyFaults
 from tests.lab.esxi.overlap import Operation, Recorder
+from tests.lab.esxi.script import Script
 from tests.lab.esxi.stack import Adapter, Stack
-from tests.lab.esxi.wrapper import Wrapper
+from tests.lab.esxi.wrapper import Stock
 from tests.lab.san import San
 from tests.lab.vmkfstools import Pace
 
+STOCK, OURS = "0.3.3", "busybox"
+"""wrappers: the stock one, and ours by the name of the shell that runs it"""
 LIMIT = 2
 """operations at once that a host bears (VMware costs it at two clone operations)"""
 
@@ -31,7 +34,11 @@ class Call:
 
 
 class EsxiHost:
-    """One host of the lab; `datastores` are the folders mounted below /vmfs/volumes."""
+    """One host of the lab; `datastores` are the folders mounted below /vmfs/volumes.
+
+    `wrapper` is what runs there: `STOCK`, or ours, by the name of the shell that runs it; that one needs a folder,
+    `root`, for the host's own file system.
+    """
 
     def __init__(
         self,
@@ -43,6 +50,8 @@ class EsxiHost:
         *,
         on_boot: Callable[["EsxiHost"], None] | None = None,
         falls_over: bool = False,
+        wrapper: str = STOCK,
+        root: Path | None = None,
     ) -> None:
         self.name, self.moid, self.san, self.datastores = name, moid, san, datastores
         self.on_boot = on_boot
@@ -63,7 +72,11 @@ class EsxiHost:
         self.recorder = Recorder(self._shaken)
         self.stack = Stack((Adapter.of(each) for each in adapters), san)
         self.copies = Copies(name, datastores, self.stack, self.recorder, self.harm)
-        self.wrapper = Wrapper(self.copies)
+        self.wrapper: Stock | Script = Stock(self.copies)
+        if wrapper != STOCK:
+            if root is None:
+                raise ValueError("a host that runs our wrapper needs a folder")
+            self.wrapper = Script(self.copies, root, wrapper)
         san.subscribe(self._lost)
         self.stack.reboot()
 
@@ -91,11 +104,6 @@ class EsxiHost:
     def detached(self) -> set[str]:
         """The persistent list of devices that were switched off."""
         return self.stack.detached
-
-    @property
-    def injections(self) -> list[str]:
-        """Arguments that broke out of the plugin's quotes."""
-        return self.wrapper.injections
 
     @property
     def clones_started(self) -> Counter[str]:
@@ -164,13 +172,23 @@ class EsxiHost:
     def restart(self, seconds: float = 0.0) -> None:
         """Reboot: copies, tasks and /tmp are gone, devices are those presented now; hostd is back later."""
         self.hostd_restart(seconds + 3600)
-        self.copies.power_off()
-        self.wrapper.tasks.clear()
+        self.power_off()
+        self.wrapper.reboot()
         self.stack.reboot()
         self.boot_time = datetime.now(UTC)
         if self.on_boot:
             self.on_boot(self)
         self.hostd_restart(seconds)
+
+    def power_off(self) -> None:
+        """End all that runs on the host, at once."""
+        self.wrapper.power_off()
+        self.copies.power_off()
+
+    def close(self) -> None:
+        """End the host for good."""
+        self.wrapper.close()
+        self.copies.power_off()
 
     def _shaken(self, running: int) -> None:
         """Fall over if more runs at once than the host bears, and this host is one that does."""

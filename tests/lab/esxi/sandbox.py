@@ -6,9 +6,14 @@ the programs that are ESXi's own and are stubs here. This process's interpreter 
 be Python programs. Processes are ordinary ones: seen and signalled from outside, and they outlive what began them.
 """
 
+import contextlib
+import hashlib
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +25,22 @@ ORDINARY = 1000
 HOME = "/lab"
 """inside: the folder of stubs and of what they need"""
 PACKAGES = "usr/lib/vmware"
+
+
+def volume_id(datastore: str) -> str:
+    """Return the name of a datastore's real folder; its own name is a symbolic link to that."""
+    digits = hashlib.sha256(datastore.encode()).hexdigest()
+    return f"{digits[:8]}-{digits[8:16]}-{digits[16:20]}-{digits[20:32]}"
+
+
+def usable() -> bool:
+    """Whether sandboxes can be had on this machine: bubblewrap and busybox are there and may be used."""
+    if not shutil.which("bwrap") or not shutil.which("busybox"):
+        return False
+    return (
+        subprocess.run(["bwrap", "--ro-bind", "/", "/", "true"], capture_output=True, check=False).returncode
+        == 0
+    )
 
 
 class Sandbox:
@@ -40,7 +61,9 @@ class Sandbox:
         ):
             (root / folder).mkdir(parents=True, exist_ok=True)
         for name in datastores:
-            (root / "vmfs/volumes" / name).mkdir(exist_ok=True)
+            (root / "vmfs/volumes" / volume_id(name)).mkdir(exist_ok=True)
+            if not (root / "vmfs/volumes" / name).is_symlink():
+                (root / "vmfs/volumes" / name).symlink_to(volume_id(name))
         self._fill_bin()
 
     def path(self, inside: str) -> Path:
@@ -78,7 +101,7 @@ class Sandbox:
         for folder in ("bin", "tmp", "etc", "opt", "var", "lab", "vmfs"):
             words += ["--bind", str(self.root / folder), f"/{folder}"]
         for name, datastore in self.datastores.items():
-            words += ["--bind", str(datastore), f"/vmfs/volumes/{name}"]
+            words += ["--bind", str(datastore), f"/vmfs/volumes/{volume_id(name)}"]
         if ordinary:
             words += ["--unshare-user", "--uid", str(ORDINARY), "--gid", str(ORDINARY)]
         words += ["--chdir", "/", "--clearenv", "--setenv", "PATH", "/bin"]
@@ -91,6 +114,27 @@ class Sandbox:
         return subprocess.run(
             self.command(argv), input=stdin, capture_output=True, timeout=timeout, check=False
         )
+
+    def processes(self) -> list[int]:
+        """Return the processes that run inside, whoever began them."""
+        here = (self.root / HOME.strip("/")).stat()
+        found = []
+        for each in Path("/proc").glob("[0-9]*"):
+            try:
+                there = (each / f"root{HOME}").stat()
+            except OSError:  # gone by now, or none of ours
+                continue
+            if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino):
+                found.append(int(each.name))
+        return found
+
+    def kill(self) -> None:
+        """End all processes inside; those that they begin meanwhile too."""
+        while running := self.processes():
+            for pid in running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.001)
 
     def _fill_bin(self) -> None:
         folder = self.root / "bin"

@@ -75,7 +75,7 @@ class EsxcliServer:
         self._server.server_close()
         self._thread.join()
         for host in self._server.hosts.values():
-            host.copies.power_off()
+            host.close()
         self.socket_path.unlink(missing_ok=True)
 
     def __enter__(self) -> "EsxcliServer":

@@ -1,16 +1,18 @@
 """The script of the vmkfstools plugin, version 0.3.3, to the letter: what it prints, and its weaknesses.
 
-`Wrapper.run(argv)` prints XML and ends with an exit code. The script escapes nothing for XML, and the plugin puts
-arguments between quotes for a shell: whoever breaks out of them is noted in `injections` and gets no copy.
+A model of the script and of its plugin: `answer` is what the script prints for a command of the plugin. The script
+escapes nothing for XML, and the plugin puts arguments between quotes for a shell: whoever breaks out of them is noted
+in `injections` and gets no copy.
 """
 
 import posixpath
 import re
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from tests.lab.esxi.copies import Copies, Task
+from tests.lab.esxi.wire import failed
 
 XML = (
     '<?xml version="1.0" ?>\n<output xmlns="http://www.vmware.com/Products/ESX/5.0/esxcli/">\n'
@@ -23,12 +25,21 @@ ALLOWED = ("/vmfs/volumes/", "/vmfs/devices/disks/", "/tmp/")
 _SHELL = re.compile(r"[;&|`$()<>\n'\"\\*?]")
 
 
-Operation = Callable[[dict[str, str]], tuple[str, str]]
-"""options -> status and message"""
+Operation = Callable[[Mapping[str, str]], tuple[str, str]]
+"""arguments -> status and message"""
+COMMANDS = {
+    "clone": {"source-vmdk": "s", "target-lun": "t"},
+    "taskGet": {"id": "i"},
+    "taskClean": {"id": "i"},
+    "version": {},
+}
+"""of the plugin, with the long and short names of what they take"""
 
 
-class Wrapper:
+class Stock:
     """The script on one host, and the task directories in the host's /tmp."""
+
+    commands = COMMANDS
 
     def __init__(self, copies: Copies) -> None:
         self.copies = copies
@@ -38,34 +49,38 @@ class Wrapper:
         self._pid = 2_100_000
         self._lock = threading.Lock()
 
-    def run(self, argv: list[str]) -> tuple[str, int]:
-        """Run the script; return stdout and the exit code."""
-        operation, options = argv[0], dict(zip(argv[1::2], argv[2::2], strict=True))
-        operations: dict[str, Operation] = {
-            "--clone": self._clone,
-            "--task-get": self._task_get,
-            "--task-clean": self._task_clean,
-            "--version": lambda _: ("0", f'{{"version":"{self.version}"}}'),
-        }
-        status, message = operations[operation](options)
-        return XML.format(status=status, message=message), int(status != "0")
-
-    def quoted(self, value: str) -> str | None:
-        """Return what reaches the script of a value that the plugin puts between single quotes."""
-        return self._unless("'" in value, value)
-
-    def bare(self, value: str) -> str | None:
-        """Return what reaches the script of a value that the plugin does not quote."""
-        return self._unless(bool(_SHELL.search(value)), value)
-
-    def _unless(self, broken: bool, value: str) -> str | None:
+    def answer(self, command: str, arguments: Mapping[str, str]) -> str:
+        """Return what the script prints; raise for arguments that break out of the plugin's quotes."""
+        # The id stands on the command line without quotes, the paths between single ones.
+        broken = [
+            value
+            for name, value in arguments.items()
+            if (_SHELL.search(value) if name == "id" else "'" in value)
+        ]
         if broken:
-            self.injections.append(value)
-            return None
-        return value
+            self.injections += broken
+            raise failed("sh: syntax error: unterminated quoted string")
+        operations: dict[str, Operation] = {
+            "clone": self._clone,
+            "taskGet": self._task_get,
+            "taskClean": self._task_clean,
+            "version": lambda _: ("0", f'{{"version":"{self.version}"}}'),
+        }
+        status, message = operations[command](arguments)
+        return XML.format(status=status, message=message)
 
-    def _clone(self, options: dict[str, str]) -> tuple[str, str]:
-        source, target = options["-s"], options["-t"]
+    def power_off(self) -> None:
+        """Do nothing: the copies are all that runs."""
+
+    def reboot(self) -> None:
+        """Lose what is in memory."""
+        self.tasks.clear()
+
+    def close(self) -> None:
+        """Do nothing; see `power_off`."""
+
+    def _clone(self, options: Mapping[str, str]) -> tuple[str, str]:
+        source, target = options["sourcevmdk"], options["targetlun"]
         for path in (source, target):
             if problem := _path_problem(path):
                 return "1", f"Path validation error: {problem}: {path}"
@@ -77,21 +92,21 @@ class Wrapper:
         self.copies.start(task)
         return "0", f'{{"taskId": "{task.id}", "pid": {task.pid}, "xcopyUsed": false}}'
 
-    def _task_get(self, options: dict[str, str]) -> tuple[str, str]:
-        task = self.tasks.get(options["-i"])
+    def _task_get(self, options: Mapping[str, str]) -> tuple[str, str]:
+        task = self.tasks.get(options["id"])
         if not task:
-            return "1", _error(options["-i"], "Task not found")
+            return "1", _error(options["id"], "Task not found")
         alive = task.alive
         exitcode = task.exitcode or ("" if alive else "1")  # a killed shell never wrote the file
         facts = f'"lastLine": "{_json(_last_line(task.out))}", "xcopyUsed": {self._xcopy_used(task)}'
         head = f'"taskId": "{task.id}", "pid": {task.pid}, "exitCode": "{exitcode}"'
         return "0", f'{{{head}, {facts}, "stdErr": "{_json(task.err)}"}}'
 
-    def _task_clean(self, options: dict[str, str]) -> tuple[str, str]:
+    def _task_clean(self, options: Mapping[str, str]) -> tuple[str, str]:
         with self._lock:
-            task = self.tasks.pop(options["-i"], None)
+            task = self.tasks.pop(options["id"], None)
         if not task:
-            return "1", _error(options["-i"], "Task not found")
+            return "1", _error(options["id"], "Task not found")
         self.copies.remove_mapping(task)  # the copy itself is not ended
         return "0", ""
 
