@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.esxi.packages import PackageHost, until
-from tests.lab.esxi.sshd import Sshd, make_key
+from tests.lab.esxi.fleet import Fleet
+from tests.lab.esxi.packages import until
 from tests.lab.esxi.vibs import stock_vib
 from tests.lab.pki import Pki
 from tests.lab.program import ROOT
@@ -23,39 +23,9 @@ OURS_NOW = [(VERSION, VENDOR)]
 SSH_KEY = "BEGIN OPENSSH PRIVATE KEY"
 
 
-class Fleet:
-    """Hosts that accept one key."""
-
-    def __init__(self, folder: Path, count: int) -> None:
-        self.folder, self.key = folder, make_key(folder / "key")
-        self.hosts = [PackageHost(folder / f"esx-{number}") for number in range(count)]
-        self.servers = [Sshd(host.sandbox) for host in self.hosts]
-        for server in self.servers:
-            server.authorize(Path(f"{self.key}.pub").read_text().strip())
-        self.names = [f"127.0.0.1:{server.port}" for server in self.servers]
-
-    def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
-        """Start the program with the hosts in the environment, as callers of Forklift's installer have them."""
-        ours = {"ESXI_HOSTS": ", ".join(self.names), "SSH_KEY_FILE": str(self.key)}
-        ours |= {"LANG": "C.UTF-8", "COLUMNS": "500"}
-        return subprocess.Popen(
-            [sys.executable, "-m", "populator", "vib", *words],
-            cwd=ROOT,
-            env={**ours, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def call(self, *words: str, **environment: str) -> "Done":
-        with self.start(*words, **environment) as process:
-            return Done(process)
-
-    def close(self) -> None:
-        for host in self.hosts:
-            host.close()
-        for server in self.servers:
-            server.close()
+def call(fleet: Fleet, *words: str, **environment: str) -> "Done":
+    with fleet.start(*words, **environment) as process:
+        return Done(process)
 
 
 class Done:
@@ -76,14 +46,13 @@ class Done:
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    three = Fleet(tmp_path, 3)
-    yield three
-    three.close()
+    with Fleet(tmp_path, 3) as three:
+        yield three
 
 
 def test_one_host_of_three_that_is_down_leaves_the_others_alone(fleet: Fleet) -> None:
     fleet.servers[1].refuse()
-    done = fleet.call("install")
+    done = call(fleet, "install")
     assert done.code == 1
     assert done.rows[0].split() == ["HOST", "BEFORE", "AFTER", "RESULT", "WHAT", "TO", "DO"]
     for number in (0, 2):
@@ -92,39 +61,36 @@ def test_one_host_of_three_that_is_down_leaves_the_others_alone(fleet: Fleet) ->
         assert fleet.hosts[number].temporary == []
     assert "unknown unknown failed: Host" in done.row(fleet.names[1])
     assert "Start the host's SSH service" in done.stdout
-    narrow = fleet.call("status", COLUMNS="120")
+    narrow = call(fleet, "status", COLUMNS="120")
     assert len(narrow.rows) > 4
     assert max(map(len, narrow.rows)) <= 120
     fleet.servers[1].accept()
-    assert fleet.call("install").code == 0
+    assert call(fleet, "install").code == 0
     assert fleet.hosts[1].installed == OURS_NOW
 
 
 def test_status_and_removal(fleet: Fleet) -> None:
-    assert fleet.call("status").code == 1
-    assert fleet.call("install", "--dry-run").code == 0
+    assert call(fleet, "status").code == 1
+    assert call(fleet, "install", "--dry-run").code == 0
     assert [host.installed for host in fleet.hosts] == [[], [], []]
-    assert fleet.call("install").code == 0
-    done = fleet.call("status")
+    assert call(fleet, "install").code == 0
+    done = call(fleet, "status")
     assert (done.code, done.stdout.count("is up to date")) == (0, 3)
-    done = fleet.call("remove")
+    done = call(fleet, "remove")
     assert (done.code, done.stdout.count("removed")) == (0, 3)
     assert [host.installed for host in fleet.hosts] == [[], [], []]
 
 
 def test_never_more_hosts_at_once_than_asked(tmp_path: Path) -> None:
-    fleet = Fleet(tmp_path, 5)
-    try:
+    with Fleet(tmp_path, 5) as fleet:
         for host in fleet.hosts:
             host.fail("slow", "0.2")
-        done = fleet.call("status", "--parallel=2")
-        under_way, most = 0, 0
-        for line in done.log.splitlines():
-            under_way += {"begins": 1, "plugin": -1}.get(line.split()[2], 0)
-            most = max(most, under_way)
-        assert (most, under_way) == (2, 0)
-    finally:
-        fleet.close()
+        done = call(fleet, "status", "--parallel=2")
+    under_way, most = 0, 0
+    for line in done.log.splitlines():
+        under_way += {"begins": 1, "plugin": -1}.get(line.split()[2], 0)
+        most = max(most, under_way)
+    assert (most, under_way) == (2, 0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -151,10 +117,11 @@ def test_callers_of_todays_installer_are_understood(fleet: Fleet, tmp_path: Path
     stock.mkdir()
     (tmp_path / "vmkfstools-wrapper.vib").write_bytes(stock_vib(stock))
     path = str(tmp_path / "vmkfstools-wrapper.vib")
-    done = fleet.call("install", VIB_PATH=path, RESTART_HOSTD="false", SSH_TIMEOUT_SECONDS="20")
+    done = call(fleet, "install", VIB_PATH=path, RESTART_HOSTD="false", SSH_TIMEOUT_SECONDS="20")
     assert (done.code, done.stdout.count("installed, not loaded")) == (0, 3)
     assert [host.hostd_restarts for host in fleet.hosts] == [0, 0, 0]
-    done = fleet.call(
+    done = call(
+        fleet,
         "install",
         f"--vib-path={path}",
         f"--ssh-key-file={fleet.key}",
@@ -166,14 +133,14 @@ def test_callers_of_todays_installer_are_understood(fleet: Fleet, tmp_path: Path
     )
     assert (done.code, len(done.rows)) == (0, 2)
     assert "0.3.3 (REDHAT) 0.3.3 (REDHAT) loaded" in done.row(fleet.names[0])
-    done = fleet.call("install", f"--hosts={fleet.names[0]},{fleet.names[0]}")
+    done = call(fleet, "install", f"--hosts={fleet.names[0]},{fleet.names[0]}")
     assert (done.code, len(done.rows)) == (0, 2), "a host that is named twice is visited once"
 
 
 def test_only_hosts_with_the_expected_key_are_visited(fleet: Fleet) -> None:
     host = fleet.servers[0]
     lines = f"[127.0.0.1]:{host.port} {host.host_key}\n"
-    done = fleet.call("install", SSH_KNOWN_HOSTS=lines)
+    done = call(fleet, "install", SSH_KNOWN_HOSTS=lines)
     assert done.code == 1
     assert [one.installed for one in fleet.hosts] == [OURS_NOW, [], []]
     assert "not the expected one" in done.row(fleet.names[1])
@@ -196,7 +163,7 @@ def test_only_hosts_with_the_expected_key_are_visited(fleet: Fleet) -> None:
 def test_what_cannot_begin_is_refused_with_a_sentence(
     fleet: Fleet, words: tuple[str, ...], environment: dict[str, str], problem: str
 ) -> None:
-    done = fleet.call("install", *words, **environment)
+    done = call(fleet, "install", *words, **environment)
     assert done.code in {2, 5}
     assert problem in done.log
     assert [server.accepted for server in fleet.servers] == [0, 0, 0]
@@ -226,19 +193,19 @@ def test_the_hosts_of_a_vcenter_are_visited(fleet: Fleet, tmp_path: Path) -> Non
             "SSH_PORT": str(fleet.servers[0].port),
         }
         for words in (("status",), ("install", "--datacenter=DC0")):
-            done = fleet.call(*words, **site)
+            done = call(fleet, *words, **site)
             assert done.code == 1
             assert [row.split()[0] for row in done.rows] == ["HOST", "esx-1.lab", "esx-3.lab"]
             assert "refuses SSH connections (127.0.0.78, port" in done.row("esx-3.lab")
             assert re.search("WARNING .*left out  host=esx-2.lab", done.log)
             assert "a secret" not in done.log + done.stdout
         assert [host.installed for host in fleet.hosts] == [OURS_NOW, [], []]
-        done = fleet.call("status", "--datacenter=DC7", **site)
+        done = call(fleet, "status", "--datacenter=DC7", **site)
         assert (done.code, done.stdout) == (5, "")
         assert "no datacenter 'DC7'" in done.log
         untrusted = {key: value for key, value in site.items() if key != "cacert"}
-        assert fleet.call("status", **untrusted).code == 5
-        assert fleet.call("status", "--vsphere-insecure", **untrusted).code == 1
+        assert call(fleet, "status", **untrusted).code == 5
+        assert call(fleet, "status", "--vsphere-insecure", **untrusted).code == 1
 
 
 def build(*words: str, folder: Path, wrap: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:

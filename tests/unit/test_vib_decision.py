@@ -79,5 +79,5 @@ def test_hostd_restarts_unless_it_has_loaded_this_very_plugin() -> None:
 
 
 def test_versions_are_ordered_by_their_numbers() -> None:
-    versions = ["0.3.3", "0.3.10", "0.4.0", "0.10.0", "1.0"]
-    assert sorted(reversed(versions), key=order) == versions
+    versions = ["0.10.0", "1.0", "0.3.10", "0.4.0", "0.3.3"]
+    assert sorted(versions, key=order) == ["0.3.3", "0.3.10", "0.4.0", "0.10.0", "1.0"]
