@@ -180,7 +180,7 @@ def test_the_hosts_of_a_vcenter_are_visited(fleet: Fleet, tmp_path: Path) -> Non
         password="a secret",
         hosts=(
             HostSpec("esx-1.lab", address="127.0.0.1"),
-            HostSpec("esx-2.lab"),
+            HostSpec("esx-2.lab", address=""),
             HostSpec("esx-3.lab", address="127.0.0.78"),
         ),
     ) as vcenter:
