@@ -31,9 +31,7 @@ def run() -> int:
     console.print("[bold]Starting the lab[/] (the first time, vcsim is built: about a minute)")
     wrapper = OURS if sandbox.usable() else STOCK
     if wrapper == STOCK:
-        console.print(
-            "[yellow]bubblewrap or busybox is missing:[/] the hosts run a model of wrapper 0.3.3, not ours"
-        )
+        console.print("[yellow]No bubblewrap here:[/] the hosts run a model of wrapper 0.3.3, not ours.")
     with Lab(plain_size=SIZE, wrapper=wrapper) as lab:
         console.print(
             f"vCenter {lab.vcenter.url}, ONTAP https://{lab.array.address}, Kubernetes {lab.kube.url}"

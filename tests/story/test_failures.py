@@ -77,6 +77,19 @@ def never_success(program: Program) -> None:
     assert [status for status in seen if status.result == "success" or status.progress == 100] == []
 
 
+@pytest.mark.wrappers("busybox", "dash")
+def test_a_lost_reply_to_clone_is_made_good(lab: Lab) -> None:
+    target = lab.add_target()
+    lab.host.copy_seconds = 1.0
+    lab.ledger.reset(lambda call: "after" if "vmkfstools.clone" in call.label else None)
+    with lab.program(target) as program:
+        assert program.wait() == 0, program.text()
+    assert lab.host.clones_started[target.naa] == 1
+    assert lab.copied(target)
+    assert lab.leftovers(target) == []
+
+
+@pytest.mark.wrappers("0.3.3")
 def test_a_lost_reply_to_clone_leaves_everything_and_says_so(lab: Lab) -> None:
     target = lab.add_target()
     lab.host.copy_seconds = 1.0
@@ -104,6 +117,21 @@ def test_a_clone_that_surely_was_not_started_may_be_tried_again(lab: Lab) -> Non
         assert lab.leftovers(target) == []
 
 
+@pytest.mark.wrappers("busybox", "dash")
+def test_after_sigkill_the_next_run_takes_over_the_copy(lab: Lab) -> None:
+    target = lab.add_target()
+    lab.host.copy_seconds = 6.0
+    with lab.program(target, environment={"HOST_LEASE_DURATION_SECONDS": "4"}) as dead:
+        dead.wait_for(lambda line: line["message"] == "copy started")
+    assert dead.code == -9
+    with lab.program(target) as next_one:
+        assert next_one.wait() == 0, next_one.text()
+    assert lab.host.clones_started[target.naa] == 1
+    assert lab.copied(target)
+    assert [left for left in lab.leftovers(target) if "is held by populate-pod" not in left] == []
+
+
+@pytest.mark.wrappers("0.3.3")
 def test_after_sigkill_the_next_run_waits_for_nobody_and_doubles_nothing(lab: Lab) -> None:
     target = lab.add_target()
     lab.host.copy_seconds = 6.0

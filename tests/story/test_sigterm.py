@@ -65,7 +65,20 @@ def hold(lab: Lab, slot: int) -> str:
     return holder
 
 
-@pytest.mark.wrappers("busybox", "dash", "0.3.3")
+@pytest.mark.wrappers("busybox", "dash")
+def test_a_copy_is_stopped_before_anything_is_put_back(lab: Lab) -> None:
+    target = lab.add_target()
+    lab.host.copy_seconds = 60.0
+    with lab.program(target) as program:
+        program.wait_for(lambda line: line["message"] == "copy started")
+        program.signal(signal.SIGTERM)
+        assert program.wait(GRACE) == 9, program.text()
+    assert lab.host.running_copies == []
+    assert lab.leftovers(target) == []
+    assert program.message["reason"] == "Cancelled"
+
+
+@pytest.mark.wrappers("0.3.3")
 def test_a_copy_that_ends_in_time_is_a_success(lab: Lab) -> None:
     target = lab.add_target()
     lab.host.copy_seconds = 5.0

@@ -49,10 +49,14 @@ esac
 echo "Error: Unknown command or namespace $*" >&2
 exit 1
 """
-# Shows the processes of the machine, not only the host's own; of them, nobody has a command line like a task's.
-PS = """#!/bin/sh
+# Whose root is ours belongs to this host; other hosts of the lab, and the machine, have other processes.
+PS = f"""#!/bin/sh
 [ "$1" = -c ] || exit 1
-exec /bin/busybox ps -o pid,pgid,comm,args
+ours=' '
+for each in /proc/[0-9]*; do
+    [ $each/root{HOME} -ef {HOME} ] && ours="$ours${{each#/proc/}} "
+done
+/bin/busybox ps -o pid,pgid,comm,args | exec /bin/busybox awk -v ours="$ours" 'NR == 1 || index(ours, " " $1 " ")'
 """
 LOGGER = f"""#!/bin/sh
 printf '%s\\n' "$*" >>{LOG}
