@@ -161,6 +161,6 @@ def test_a_version_always_means_the_same_package() -> None:
     recorded = dict(line.split() for line in lines if not line.startswith("#"))
     digest = parse_package(build_vib(wrapper.SCRIPT, wrapper.PLUGIN_XML, wrapper.VERSION)).digest
     assert recorded.get(wrapper.VERSION) == digest, (
-        f"Version {wrapper.VERSION} was another package, or none. If that one was ever given away, raise VERSION in the "
-        f"wrapper. Then tests/contract/vib_versions.txt needs this line: {wrapper.VERSION} {digest}"
+        f"Version {wrapper.VERSION} was another package, or none. Raise VERSION in the wrapper if that one was given "
+        f"away. Then tests/contract/vib_versions.txt needs this line: {wrapper.VERSION} {digest}"
     )
