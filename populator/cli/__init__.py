@@ -15,7 +15,9 @@ from populator import __version__, log, process
 from populator.cli.populate import TERMINATION_MESSAGE, add_flags, populate
 from populator.errors import SettingsError
 
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "leases": ("leases", "Show who holds the slots of which ESXi host."),
+}
 """name -> module below this package that has a click command `command`, and the line of help"""
 
 
