@@ -135,7 +135,7 @@ def _edit(chance: random.Random) -> Edit:
 REAL = modules(lambda name: importlib.import_module(f"lease.{name}"))
 
 
-def play(schedule: Schedule, lease: Any = REAL, horizon: float = HORIZON) -> list[Event]:
+def play(schedule: Schedule, lease: Any = REAL) -> list[Event]:
     """Let a schedule happen, and return its history; the same one each time."""
     random.seed(schedule.seed)  # the lease draws its jitter from there, too
     chance = random.Random(schedule.seed)
@@ -155,7 +155,10 @@ def play(schedule: Schedule, lease: Any = REAL, horizon: float = HORIZON) -> lis
     if schedule.edits:
         history.append(Joined(0.0, "admin", 10, ours=False))
     try:
-        world.run(horizon, MOST)
+        world.run(HORIZON, MOST)
+    except Exception as error:
+        error.add_note(str(schedule))
+        raise
     finally:
         world.end()
     return history
