@@ -29,6 +29,9 @@ test: check  ## every check and test, against the real vcsim, kube-apiserver and
 bench: .venv  ## the figures of the README, as a table and as JSON
 	@$(RUN) tests.bench
 
+fuzz: .venv  ## 5,000 names by every way into the wrapper: verbatim or refused, never executed
+	FUZZ=5000 $(RUN) pytest -n 3 tests/property/test_*_names.py
+
 sweep: .venv  ## fail every remote call of a run in every way, and print what came of it
 	@$(RUN) tests.faults
 
@@ -36,4 +39,4 @@ lock: .venv  ## lock the newest versions that pyproject.toml allows
 	.venv/bin/uv pip compile pyproject.toml --upgrade --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file tests/requirements.txt
 	.venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --constraint tests/requirements.txt --generate-hashes --no-header --no-annotate --quiet --output-file deploy/requirements.txt
 
-.PHONY: help .venv demo lab check test bench sweep lock
+.PHONY: help .venv demo lab check test bench fuzz sweep lock

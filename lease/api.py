@@ -171,6 +171,10 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the watch and give its connection back."""
         self._response.close()
 
     def __iter__(self) -> Iterator[Json]:

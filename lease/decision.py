@@ -13,6 +13,15 @@ from lease.record import Record, slot_names
 SHORTEST, LONGEST = 3, 3600
 """seconds: below, a request would get less than 0.75 s; above, a dead pod would block its host for hours"""
 
+LONGEST_REQUEST = 4.0
+"""seconds"""
+NARROWEST, FIRST_SPREAD, WIDEST = 0.02, 0.05, 100.0
+"""seconds: for one waiter, for one who does not know yet how many there are, for a thousand"""
+HANDOVER = 0.04
+"""seconds; others hear of a claim some 10 to 30 ms after it was sent, and ought not to send theirs meanwhile"""
+SCOPES = ("copy", "rescan")
+"""what a slot is held for: all of a copy with what goes before and after it, or each step of that which rescans"""
+
 
 @dataclass(frozen=True)
 class Claimant:
@@ -39,8 +48,11 @@ class Claimant:
 
     @property
     def request_timeout(self) -> float:
-        """Seconds: a request may hang, and another one still comes through before we give up."""
-        return self.duration / 4
+        """Seconds: a request may hang, and another one still comes through before we give up.
+
+        Not long in any case, since whoever is told to stop has to wait for a claim that is under way.
+        """
+        return min(self.duration / 4, LONGEST_REQUEST)
 
 
 @dataclass(frozen=True)
@@ -96,23 +108,43 @@ def backoff(failures: int, retry_after: float | None, chance: float) -> float:
     return growing if retry_after is None else retry_after + growing * 0.2
 
 
-def check_settings(duration: int, slots: int, template: str) -> list[str]:
-    """Return what is wrong with the settings of the lease, a sentence for each."""
-    problems = []
+def hesitate(spread: float, waited: float, chance: float) -> float:
+    """Return seconds to let a slot stand free before reaching for it; `chance` is random, from 0 to below 1.
+
+    Many who draw with a spread in proportion to their number leave it free for HANDOVER, more or less, and seldom
+    meet; those who have waited longer are a little ahead. What is drawn beyond ten times that matters only when the
+    crowd has gone, and grows by its logarithm.
+    """
+    drawn = -spread * math.log(1 - chance) / min(1 + waited / 30, 4)
+    longest = 10 * HANDOVER
+    return drawn if drawn <= longest else longest * (1 + math.log2(drawn / longest))
+
+
+def spread_after(spread: float, stood_free: float) -> float:
+    """Return the spread for the next time, when a slot was free for so many seconds before somebody else had it."""
+    factor = 1.5 if stood_free < HANDOVER else 1 / 1.5
+    return min(max(spread * factor, NARROWEST), WIDEST)
+
+
+def check_settings(duration: int, slots: int, template: str, scope: str) -> dict[str, str]:
+    """Return what is wrong with the settings of the lease: a sentence for each parameter that cannot work."""
+    problems = {}
     if not SHORTEST <= duration <= LONGEST:
-        problems.append(
+        problems["duration"] = (
             f"The host lease duration must be {SHORTEST} to {LONGEST} seconds, not {duration}: it is renewed each "
             "third, with a quarter for each request."
         )
     if slots < 1:
-        problems.append(f"The number of slots per host must be at least 1, not {slots}.")
+        problems["slots"] = f"The number of slots per host must be at least 1, not {slots}."
+    if scope not in SCOPES:
+        problems["scope"] = f"The scope of the host lease is {' or '.join(SCOPES)}, not {scope!r}."
     try:
         names = {name for host in ("host-1", "host-2") for name in slot_names(template, host, 2)}
     except ValueError as error:
-        problems.append(f"The name template of the host lease is invalid: {error}.")
+        problems["template"] = f"The name template of the host lease is invalid: {error}."
     else:
         if len(names) < 4:
-            problems.append(
+            problems["template"] = (
                 f"The name template of the host lease must hold {{host}} and {{slot}}: {template!r}."
             )
     return problems

@@ -99,15 +99,15 @@ def _refusal(error: ApiError) -> tuple[str, str]:
             "The token may have expired: `oc whoami` tells; in a pod, check its service account.",
         )
     if error.status == 403:
-        return f"Kubernetes forbids {error.request}: {error.message}.", _grant(error)
+        return f"Kubernetes forbids {error.request}: {error.message}.", grant(error)
     if error.no_namespace:
         name = _part(error.request, "namespaces")
         return f"The namespace {name} does not exist.", f"oc create namespace {name}"
     return f"Kubernetes answered {error.request} with {error.status} {error.reason}: {error.message}.", ""
 
 
-def _grant(error: ApiError) -> str:
-    """Return the commands that give the rights that were missing."""
+def grant(error: ApiError, verbs: str = "") -> str:
+    """Return the commands that give the rights that were missing: those `verbs`, or all that the populator needs."""
     resource = next((name for name in _RIGHTS if re.search(rf"/{name}(/|$)", error.request)), "")
     if not resource:
         return "Give the service account the right that is named above."
@@ -118,7 +118,7 @@ def _grant(error: ApiError) -> str:
     kind, where = ("role", f" -n {namespace}") if namespace else ("clusterrole", "")
     what = "leases.coordination.k8s.io" if resource == "leases" else resource
     commands = (
-        f"oc create {kind} {name} --verb={_RIGHTS[resource]} --resource={what}{where} && "
+        f"oc create {kind} {name} --verb={verbs or _RIGHTS[resource]} --resource={what}{where} && "
         f"oc create {kind}binding {name} --{kind}={name} {who}{where}"
     )
     return (

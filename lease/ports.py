@@ -1,5 +1,6 @@
-"""What this package asks of the program around it: a clock."""
+"""What this package asks of the program around it: a clock, tasks, and somebody who may count what happens."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -25,3 +26,86 @@ class Clock(Protocol):
 
     def expired(self) -> bool:
         """Whether the time for tidying up has ended."""
+
+
+class Event(Protocol):
+    """A flag to wait for, as `threading.Event` is one."""
+
+    def set(self) -> None:
+        """Raise the flag, and wake those who wait for it."""
+
+    def clear(self) -> None:
+        """Take it down."""
+
+    def is_set(self) -> bool:
+        """Whether it is up."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for it, so many seconds at most; return whether it is up."""
+
+
+class Task(Protocol):
+    """Something that runs beside the caller, as `threading.Thread` does."""
+
+    def start(self) -> None:
+        """Begin; once."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end, so many seconds at most."""
+
+    def is_alive(self) -> bool:
+        """Whether it has begun and not ended."""
+
+
+class Tasks(Protocol):
+    """What runs beside the work: threads, unless somebody lets time run by himself."""
+
+    def event(self) -> Event:
+        """Return an event that is not set."""
+
+    def task(self, name: str, run: Callable[[], None]) -> Task:
+        """Return a task that is not started, and that the process does not wait for at its end."""
+
+
+class Observer(Protocol):
+    """Hears what becomes of the lease, for metrics; called by any thread, and must not raise or block."""
+
+    def waited(self, seconds: float) -> None:
+        """A slot was had after that time."""
+
+    def renewed(self, seconds: float) -> None:
+        """A renewal took that time on the API server."""
+
+    def renew_failed(self) -> None:
+        """A renewal failed, and is tried again."""
+
+    def took_over(self) -> None:
+        """The slot had not been released by the holder before us."""
+
+    def lost(self) -> None:
+        """The slot was ours and is not surely ours any more."""
+
+    def held(self, seconds: float) -> None:
+        """A slot was given back after that time."""
+
+
+class Unobserved:
+    """The observer of those who count nothing."""
+
+    def waited(self, seconds: float) -> None:
+        """Ignore it."""
+
+    def renewed(self, seconds: float) -> None:
+        """Ignore it."""
+
+    def renew_failed(self) -> None:
+        """Ignore it."""
+
+    def took_over(self) -> None:
+        """Ignore it."""
+
+    def lost(self) -> None:
+        """Ignore it."""
+
+    def held(self, seconds: float) -> None:
+        """Ignore it."""

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 TEMPLATE = "esxi-lock-{host}-slot-{slot}"
+GO_TEMPLATE = "esxi-lock-hostsystem-{host}-slot-{slot}"
+"""what the Go populator really calls its slots"""
 JOURNAL = "xcopy-populator/journal"
 """annotation that holds the journal"""
 HOST_LABEL = "xcopy-populator/host"

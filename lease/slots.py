@@ -11,9 +11,13 @@ from lease.api import Api, ApiError, Json, Watch
 from lease.decision import Claimant, Ours, Sighting, Take, Wait, decide, see
 from lease.ports import Clock
 from lease.record import HOST_LABEL, Journal, Record, free_lease, held_lease, parse_record
+from lease.rights import check_rights
 
 SILENCE = 30.0
 """seconds without a word after which a watch is taken for dead: those who hold a slot renew more often"""
+
+LONGEST_LOOK = 10.0
+"""seconds"""
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,11 @@ class Slots:
         self.host = host
         self.me = me
         self.seen: dict[str, Sighting] = {}
+        self.rights_seen = False
+        """whether the server has said that we may do all we need: what it then refuses may be its own trouble"""
         self._api = api
         self._clock = clock
+        self._namespace = namespace
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         # Claimants begin at different slots, so that they do not all fight for the first one.
         first = zlib.crc32(me.identity.encode()) % len(names)
@@ -46,10 +53,11 @@ class Slots:
         """Return what to do now with a slot that was seen."""
         return decide(self.seen[name], self.me, self._clock.now())
 
-    def look(self, name: str) -> None:
-        """Read a slot."""
+    def look(self, name: str, failures: int = 0) -> None:
+        """Read a slot; after failures with more patience, since a server may be slow for so many ask again."""
+        timeout = min(self.me.request_timeout * (1 + failures), LONGEST_LOOK)
         try:
-            record = parse_record(self._api.get(f"{self._path}/{name}", timeout=self.me.request_timeout))
+            record = parse_record(self._api.get(f"{self._path}/{name}", timeout=timeout))
         except ApiError as error:
             if error.status != 404:
                 raise
@@ -80,13 +88,21 @@ class Slots:
         dead = before is not None and before.holder not in {"", me.identity}
         return Claimed(name, sent, Journal(before.holder, before.journal) if before and dead else None)
 
-    def create_free(self, name: str) -> None:
-        """Create a slot that nobody holds; harmless when somebody else was faster."""
-        now = self._clock.utc()
-        lease = held_lease(
-            None, name, self.host, holder=self.me.identity, duration=self.me.duration, now=now, journal=""
-        )
-        self._store(name, None, free_lease(parse_record(lease), now))
+    def prepare(self) -> None:
+        """Find out whether a slot can be had at all: read one, create it if there is none, and check our rights.
+
+        May be repeated after any ApiError.
+        """
+        name, me = self.names[0], self.me
+        self.look(name)
+        if self.seen[name].record is None:
+            now = self._clock.utc()
+            lease = held_lease(
+                None, name, self.host, holder=me.identity, duration=me.duration, now=now, journal=""
+            )
+            self._store(name, None, free_lease(parse_record(lease), now))
+        check_rights(self._api, self._path, self._namespace, me.request_timeout)
+        self.rights_seen = True
 
     def free(self, name: str) -> bool:
         """Take our name out of a slot; False when it has changed since it was seen, True when it is not ours."""

@@ -1,31 +1,45 @@
 """Waiting for a slot: woken by a watch at a release, by our own clock at an expiry, by a look when all is silent.
 
-Waiters that saw the same release do not all run for it. Each draws a moment within a spread that doubles with every
-race lost on the server and halves with every one that the watch told of in time; so the crowd finds a spread at which
-most do not need to ask. Those who have waited longer draw from a smaller one. There is no limit to the waiting: a
-queue of migrations may be long. Whoever waits may be told to stop.
+Waiters that saw the same release do not all run for it. Each draws a moment within a spread of his own, which grows
+when the slot was gone sooner than a claim takes to be heard of, and narrows when it stood free for longer; so all of
+them find the spread that fits their number, and most never lose a race on the server. Those who have waited longer
+draw from a smaller one. There is no limit to the waiting: a queue of migrations may be long. Whoever waits may be
+told to stop.
 """
 
 import logging
 import math
 import random
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from lease.api import ApiError, Json, Watch
-from lease.decision import Ours, Wait, backoff
+from lease.decision import FIRST_SPREAD, WIDEST, Ours, Wait, backoff, hesitate, spread_after
 from lease.errors import hopeless
-from lease.ports import Clock
+from lease.glance import Glance
+from lease.ports import Clock, Event, Tasks
 from lease.slots import Claimed, Slots
 
-FIRST_SPREAD, WIDEST_SPREAD = 0.02, 0.5
-"""seconds; an update takes some 5 ms on the server"""
+LOST_RACE = 2.0
+"""seconds within which the watch should tell who was faster"""
+REFUSED_FOR = 30.0
+"""seconds of being refused (401, 403) by a server that had let us in: one that starts denies all until it has read
+its roles, and roles are edited"""
 TELL_EVERY = 60.0
 """seconds between two lines of log about a queue"""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Free:
+    """A slot that could be ours."""
+
+    version: str
+    since: float
+    try_at: float
 
 
 class Turn:
@@ -35,35 +49,46 @@ class Turn:
         self,
         slots: Slots,
         clock: Clock,
-        wake: threading.Event,
+        tasks: Tasks,
+        wake: Event,
         *,
         interruptible: Callable[[], AbstractContextManager[None]],
         stopped: Callable[[], bool],
+        glance: Glance | None = None,
+        tick: float = math.inf,
     ) -> None:
+        """Prepare it; `stopped` is asked whenever something happens, and each `tick` seconds."""
         self._slots = slots
         self._clock = clock
+        self._tasks = tasks
         self._wake = wake
         self._interruptible = interruptible
         self._stopped = stopped
+        self._glance = glance
+        self._tick = tick
         self._watcher: _Watcher | None = None
         self._began = clock.now()
         self._told = -math.inf
         self._failures = 0
+        self._refused_since = math.inf
         self._rest_until = -math.inf
         self._look_at: dict[str, float] = {}
-        self._try_at: dict[str, tuple[str, float]] = {}
+        self._free: dict[str, _Free] = {}
         self._spread = 0.0
 
     def take(self, journal: Callable[[], str]) -> Claimed | None:
-        """Return the slot that we got, None when told to stop; raises LeaseError when waiting is of no use.
+        """Return the slot that we got, None when told to stop or when a glance tells that we do not need it any more.
 
+        Raises LeaseError when waiting is of no use.
         A claim under way is not broken off, as that would leave a slot in our name: it has its own time-out.
         """
         try:
             while not self._stopped():
                 if claimed := self._round(journal):
                     return claimed
-                self._pause()
+                heard = self._pause()
+                if self._glance and self._glance.needless_now(heard=heard):
+                    return None
             return None
         finally:
             if self._watcher:
@@ -84,17 +109,17 @@ class Turn:
     def _try(self, name: str, journal: Callable[[], str]) -> Claimed | None:
         if self._clock.now() >= self._look_at.get(name, -math.inf):
             with self._interruptible():
-                self._slots.look(name)
+                self._slots.look(name, self._failures)
             self._heard(name)
         now = self._clock.now()
         if name not in self._slots.seen or now < self._moment(name, now):
             return None
         claimed = self._slots.write(name, journal())
-        self._failures = 0
+        self._failures, self._refused_since = 0, math.inf
         if claimed is None:
-            self._spread = min(max(2 * self._spread, FIRST_SPREAD), WIDEST_SPREAD)
+            self._spread = min(max(2 * self._spread, FIRST_SPREAD), WIDEST)
             # With a watch, its next event tells who was faster; without one, look at once.
-            self._look_at[name] = self._clock.now() + (WIDEST_SPREAD if self._watcher else 0.0)
+            self._look_at[name] = self._clock.now() + (LOST_RACE if self._watcher else 0.0)
         return claimed
 
     def _moment(self, name: str, now: float) -> float:
@@ -105,11 +130,11 @@ class Turn:
         if isinstance(decision, Ours):  # the reply to our claim was lost; write again, to know since when
             return -math.inf
         version = record.version if record else ""
-        known = self._try_at.get(name)
-        if known is None or known[0] != version:
-            patience = 1 + (now - self._began) / 30
-            known = self._try_at[name] = (version, now + self._spread * random.random() / patience)  # noqa: S311
-        return known[1]
+        known = self._free.get(name)
+        if known is None or known.version != version:
+            pause = hesitate(self._spread, now - self._began, random.random())  # noqa: S311
+            known = self._free[name] = _Free(version, now, now + pause)
+        return known.try_at
 
     def _listen(self) -> None:
         """Take in what the watch has told."""
@@ -125,50 +150,57 @@ class Turn:
 
     def _heard(self, name: str) -> None:
         """Note that a slot is known as it is now, so that it needs no look for a while."""
-        self._failures = 0
+        self._failures, self._refused_since = 0, math.inf
         quiet = self._slots.me.duration / 2 * random.uniform(1.0, 1.5)  # noqa: S311 - holders renew each third
         self._look_at[name] = self._clock.now() + quiet
-        if name in self._try_at and isinstance(self._slots.decision(name), Wait):
-            del self._try_at[name]
-            self._spread /= 2
+        if isinstance(self._slots.decision(name), Wait):
+            self._spread = max(self._spread, FIRST_SPREAD)
+            if free := self._free.pop(name, None):
+                self._spread = spread_after(self._spread, self._clock.now() - free.since)
 
     def _failed(self, error: ApiError) -> None:
-        if error.final:
+        now = self._clock.now()
+        self._refused_since = min(self._refused_since, now) if error.final else math.inf
+        if error.final and (not self._slots.rights_seen or now - self._refused_since >= REFUSED_FOR):
             raise hopeless(self._slots.host, error) from error
         if not self._failures:
             log.warning("%s Trying again for the host lease of %s.", error.text, self._slots.host)
         self._failures += 1
         rest = backoff(self._failures, error.retry_after, random.random())  # noqa: S311
-        self._rest_until = self._clock.now() + rest
+        self._rest_until = now + rest
 
-    def _pause(self) -> None:
-        """Wait for the next thing to do, or for the watch."""
+    def _pause(self) -> bool:
+        """Wait for the next thing to do, or for the watch; say whether it was more than a tick that woke us."""
         now, names = self._clock.now(), self._slots.names
         if not self._watcher and all(name in self._slots.seen for name in names) and now >= self._rest_until:
-            self._watcher = _Watcher(self._slots, self._wake)
-            self._watcher.start()
+            self._watcher = _Watcher(self._slots, self._tasks, self._wake)
+            self._tasks.task(f"lease-watch-{self._slots.host}", self._watcher.run).start()
         if self._watcher and now >= self._told + TELL_EVERY:
             self._told = now
             log.info("Waiting for the host lease of %s, held by %s.", self._slots.host, self._slots.holders())
         moments = [self._look_at.get(name, -math.inf) for name in names]
         moments += [self._moment(name, now) for name in names if name in self._slots.seen]
+        moment = max(min(moments), self._rest_until)
+        if self._glance:
+            moment = min(moment, self._glance.due)
         with self._interruptible():
-            self._wake.wait(max(min(moments), self._rest_until) - now)
+            heard = self._wake.wait(min(moment - now, self._tick))
         self._wake.clear()
+        return heard or self._clock.now() >= moment
 
 
-class _Watcher(threading.Thread):
+class _Watcher:
     """Keeps one watch open and hands on what it tells; begins anew when it ends, lags or breaks."""
 
-    def __init__(self, slots: Slots, wake: threading.Event) -> None:
-        super().__init__(name=f"lease-watch-{slots.host}", daemon=True)
+    def __init__(self, slots: Slots, tasks: Tasks, wake: Event) -> None:
         self.news: SimpleQueue[Json | ApiError] = SimpleQueue()
         self._slots = slots
         self._wake = wake
-        self._end = threading.Event()
+        self._end = tasks.event()
         self._watch: Watch | None = None
 
     def run(self) -> None:
+        """Watch until stopped; for a task of its own."""
         failures = 0
         while not self._end.is_set():
             told = None
@@ -178,14 +210,15 @@ class _Watcher(threading.Thread):
             except ApiError as error:
                 if error.final:
                     self._tell(error)
-                    return
+                    if not self._slots.rights_seen:
+                        return
                 log.debug("%s", error.text)
                 told = error.retry_after
             failures += 1
             self._end.wait(backoff(failures, told, random.random()))  # noqa: S311
 
     def stop(self) -> None:
-        """End the watch; the thread follows by itself."""
+        """End the watch; its task follows by itself."""
         self._end.set()
         if self._watch:
             self._watch.stop()

@@ -20,6 +20,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from populator.lease_metrics import LeaseMetrics
+
 log = logging.getLogger(__name__)
 
 PREFIX = "vsphere_xcopy_volume_populator_"
@@ -72,6 +74,8 @@ class Page:
     percent: int = 0
     scraped: threading.Event = field(default_factory=threading.Event)
     """set once a page that shows the end of the copy has been served in full"""
+    lease: LeaseMetrics | None = None
+    """what the page shows of the host lease, from the moment on at which there is one"""
     _samples: dict[tuple[str, str], Sample] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -149,6 +153,8 @@ class Page:
             found = [str(sample) for sample in samples if sample.metric == metric]
             if found:
                 lines += [f"# HELP {PREFIX}{metric} {text}", f"# TYPE {PREFIX}{metric} {kind}", *found]
+        if self.lease:
+            lines += self.lease.lines()
         return "\n".join(lines) + "\n", any(s.metric == "copy_duration_seconds" for s in samples)
 
     def _common(self) -> tuple[tuple[str, str], ...]:

@@ -1,14 +1,15 @@
 """The story: one disk copied onto one volume, host and array left as found. Read it aloud.
 
 Nothing here knows a vendor, a protocol or a wire format. An undo is noted before its act and is harmless if the act
-never happened. Whatever can shake the host is handed the held host lease; the teardown (detach, unmap, dead paths)
-ends before the slot is given back.
+never happened. Whatever can shake the host is handed the host lease, and does each step inside of it; whether a slot is
+held throughout, teardown included, or for each step alone, is for the lease to know.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
-from lease.hostlock import HostLock
 from populator import log
 from populator.clock import Clock
 from populator.errors import StorageError
@@ -19,6 +20,7 @@ from vsphere.clone import Cloner
 from vsphere.devices import Devices
 from vsphere.errors import CopyMayBeRunning
 from vsphere.host import Adapter, EsxiHost, SourceDisk
+from vsphere.ports import Held
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,22 @@ class Job:
     volume: Volume
 
 
+class HostLease(Protocol):
+    """Who may shake a host, and when: for the whole of a copy, or step by step."""
+
+    def prepare(self, host: str) -> None:
+        """Find out, before anything is changed, whether the lease of that host can be had at all."""
+
+    def hold(self, host: str, /, **facts: str) -> AbstractContextManager[Held]:
+        """Give the lease of that host; `facts` go into its journal."""
+
+
 def populate(
     job: Job,
     array: StorageArray,
     devices: Devices,
     cloner: Cloner,
-    lock: HostLock,
+    lease: HostLease,
     report: Report,
     clock: Clock,
 ) -> None:
@@ -44,7 +56,7 @@ def populate(
     lun = find_lun(job, array, report)
     before = array.mappings_of(lun)
     check_nobody_else_writes(job, lun, before, array.group_name(job.host.id), devices, cloner)
-    lock.prepare(job.host.id)
+    lease.prepare(job.host.id)
 
     with UndoStack(clock, report) as mapped:
         report.phase("map the LUN")
@@ -55,7 +67,7 @@ def populate(
         used = [adapter for adapter in job.host.adapters if adapter.initiator in group.initiators]
 
         report.phase("wait for a slot of the host")
-        with lock.hold(job.host.id) as held, UndoStack(clock, report) as undo:
+        with lease.hold(job.host.id, **journal(job, lun, mapping)) as held, UndoStack(clock, report) as undo:
             if mapping.ours:  # else the host had the LUN before us, and keeps it
                 undo.later("remove the dead paths", lambda: devices.forget(lun.naa, used, held))
             undo.take_over(mapped)
@@ -66,6 +78,19 @@ def populate(
             report.phase("clone")
             with report.copying() as copy:
                 copy.result = cloner.copy(job.disk.path, device, held, report.percent)
+
+
+def journal(job: Job, lun: Lun, mapping: Mapping) -> dict[str, str]:
+    """Return what the lease's journal says of us from its first moment on: all that our death would leave behind."""
+    facts = {
+        "volume": job.volume.name,
+        "disk": job.disk.path,
+        "host": job.host.name,
+        "lun": lun.name,
+        "device": lun.naa,
+        "phase": "begin",
+    }
+    return facts | ({"mapping": mapping.group.name} if mapping.ours else {})
 
 
 def find_lun(job: Job, array: StorageArray, report: Report) -> Lun:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lease.decision import check_settings
+from lease.decision import SHORTEST, check_settings
 from lease.record import TEMPLATE
 from populator.errors import SettingsError
 from populator.storage.access import Access
@@ -23,6 +23,18 @@ TRUE, FALSE = {"true", "1", "yes"}, {"false", "0", "no", ""}
 SLOTS = 2
 """per host: VMware costs a host at two concurrent clone operations"""
 FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
+LEASE_NAMESPACE = "openshift-mtv"
+LEASE_DEFAULTS = {
+    "HOST_LEASE_NAMESPACE": LEASE_NAMESPACE,
+    "HOST_LEASE_NAME_TEMPLATE": TEMPLATE,
+    "HOST_LEASE_SCOPE": "copy",
+}
+LEASE_VARIABLES = {
+    "duration": "HOST_LEASE_DURATION_SECONDS",
+    "template": "HOST_LEASE_NAME_TEMPLATE",
+    "scope": "HOST_LEASE_SCOPE",
+}
+"""by the parameter of `check_settings` that each one sets"""
 VENDOR_KEYS = ("ONTAP_SVM",)
 """what vendors read beside the common STORAGE_ variables"""
 
@@ -98,6 +110,10 @@ class LeaseSettings:
     namespace: str
     duration: int
     """seconds a slot stays valid without a renewal"""
+    template: str
+    """names of the Leases, with `{host}` and `{slot}`"""
+    scope: str
+    """`copy`: the slot is held throughout; `rescan`: around each rescan, detach and removal of dead paths only"""
 
 
 @dataclass(frozen=True)
@@ -233,12 +249,16 @@ class Parser:
         return vendor
 
     def lease(self) -> LeaseSettings:
-        """Read the host lease's two variables."""
+        """Read the host lease's variables."""
         duration = self.number("HOST_LEASE_DURATION_SECONDS", self.environment, default="10")
-        if duration:
-            found = check_settings(duration, SLOTS, TEMPLATE)
-            self.problems += [f"HOST_LEASE_DURATION_SECONDS: {problem}" for problem in found]
-        return LeaseSettings(self.environment.get("HOST_LEASE_NAMESPACE", "") or "openshift-mtv", duration)
+        namespace, template, scope = (
+            self.environment.get(name, "").strip() or default for name, default in LEASE_DEFAULTS.items()
+        )
+        found = check_settings(duration or SHORTEST, SLOTS, template, scope)
+        self.problems += [f"{LEASE_VARIABLES[name]}: {problem}" for name, problem in found.items()]
+        if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", namespace):
+            self.problems.append(f"HOST_LEASE_NAMESPACE: {namespace!r} cannot be the name of a namespace.")
+        return LeaseSettings(namespace, duration, template, scope)
 
     def metrics(self) -> MetricsSettings:
         """Read where to serve the metrics page: `:8443`, `127.0.0.1:0`, `[::1]:8443`."""

@@ -8,10 +8,12 @@ from contextlib import ExitStack, closing
 
 from lease.api import Api, ApiError
 from lease.hostlock import HostLock
+from lease.stepwise import StepLock
 from populator import log
 from populator.clock import Clock
 from populator.errors import VolumeError
-from populator.populate import Job, populate
+from populator.lease_metrics import LeaseMetrics
+from populator.populate import HostLease, Job, populate
 from populator.report import Report
 from populator.retry import READ
 from populator.settings import SLOTS, KubernetesSettings, Settings, SshSettings, VsphereSettings
@@ -51,17 +53,26 @@ def run(settings: Settings, clock: Clock, report: Report) -> None:
         cloner = Cloner(wrapper, lambda: boot_time(session, host.id), clock)
         report.wrapper(wrapper.method, cloner.version().number)
         cloner.check(disk.path)
-        lock = HostLock(
-            api,
-            namespace=settings.lease.namespace,
-            identity=identity(settings),
-            duration=settings.lease.duration,
-            clock=clock,
-            slots=SLOTS,
-        )
+        report.page.lease = LeaseMetrics(target.uid)
+        lease = host_lease(api, settings, clock, report.page.lease)
         with closing(registry.connect(settings.storage.vendor, settings.storage.access, clock)) as array:
             job = Job(disk, host, volume)
-            populate(job, array, Devices(esxcli, clock), cloner, lock, report, clock)
+            populate(job, array, Devices(esxcli, clock), cloner, lease, report, clock)
+
+
+def host_lease(api: Api, settings: Settings, clock: Clock, metrics: LeaseMetrics) -> HostLease:
+    """Return the host lease in the scope that was asked for."""
+    lock = HostLock(
+        api,
+        namespace=settings.lease.namespace,
+        identity=identity(settings),
+        duration=settings.lease.duration,
+        clock=clock,
+        slots=SLOTS,
+        template=settings.lease.template,
+        observer=metrics,
+    )
+    return StepLock(lock, clock) if settings.lease.scope == "rescan" else lock
 
 
 def reach_wrapper(
@@ -112,5 +123,12 @@ def connect(site: VsphereSettings, clock: Clock) -> Session:
 
 
 def identity(settings: Settings) -> str:
-    """Return the pod's name, made unique: two pods may share one, and a restarted process is another holder."""
+    """Return who holds a slot: `<pod>_<8 hex digits>`.
+
+    The contract has holderIdentity name the pod, so it begins with that name and a character that no pod's name has:
+    people and programs cut it off there. The rest is drawn anew by each process and does what the pod's UID would,
+    which Forklift does not tell the pod: two pods of one name in two namespaces are two holders, and so is a process
+    that was restarted in its pod, whose predecessor's slot must run out like any dead one's. In scope `rescan` each
+    step adds its number (`-1`, `-2`, …), see `lease.stepwise`.
+    """
     return f"{settings.identity}_{uuid.uuid4().hex[:8]}"

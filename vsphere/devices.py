@@ -1,4 +1,4 @@
-"""Devices of one host: find, bring in, detach, forget. Every call that shakes the host asks for the held lease.
+"""Devices of one host: find, bring in, detach, forget. Whatever shakes the host is done in a step of the host lease.
 
 Promises that a device that is already visible and on costs no rescan, that a device handed out is on and large
 enough, and that taking away is harmless where nothing is there. Says nothing about data.
@@ -6,7 +6,7 @@ enough, and that taking away is harmless where nothing is there. Says nothing ab
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vsphere.errors import EsxcliFault, VsphereError
@@ -100,21 +100,22 @@ class Devices:
         device = self.visible(naa)
         if device is None:
             return
-        if not device.is_off:
-            held.guard_teardown("detach")
-            self._switch_off(naa)
-            self._wait_until_off(naa)
-        self._unlist(naa, held.guard_teardown)
+        with held.teardown("detach"):
+            if not device.is_off:
+                self._switch_off(naa)
+                self._wait_until_off(naa)
+            self._unlist(naa)
 
     def forget(self, naa: str, adapters: Sequence[Adapter], held: Held) -> None:
         """Have the host remove the dead paths of an unmapped device; repeatable."""
         for adapter in adapters:
             if self.visible(naa) is None:
                 return
-            held.guard_teardown("remove dead paths")
-            self._esxcli.ask(
-                "storage core adapter rescan", RESCAN_SECONDS, type="delete", adapter=adapter.name
-            )
+            with held.teardown("remove dead paths", unless=lambda: self.visible(naa) is None) as needed:
+                if needed:
+                    self._esxcli.ask(
+                        "storage core adapter rescan", RESCAN_SECONDS, type="delete", adapter=adapter.name
+                    )
 
     def _look(self, naa: str) -> Device:
         return self.visible(naa) or Device(naa, ABSENT, 0)
@@ -122,15 +123,11 @@ class Devices:
     def _rescan(self, device: Device, kind: str, held: Held) -> Device:
         """Rescan for new LUNs and look for the device; return it as last seen."""
         if device.status != ABSENT:
-            self._unlist(device.naa, held.guard)
-        held.guard("rescan")
-        try:
-            self._esxcli.run("storage core adapter rescan", RESCAN_SECONDS, type=kind, all="1")
-        except VsphereError as error:
-            # What the rescan has brought shows below, whatever became of its answer.
-            if not (error.passing or isinstance(error, EsxcliFault)):
-                raise
-            log.warning("rescan on %s: %s", self._esxcli.host, error.text)
+            with held.step("clear the detached list"):
+                self._unlist(device.naa)
+        with held.step("rescan", unless=lambda: self._look(device.naa).is_on) as needed:
+            if needed:
+                self._run_rescan(kind)
         begin = self._clock.now()
         for moment in LOOKS:
             self._clock.wait(begin + moment - self._clock.now())
@@ -139,21 +136,33 @@ class Devices:
                 break
         return device
 
+    def _run_rescan(self, kind: str) -> None:
+        try:
+            self._esxcli.run("storage core adapter rescan", RESCAN_SECONDS, type=kind, all="1")
+        except VsphereError as error:
+            # What the rescan has brought shows in the device list, whatever became of its answer.
+            if not (error.passing or isinstance(error, EsxcliFault)):
+                raise
+            log.warning("rescan on %s: %s", self._esxcli.host, error.text)
+
     def _switched_on(self, device: Device, held: Held) -> Device:
         """Bring back a device that was detached and never attached again; return others as they are."""
         if not device.is_off:
             return device
-        log.info("device %s is off on %s; bringing it back", device.naa, self._esxcli.host)
-        held.guard("switch the device on")
-        try:
-            self._esxcli.ask("storage core device set", device=device.naa, state="on")
-        except EsxcliFault as fault:
-            log.warning("%s", fault.text)
+        with held.step("switch the device on", unless=lambda: self._look(device.naa).is_on) as needed:
+            if needed:
+                self._switch_on(device.naa)
         return self._look(device.naa)
 
-    def _unlist(self, naa: str, guard: Callable[[str], None]) -> None:
+    def _switch_on(self, naa: str) -> None:
+        log.info("device %s is off on %s; bringing it back", naa, self._esxcli.host)
+        try:
+            self._esxcli.ask("storage core device set", device=naa, state="on")
+        except EsxcliFault as fault:
+            log.warning("%s", fault.text)
+
+    def _unlist(self, naa: str) -> None:
         """Take the device off the list of detached ones, which outlives its paths and reboots; harmless."""
-        guard("clear the detached list")
         try:
             self._esxcli.ask("storage core device detached remove", device=naa)
         except EsxcliFault as fault:

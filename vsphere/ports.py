@@ -100,16 +100,23 @@ class Wrapper(Protocol):
 
 
 class Held(Protocol):
-    """A slot of the host lease."""
+    """The host lease: whatever can shake the host is done inside one of its contexts, or after its `guard`."""
 
     def guard(self, step: str) -> None:
-        """Raise unless the slot is ours now; called right before each step that can shake the host."""
+        """Raise unless a copy may begin now; called right before it."""
 
-    def guard_teardown(self, step: str) -> None:
-        """Wait a little for the slot if it was lost, then return in any case: tidying up may not fail here."""
+    def step(self, name: str, unless: Callable[[], bool] | None = None) -> AbstractContextManager[bool]:
+        """Do one step inside this context, where a slot is ours; raises when it is not.
+
+        Gives False when the step is not needed any more: where a slot has to be waited for, `unless` is asked now and
+        then meanwhile.
+        """
+
+    def teardown(self, name: str, unless: Callable[[], bool] | None = None) -> AbstractContextManager[bool]:
+        """Do one step of tidying up inside this context, which may not fail for want of a slot: waits a little."""
 
     def note(self, **facts: str) -> None:
-        """Keep facts (task, device, phase) in the lease's journal; written with the next renewal."""
+        """Keep facts (task, device, phase) in the lease's journal; costs no call of its own."""
 
     def leave(self, text: str) -> None:
         """Say in the journal that a copy was left running, and let the slot expire instead of releasing it."""

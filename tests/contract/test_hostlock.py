@@ -1,6 +1,7 @@
 """The host lease against a Kubernetes API: real requests, real processes, a proxy that breaks calls when told to."""
 
 import functools
+import itertools
 import json
 import signal
 import socket
@@ -21,7 +22,9 @@ import pytest
 from lease.api import Api, ApiError
 from lease.errors import LeaseError, LeaseLost
 from lease.hostlock import Held, HostLock
+from lease.ports import Observer
 from lease.record import HOST_LABEL, JOURNAL, micro_time
+from lease.stepwise import AT_ONCE, StepLock
 from populator.clock import Clock
 from tests.lab.faults import Call, Ledger, proxy
 from tests.lab.kube import Client, Kube, Refused, path, start_kube
@@ -80,11 +83,22 @@ class World:
             wait_for(functools.partial(lambda verb: allowed(tries[verb]) == (verb in verbs), verb))
 
     def lock(
-        self, identity: str, slots: int = 2, duration: int = DURATION, kubeconfig: Path | None = None
+        self,
+        identity: str,
+        slots: int = 2,
+        duration: int = DURATION,
+        kubeconfig: Path | None = None,
+        observer: Observer | None = None,
     ) -> HostLock:
         api = Api.connect(str(kubeconfig or self.kubeconfig))
         return HostLock(
-            api, namespace=self.namespace, identity=identity, duration=duration, clock=Clock(), slots=slots
+            api,
+            namespace=self.namespace,
+            identity=identity,
+            duration=duration,
+            clock=Clock(),
+            slots=slots,
+            observer=observer,
         )
 
     def slot(self, number: int = 0, host: str = "host-1") -> str:
@@ -393,7 +407,8 @@ def test_an_api_server_that_goes_away_costs_the_holder_his_certainty_and_gives_i
         assert "esxi-lock-host-1-slot-0" in lost.value.hint
         began = time.monotonic()
         threading.Timer(1.0, world.ledger.reset).start()
-        held.guard_teardown("detach")
+        with held.teardown("detach") as needed:
+            assert needed
         assert 0.5 < time.monotonic() - began < 3
         held.guard("detach")
     assert world.holder() == ""
@@ -436,7 +451,8 @@ def test_tidying_up_goes_on_without_a_slot_that_does_not_come_back(world: World)
         )
         wait_for(lambda: not held.valid)
         began = time.monotonic()
-        held.guard_teardown("unmap")
+        with held.teardown("remove dead paths") as needed:
+            assert needed
         assert 4 < time.monotonic() - began < 6
     assert time.monotonic() - began < 9
     assert world.holder() == "admin"
@@ -477,6 +493,126 @@ def test_the_journal_is_readable_and_what_is_left_is_not_released(world: World) 
         assert heir.held
         assert heir.held.inherited
         assert heir.held.inherited.facts["left"] == "copy task-1 was left running"
+
+
+def test_what_is_known_before_stands_in_the_first_write_and_costs_no_call(world: World) -> None:
+    with world.lock("me", slots=1).hold("host-1", lun="lun-1", mapping="group-1") as held:
+        held.note(phase="clone")
+        journal = json.loads(world.lease()["metadata"]["annotations"][JOURNAL])
+        assert journal == {"lun": "lun-1", "mapping": "group-1"}
+        assert world.labels() == ["GET", "POST"]
+    assert world.labels() == ["GET", "POST", "PUT"]
+
+
+class Counts:
+    """An observer that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.seconds: dict[str, list[float]] = {}
+
+    def waited(self, seconds: float) -> None:
+        self.seconds.setdefault("waited", []).append(seconds)
+
+    def renewed(self, seconds: float) -> None:
+        self.seconds.setdefault("renewed", []).append(seconds)
+
+    def renew_failed(self) -> None:
+        self.heard.append("renew failed")
+
+    def took_over(self) -> None:
+        self.heard.append("took over")
+
+    def lost(self) -> None:
+        self.heard.append("lost")
+
+    def held(self, seconds: float) -> None:
+        self.seconds.setdefault("held", []).append(seconds)
+
+
+def test_an_observer_hears_what_becomes_of_the_lease(world: World) -> None:
+    world.stranger(0, "host-1", leaseDurationSeconds=1)
+    counts = Counts()
+    with world.lock("me", slots=1, observer=counts).hold("host-1") as held:
+        wait_for(lambda: "renewed" in counts.seconds)
+        assert counts.heard == ["took over"]
+        world.ledger.reset(lambda call: "before")
+        wait_for(lambda: counts.heard.count("lost"))
+        assert not held.valid
+        failed = counts.heard.count("renew failed")
+        wait_for(lambda: counts.heard.count("renew failed") >= failed + 2)
+        world.ledger.reset()
+        wait_for(lambda: held.valid)
+    assert counts.heard.count("lost") == 1
+    assert counts.heard.count("renew failed") >= 1
+    assert counts.heard.count("took over") == 1
+    assert 1 <= counts.seconds["waited"][0] < counts.seconds["held"][0] + 1
+    assert 0 < counts.seconds["renewed"][0] < 1
+    assert (len(counts.seconds["waited"]), len(counts.seconds["held"])) == (1, 1)
+
+
+def test_who_waits_for_a_step_looks_at_most_once_a_second_and_leaves_when_it_is_done(world: World) -> None:
+    looks: list[float] = []
+    done = threading.Event()
+    needed: list[bool] = []
+
+    def unless() -> bool:
+        looks.append(time.monotonic())
+        return done.is_set()
+
+    def wait() -> None:
+        lock = StepLock(world.lock("waiter", slots=1), Clock())
+        with lock.hold("host-1") as steps, steps.step("rescan", unless) as need:
+            needed.append(need)
+
+    with world.lock("holder", slots=1).hold("host-1") as held:
+        waiter = threading.Thread(target=wait, daemon=True)
+        waiter.start()
+        wait_for(lambda: "GET" in world.labels())
+        for number in range(30):  # events, ten a second
+
+            def touch(lease: Any, number: int = number) -> None:
+                lease["metadata"].setdefault("labels", {})["n"] = str(number)
+
+            world.admin.change(world.slot(), touch)
+            time.sleep(0.1)
+        assert 1 <= len(looks) <= 4
+        assert all(later - sooner > 0.95 for sooner, later in itertools.pairwise(looks))
+        done.set()
+        waiter.join(5)
+        assert needed == [False]
+        assert held.slot
+        wait_for(lambda: world.holder() == "holder")
+
+
+def test_a_step_whose_slot_came_late_is_looked_at_once_more(world: World) -> None:
+    needed: list[bool] = []
+
+    def wait() -> None:
+        lock = StepLock(world.lock("waiter", slots=1), Clock())
+        with lock.hold("host-1") as steps, steps.step("rescan", lambda: True) as need:
+            needed.append(need)
+
+    with world.lock("holder", slots=1).hold("host-1"):
+        waiter = threading.Thread(target=wait, daemon=True)
+        waiter.start()
+        wait_for(lambda: any("GET" in c.label and c.label.endswith("leases") for c in world.ledger.calls))
+        time.sleep(AT_ONCE)
+    waiter.join(5)
+    assert needed == [False]
+    assert world.holder() == ""
+
+
+def test_each_step_is_a_holder_of_its_own_and_nothing_is_held_between(world: World) -> None:
+    lock = StepLock(world.lock("me", slots=1), Clock())
+    with lock.hold("host-1", lun="lun-1") as steps:
+        for number, name in enumerate(("rescan", "detach"), 1):
+            with steps.step(name) as needed:
+                assert needed
+                assert world.holder() == f"me-{number}"
+                journal = json.loads(world.lease()["metadata"]["annotations"][JOURNAL])
+                assert journal == {"lun": "lun-1", "phase": name}
+            assert world.holder() == ""
 
 
 def test_a_process_told_to_stop_leaves_the_queue_at_once(world: World) -> None:
@@ -542,6 +678,32 @@ def test_a_missing_right_ends_it_at_once_with_the_command_that_repairs_it(world:
     assert f"-n {world.namespace}" in refused.value.hint
     assert "--verb=get,list,watch,create,update --resource=leases.coordination.k8s.io" in refused.value.hint
     assert "serviceaccount=" in refused.value.hint
+
+
+@pytest.mark.parametrize("missing", LEASE_VERBS)
+@pytest.mark.parametrize("review", ["answered", "forbidden"])
+def test_each_right_is_looked_for_before_anything_is_changed(world: World, missing: str, review: str) -> None:
+    world.stranger(0, "host-1", leaseDurationSeconds=3600)
+    world.stranger(1, "host-1", leaseDurationSeconds=3600)
+    world.grant([verb for verb in LEASE_VERBS if verb != missing])
+    world.ledger.reset(lambda call: "403" if review == "forbidden" and "reviews" in call.label else None)
+    with pytest.raises(LeaseError) as refused:
+        world.lock("me").prepare("host-1")
+    assert f"cannot {missing} " in refused.value.text
+    assert f"-n {world.namespace}" in refused.value.hint
+    assert "--verb=get,list,watch,create,update --resource=leases.coordination.k8s.io" in refused.value.hint
+
+
+def test_looking_for_rights_takes_one_call_and_leaves_a_held_slot_alone(world: World) -> None:
+    world.stranger(0, "host-1", leaseDurationSeconds=3600)
+    world.stranger(1, "host-1", leaseDurationSeconds=3600)
+    before = world.lease(0), world.lease(1)
+    world.lock("me").prepare("host-1")
+    assert world.labels() == ["GET", "POST"]
+    world.ledger.reset(lambda call: "403" if "reviews" in call.label else None)
+    world.lock("me").prepare("host-1")
+    assert len(world.ledger.calls) == 2 + len(LEASE_VERBS)
+    assert (world.lease(0), world.lease(1)) == before
 
 
 def test_a_missing_namespace_ends_it_at_once(kube: Kube, tmp_path: Path) -> None:

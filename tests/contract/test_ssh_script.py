@@ -1,5 +1,6 @@
 """The key lines and our script behind a real sshd: what a request may do, and that names arrive as they are."""
 
+import secrets
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from vsphere.ssh_keys import HostTrust, public_key
 from vsphere.vmdk import VmdkPath
 
 DATASTORE = "ds one"
-DEVICE = "/vmfs/devices/disks/naa.600a098038303053455d463045727654"
+DEVICE = f"/vmfs/devices/disks/naa.{secrets.token_hex(16)}"
+"""unlike those of other tests, as the host's ps shows all processes of the machine"""
 VMKFSTOOLS = """#!/bin/sh
 printf '%s\\n' "$2" >>/lab/copied
 echo 'Clone: 100% done.'
@@ -61,7 +63,9 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("esxi")
     datastore = folder / "ds"
     datastore.mkdir()
-    sandbox = Sandbox(folder / "root", {DATASTORE: datastore, "o'brien": datastore}, request.param)
+    sandbox = Sandbox(
+        folder / "root", {DATASTORE: datastore, "o'brien": datastore, "plain": datastore}, request.param
+    )
     sandbox.add_program("/bin/vmkfstools", VMKFSTOOLS)
     for name in ("vsish", "esxcli", "logger"):
         sandbox.add_program(f"/bin/{name}", NOTHING)
@@ -166,6 +170,30 @@ def test_a_request_runs_nothing_but_the_script(host: Host, ssh: Ssh, form: str) 
             form.endswith("any datastore") and "--version" in request
         ):  # it needs no datastore any more
             assert output.status != 0, request
+
+
+STOCK_LINE = r"""
+sh -c 'DS=$(echo "$SSH_ORIGINAL_COMMAND" | sed -n "s/^DS=\([^;]*\);.*/\1/p");
+CMD=$(echo "$SSH_ORIGINAL_COMMAND" | sed "s/^DS=[^;]*;CMD=//"); if [ -z "$DS" ]; then echo SSH_OK; exit; fi;
+export SSH_ORIGINAL_COMMAND="$CMD"; exec sh /vmfs/volumes/$DS/secure-vmkfstools-wrapper'
+"""
+"""does what the stock line does, the datastore without quotes too"""
+
+
+def test_a_stock_line_serves_datastores_without_blanks(host: Host, ssh: Ssh) -> None:
+    command = " ".join(STOCK_LINE.split()).replace('"', '\\"')
+    host.sshd.authorize(f'command="{command}",no-port-forwarding {host.public}')
+    plain = script_over(ssh, "plain")
+    assert plain.ask_key_line("status test-task-id") == plain.ask_key_line(key_line.PIN) == key_line.READY
+    assert parse_version(plain.version()) == OURS
+    path = VmdkPath(DATASTORE, "$(touch canary) * 'x'/a b.vmdk")
+    task = plain.clone(plain.spell(path, OURS), DEVICE).facts["taskId"]
+    while not parse_task(plain.task_get(task)).ended:
+        pass
+    assert host.copied == [path.host_path]
+    assert plain.task_clean(task).status == "0"
+    with pytest.raises(WrapperMissing, match="does not find the script"):
+        script_over(ssh).version()
 
 
 def test_without_a_command_nothing_is_had(host: Host) -> None:

@@ -11,9 +11,23 @@ forwarded and may name a fault for it:
 ``reset``   the service does it, half of the answer comes, then RST
 ``5xx``     the service never sees it, the client gets a 503
 =========  ==========================================================
+
+These a sweep can apply to any call. Others are for single tests:
+
+============  =======================================================
+``pause N``    the call reaches the service after N seconds
+``half``       the service does it, half of the answer comes, then an end
+``NNN``        the service never sees it, the client gets that status
+``NNN N``      the same, with a Retry-After of N seconds
+``mute``       a watch begins, and nothing comes, nor its end
+``bookmarks``  a watch begins, and nothing comes but bookmarks
+``ends``       a watch begins, and ends at once
+============  =======================================================
 """
 
+import http
 import http.client
+import json
 import re
 import socket
 import ssl
@@ -112,6 +126,11 @@ class Handler(BaseHTTPRequestHandler):
                 self.drop()
             case "5xx":
                 self.send_error(503)
+            case str(fault) if fault[:3].isdigit():
+                self.refuse(*map(int, fault.split()))
+            case str(fault) if fault.startswith("pause "):
+                self.server.closing.wait(float(fault.split()[1]))
+                self.pass_on(body, None)
             case fault:
                 self.pass_on(body, fault)
 
@@ -133,6 +152,12 @@ class Handler(BaseHTTPRequestHandler):
                     self.drop()
                 case "reset":
                     self.half(response)
+                    self.reset()
+                case "half":
+                    self.half(response)
+                    self.drop()
+                case "mute" | "bookmarks" | "ends":
+                    self.false_watch(fault, response)
                 case _:
                     self.relay(response)
         finally:
@@ -149,9 +174,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         while chunk := response.read1(65536):
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-            self.wfile.flush()
-        self.wfile.write(b"0\r\n\r\n")
+            self.chunk(chunk)
+        self.chunk(b"")
 
     def half(self, response: http.client.HTTPResponse) -> None:
         self.start(response)
@@ -160,10 +184,39 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body[: len(body) // 2])
         self.wfile.flush()
+
+    def reset(self) -> None:
         # SO_LINGER of zero makes close() send RST.
-        raw = self.connection
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.drop()
+
+    def refuse(self, status: int, retry_after: int | None = None) -> None:
+        """Answer in the service's place, as the Kubernetes API would."""
+        reason = http.HTTPStatus(status).phrase.replace(" ", "")
+        answer = {"kind": "Status", "code": status, "reason": reason, "message": "the proxy was told to"}
+        body = json.dumps(answer).encode()
+        self.send_response_only(status)
+        self.send_header("Content-Length", str(len(body)))
+        if retry_after is not None:
+            self.send_header("Retry-After", str(retry_after))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def false_watch(self, kind: str, response: http.client.HTTPResponse) -> None:
+        """Begin a watch of Kubernetes and tell nothing of what happens."""
+        self.start(response)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        while kind != "ends" and not self.server.closing.wait(0.5):
+            if kind == "bookmarks":
+                metadata = {"resourceVersion": "1"}
+                line = json.dumps({"type": "BOOKMARK", "object": {"kind": "Lease", "metadata": metadata}})
+                self.chunk(line.encode() + b"\n")
+        self.chunk(b"")
+
+    def chunk(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
 
     def start(self, response: http.client.HTTPResponse) -> None:
         self.send_response_only(response.status, response.reason)

@@ -1,5 +1,7 @@
 """A slot of the host lease for tests of the vSphere side alone: always ours, and it remembers what it was told."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
@@ -14,8 +16,15 @@ class Slot:
     def guard(self, step: str) -> None:
         self.steps.append(step)
 
-    def guard_teardown(self, step: str) -> None:
-        self.steps.append(step)
+    @contextmanager
+    def step(self, name: str, unless: Callable[[], bool] | None = None) -> Iterator[bool]:
+        self.steps.append(name)
+        yield True
+
+    @contextmanager
+    def teardown(self, name: str, unless: Callable[[], bool] | None = None) -> Iterator[bool]:
+        self.steps.append(name)
+        yield True
 
     def note(self, **facts: str) -> None:
         self.journal.update(facts)

@@ -47,8 +47,8 @@ class HostSpec:
 
     name: str
     adapters: tuple[AdapterSpec, ...] = ()
-    address: str = "127.0.0.1"
-    """of its management interface; empty: it has none"""
+    address: str = ""
+    """of its management interface; empty: vCenter tells none"""
 
 
 @dataclass(frozen=True)

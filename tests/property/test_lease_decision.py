@@ -84,7 +84,7 @@ def test_the_spans_of_a_lease_stand_in_order_and_leave_room(duration: int) -> No
     me = Claimant("me", duration)
     assert me.renew_after + me.request_timeout < me.give_up_after < duration
     assert me.request_timeout <= duration / 3
-    assert check_settings(duration, 2, "{host}-{slot}") == []
+    assert check_settings(duration, 2, "{host}-{slot}", "copy") == {}
 
 
 @given(st.integers(0, 10**6), st.one_of(st.none(), st.floats(0, 3600)), st.floats(0, 1))

@@ -3,16 +3,23 @@
 Each case prepares the lab, starts the real program, and looks at what it said and at what it did not do.
 """
 
+import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.lab import world
+from tests.lab.kube import path
 from tests.lab.lab import LEASE_NAMESPACE, SVM, TARGET_NAMESPACE, Lab, Target
 
 Values = dict[str, str | None]
 Prepare = Callable[[Lab, Target], object]
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+NOBODY_THERE = "https://127.0.0.1:1"
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,7 @@ class Case:
     says: tuple[str, ...]
     arguments: Values = field(default_factory=dict)
     environment: Values = field(default_factory=dict)
+    kubeconfig: Callable[[dict[str, Any]], object] | None = None
     prepare: Prepare = lambda lab, target: None
     target: dict[str, object] = field(default_factory=dict)
 
@@ -31,6 +39,35 @@ def forbid(lab: Lab, _: Target) -> None:
     lab.kube.admin.delete(
         f"/apis/rbac.authorization.k8s.io/v1/namespaces/{LEASE_NAMESPACE}/rolebindings/populator-lease"
     )
+
+
+def take_right(lab: Lab, verb: str) -> None:
+    """Take one right on leases from the populator, and wait until the server judges by that."""
+
+    def edit(role: dict[str, Any]) -> None:
+        role["rules"][0]["verbs"].remove(verb)
+
+    lab.kube.admin.change(path("roles", LEASE_NAMESPACE, "populator-lease"), edit)
+    mine = lab.kube.client(lab.kube.service_account_token(TARGET_NAMESPACE, "populator"))
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview"}
+    deadline = time.monotonic() + 10
+    while True:
+        answer = mine.create(REVIEWS, {**review, "spec": {"namespace": LEASE_NAMESPACE}})
+        if all(
+            verb not in r["verbs"] for r in answer["status"]["resourceRules"] if "leases" in r["resources"]
+        ):
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def kubeconfig(lab: Lab, edit: Callable[[dict[str, Any]], object]) -> str:
+    """Write the populator's kubeconfig with something wrong in it."""
+    config = json.loads(Path(lab.environment()["KUBECONFIG"]).read_text())
+    edit(config)
+    file = lab.directory / "wrong-kubeconfig"
+    file.write_text(json.dumps(config))
+    return str(file)
 
 
 def several(lab: Lab, target: Target) -> None:
@@ -110,6 +147,28 @@ CASES = {
         6, ("no-such-namespace", "oc create"), environment={"HOST_LEASE_NAMESPACE": "no-such-namespace"}
     ),
     "namespace of the leases forbidden": Case(6, ("oc create",), prepare=forbid),
+    "Kubernetes not there": Case(
+        3,
+        ("did not answer", "refused", "oc get --raw /readyz"),
+        kubeconfig=lambda config: config["clusters"][0]["cluster"].update(server=NOBODY_THERE),
+    ),
+    "Kubernetes' certificate not trusted": Case(
+        3,
+        ("certificate", "not trusted", "certificate-authority"),
+        kubeconfig=lambda config: config["clusters"][0]["cluster"].pop("certificate-authority"),
+    ),
+    "token expired": Case(
+        3,
+        ("does not accept our credentials", "oc whoami"),
+        kubeconfig=lambda config: config["users"][0]["user"].update(token="not-this-one"),
+    ),
+} | {
+    f"right to {verb} leases missing": Case(
+        6,
+        (f"cannot {verb} ", "oc create role", f"-n {LEASE_NAMESPACE}", "oc create rolebinding"),
+        prepare=lambda lab, _, verb=verb: take_right(lab, verb),  # type: ignore[misc]
+    )
+    for verb in ("get", "list", "watch", "create", "update")
 }
 
 
@@ -121,7 +180,10 @@ def test_bad_input(lab: Lab, name: str) -> None:
     arguments = dict(case.arguments)
     if arguments.get("migration-host") in lab.hosts:
         arguments["migration-host"] = lab.hosts[str(arguments["migration-host"])].moid
-    with lab.program(target, arguments=arguments, environment=case.environment) as program:
+    environment = dict(case.environment)
+    if case.kubeconfig:
+        environment["KUBECONFIG"] = kubeconfig(lab, case.kubeconfig)
+    with lab.program(target, arguments=arguments, environment=environment) as program:
         assert program.wait() == case.code, program.text()
     said = " ".join(line["message"] for line in program.lines if line["level"] == "error")
     if name == "argument unknown":  # neither the log's format nor the message's place is known then

@@ -8,6 +8,7 @@ import pytest
 
 from lease.decision import check_settings
 from lease.record import (
+    GO_TEMPLATE,
     HOST_LABEL,
     JOURNAL,
     JOURNAL_BYTES,
@@ -39,7 +40,7 @@ def test_names_are_those_people_grep_for() -> None:
 
 
 def test_the_go_populators_names_can_be_had() -> None:
-    names = slot_names("esxi-lock-hostsystem-{host}-slot-{slot}", "host-1234", 2)
+    names = slot_names(GO_TEMPLATE, "host-1234", 2)
     assert names[0] == "esxi-lock-hostsystem-host-1234-slot-0"
 
 
@@ -52,24 +53,28 @@ def test_a_template_that_makes_no_names_is_refused(template: str) -> None:
 
 
 def test_settings_that_work_have_no_problems() -> None:
-    assert check_settings(10, 2, TEMPLATE) == []
+    assert check_settings(10, 2, TEMPLATE, "copy") == {}
+    assert check_settings(10, 2, GO_TEMPLATE, "rescan") == {}
 
 
 @pytest.mark.parametrize(
-    ("duration", "slots", "template", "word"),
+    ("duration", "slots", "template", "scope", "word"),
     [
-        (0, 2, TEMPLATE, "duration"),
-        (-5, 2, TEMPLATE, "duration"),
-        (2, 2, TEMPLATE, "renewed"),
-        (10**9, 2, TEMPLATE, "duration"),
-        (10, 0, TEMPLATE, "slots"),
-        (10, 2, "esxi-{host}", "{slot}"),
-        (10, 2, "esxi-{slot}", "{host}"),
-        (10, 2, "Esxi {host} {slot}", "template"),
+        (0, 2, TEMPLATE, "copy", "duration"),
+        (-5, 2, TEMPLATE, "copy", "duration"),
+        (2, 2, TEMPLATE, "copy", "renewed"),
+        (10**9, 2, TEMPLATE, "copy", "duration"),
+        (10, 0, TEMPLATE, "copy", "slots"),
+        (10, 2, "esxi-{host}", "copy", "{slot}"),
+        (10, 2, "esxi-{slot}", "copy", "{host}"),
+        (10, 2, "Esxi {host} {slot}", "copy", "template"),
+        (10, 2, TEMPLATE, "clone", "copy or rescan"),
     ],
 )
-def test_settings_that_cannot_work_are_named(duration: int, slots: int, template: str, word: str) -> None:
-    (problem,) = check_settings(duration, slots, template)
+def test_settings_that_cannot_work_are_named(
+    duration: int, slots: int, template: str, scope: str, word: str
+) -> None:
+    (problem,) = check_settings(duration, slots, template, scope).values()
     assert word in problem
 
 

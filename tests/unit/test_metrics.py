@@ -12,6 +12,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from populator import metrics
+from populator.lease_metrics import PREFIX as LEASE_PREFIX
+from populator.lease_metrics import LeaseMetrics
 from tests.lab.controller import PREFIX, read_page, scrape
 
 UID = "6f1c8a52-0d0e-4c6b-9a57-1f2f3a4b5c6d"
@@ -101,6 +103,52 @@ def test_no_label_can_end_the_controllers_match(page: metrics.Page) -> None:
     assert all("}" not in line[: line.rindex("}")] for line in text.splitlines() if "{" in line)
     (family,) = [f for f in text_string_to_metric_families(text) if "array_info" in f.name]
     assert family.samples[0].labels["storage_array_vendor"] == 'a"b\\c'
+
+
+def test_the_leases_own_metrics_stand_beside_the_contracts(page: metrics.Page) -> None:
+    before = filled(page).render()[0]
+    page.lease = lease = LeaseMetrics(UID)
+    lease.waited(1.5)
+    lease.waited(0.5)
+    for seconds in (0.004, 0.02, 9.0):
+        lease.renewed(seconds)
+    lease.renew_failed()
+    lease.took_over()
+    lease.lost()
+    lease.lost()
+    lease.held(61.25)
+    text = page.render()[0]
+    assert text.startswith(before), "what the controller reads stays as it is, to the letter"
+    assert read_page(text, UID) == read_page(before, UID)
+    families = {f.name: f for f in text_string_to_metric_families(text) if f.name.startswith(LEASE_PREFIX)}
+    values = {
+        (sample.name.removeprefix(LEASE_PREFIX), sample.labels.get("le")): sample.value
+        for family in families.values()
+        for sample in family.samples
+    }
+    assert {sample.labels["owner_uid"] for family in families.values() for sample in family.samples} == {UID}
+    assert {name.removeprefix(LEASE_PREFIX): family.type for name, family in families.items()} == {
+        "renew_errors": "counter",
+        "takeovers": "counter",
+        "lost": "counter",
+        "wait_seconds": "summary",
+        "hold_seconds": "summary",
+        "renew_duration_seconds": "histogram",
+    }
+    assert (values["wait_seconds_sum", None], values["wait_seconds_count", None]) == (2.0, 2)
+    assert (values["hold_seconds_sum", None], values["hold_seconds_count", None]) == (61.25, 1)
+    assert values["renew_duration_seconds_sum", None] == pytest.approx(9.024)
+    buckets = [values["renew_duration_seconds_bucket", le] for le in ("0.005", "0.025", "5.0", "+Inf")]
+    assert buckets == [1, 2, 2, 3]
+    assert values["renew_duration_seconds_count", None] == 3
+    counts = [values[name, None] for name in ("renew_errors_total", "takeovers_total", "lost_total")]
+    assert counts == [1, 1, 2]
+
+
+def test_every_series_of_the_lease_is_there_from_the_start() -> None:
+    (*_, count) = LeaseMetrics(UID).lines()
+    assert count == f'{LEASE_PREFIX}renew_duration_seconds_count{{owner_uid="{UID}"}} 0'
+    assert not [line for line in LeaseMetrics(UID).lines() if line[0] != "#" and float(line.split()[-1])]
 
 
 @pytest.fixture

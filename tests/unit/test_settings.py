@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from populator.errors import SettingsError
-from populator.settings import Settings, parse_settings
+from populator.settings import LeaseSettings, Settings, parse_settings
 from tests.lab.pki import Pki
 
 ARGUMENTS = {
@@ -171,6 +171,37 @@ def test_what_is_wrong_about_ssh_matters_to_that_method_only(variable: str, valu
 @pytest.mark.parametrize("duration", ["0", "-5", "1.5", "x", "1"])
 def test_a_lease_duration_that_cannot_work_is_refused(duration: str) -> None:
     assert "HOST_LEASE_DURATION_SECONDS" in problems({"HOST_LEASE_DURATION_SECONDS": duration})[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("HOST_LEASE_NAME_TEMPLATE", "esxi-lock-{host}", "{slot}"),
+        ("HOST_LEASE_NAME_TEMPLATE", "esxi-lock-{slot}", "{host}"),
+        ("HOST_LEASE_NAME_TEMPLATE", "esxi-{name}-{slot}", "not a template"),
+        ("HOST_LEASE_NAME_TEMPLATE", "Esxi_{host}_{slot}", "cannot be the name of a Lease"),
+        ("HOST_LEASE_NAME_TEMPLATE", "{host", "not a template"),
+        ("HOST_LEASE_SCOPE", "clone", "copy or rescan"),
+        ("HOST_LEASE_SCOPE", "RESCAN", "copy or rescan"),
+        ("HOST_LEASE_NAMESPACE", "Open Shift/mtv", "namespace"),
+        ("HOST_LEASE_DURATION_SECONDS", "2", "renewed"),
+        ("HOST_LEASE_DURATION_SECONDS", "86400", "3 to 3600"),
+    ],
+)
+def test_lease_settings_that_cannot_work_are_refused_by_name(name: str, value: str, says: str) -> None:
+    (problem,) = problems({name: value})
+    assert problem.startswith(f"{name}: ")
+    assert says in problem
+
+
+def test_the_leases_settings_may_be_left_out_left_empty_or_given() -> None:
+    default = LeaseSettings("openshift-mtv", 10, "esxi-lock-{host}-slot-{slot}", "copy")
+    names = ("NAMESPACE", "DURATION_SECONDS", "NAME_TEMPLATE", "SCOPE")
+    assert parse().lease == default
+    assert parse({f"HOST_LEASE_{name}": "" for name in names}).lease == default
+    values = ("mtv", "30", "esxi-lock-hostsystem-{host}-slot-{slot}", "rescan")
+    given = {f"HOST_LEASE_{name}": value for name, value in zip(names, values, strict=True)}
+    assert parse(given).lease == LeaseSettings("mtv", 30, values[2], "rescan")
 
 
 def test_secrets_do_not_show() -> None:

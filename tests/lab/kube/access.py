@@ -97,6 +97,15 @@ class Access:
             return
         raise Refusal(403, "Forbidden", f'forbidden: User "{user.name}" cannot get path "{path}"', {})
 
+    def review(self, user: User, body: Json) -> Json:
+        """Answer a SelfSubjectRulesReview: what somebody may do in a namespace."""
+        if user is NOBODY:
+            raise Refusal(403, "Forbidden", f'forbidden: User "{user.name}" cannot review rules', {})
+        everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+        rules = [everything] if user is ADMIN else self._rules(user, body["spec"]["namespace"])
+        status = {"resourceRules": rules, "nonResourceRules": [], "incomplete": False}
+        return {**body, "metadata": {}, "status": status}
+
     def _rules(self, user: User, namespace: str) -> list[Json]:
         """Return the rules of all roles that are bound to somebody in a namespace, and in the cluster."""
         bindings = self._all("clusterrolebindings", "")

@@ -19,7 +19,7 @@ import (
 type HostSpec struct {
 	Name     string        `json:"name"`
 	Adapters []AdapterSpec `json:"adapters"`
-	Address  string        `json:"address"` // of its management interface
+	Address  string        `json:"address"` // of its management interface; empty: vCenter tells none
 }
 
 // DatastoreSpec is a datastore: VMFS on a device where DiskName is set, else a VVol container.
@@ -118,23 +118,6 @@ func (b *builder) addCluster() (*object.ClusterComputeResource, error) {
 	return cluster, err
 }
 
-// network has an interface for vMotion and one for management, and only the latter is known by an address of use.
-func network(address string) *types.HostVirtualNicManagerInfo {
-	var info types.HostVirtualNicManagerInfo
-	for i, kind := range []string{"vmotion", "management"} {
-		nics := make([]types.HostVirtualNic, 2)
-		for n, ip := range []string{"192.0.2.1", address} {
-			nics[n].Device = fmt.Sprintf("vmk%d", n)
-			nics[n].Key = fmt.Sprintf("%s.key-vim.host.VirtualNic-vmk%d", kind, n)
-			nics[n].Spec.Ip = &types.HostIpConfig{IpAddress: ip, SubnetMask: "255.0.0.0"}
-		}
-		info.NetConfig = append(info.NetConfig, types.VirtualNicManagerNetConfig{
-			NicType: kind, MultiSelectAllowed: true, CandidateVnic: nics, SelectedVnic: []string{nics[i].Key},
-		})
-	}
-	return &info
-}
-
 func (b *builder) addHost(cluster *object.ClusterComputeResource, spec HostSpec) error {
 	task, err := cluster.AddHost(b.ctx, types.HostConnectSpec{HostName: spec.Name}, true, nil, nil)
 	if err != nil {
@@ -147,11 +130,31 @@ func (b *builder) addHost(cluster *object.ClusterComputeResource, spec HostSpec)
 	host := b.ctx.Map.Get(ref).(*simulator.HostSystem)
 	host.Runtime.StandbyMode = string(types.HostStandbyModeNone)
 	host.Config.FileSystemVolume = nil // the template's volumes are not ours
-	host.Config.VirtualNicManagerInfo = network(spec.Address)
+	host.Config.VirtualNicManagerInfo = management(spec.Address)
 	bridge(b.ctx, host, b.config.EsxcliSocket)
 	b.hosts[spec.Name] = host
 	b.ready.Hosts[spec.Name] = ref.Value
 	return nil
+}
+
+// management returns interfaces as a host has them: one for vMotion, and one for management if it has an address.
+func management(address string) *types.HostVirtualNicManagerInfo {
+	info := &types.HostVirtualNicManagerInfo{}
+	for _, each := range []struct{ kind, device, address string }{
+		{"vmotion", "vmk1", "192.0.2.1"}, {"management", "vmk0", address},
+	} {
+		if each.address == "" {
+			continue
+		}
+		nic := types.HostVirtualNic{Device: each.device, Key: each.kind + ".key-" + each.device}
+		nic.Spec.Ip = &types.HostIpConfig{IpAddress: each.address}
+		info.NetConfig = append(info.NetConfig, types.VirtualNicManagerNetConfig{
+			NicType:       each.kind,
+			CandidateVnic: []types.HostVirtualNic{nic},
+			SelectedVnic:  []string{nic.Key},
+		})
+	}
+	return info
 }
 
 // addDatastore mounts a local datastore everywhere, then makes it look like VMFS or VVol.

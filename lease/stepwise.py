@@ -1,0 +1,131 @@
+"""A slot for each step, and none between: the scope `rescan`.
+
+The same contract as a slot that is held throughout (see `hostlock.Held`): a step is done inside its context. Here
+the context waits for a slot, and gives it back at its end; so twenty copies may run at once on a host whose rescans,
+detaches and removals of dead paths still take turns. Whoever waits looks again when the wait wakes, since the step of
+somebody else may have done his work, too.
+
+What that costs: between two steps nothing is held, so the journal of a holder that dies in mid-copy does not outlive
+it; only one that dies within a step, or that leaves a copy running and still gets a slot to write it down, is told of.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+
+from lease.errors import LeaseError
+from lease.glance import Glance
+from lease.hostlock import Held, HostLock
+from lease.ports import Clock
+from lease.record import Journal
+
+TEARDOWN_WAITS = 30.0
+"""seconds that tidying up queues for a slot at most; never more than half of the time it has left"""
+LEAVE_WAITS = 2.0
+"""seconds for which a slot is tried for, to write down what is left"""
+TICK = 0.5
+"""seconds between two looks at that time, which is cut short when we are told to stop"""
+AT_ONCE = 0.1
+"""seconds; whoever had his slot that fast need not look again"""
+
+log = logging.getLogger(__name__)
+
+
+class StepLock:
+    """Hands out leases whose steps take a slot each; has the methods of `HostLock` that a run needs."""
+
+    def __init__(self, lock: HostLock, clock: Clock) -> None:
+        self._lock = lock
+        self._clock = clock
+
+    def prepare(self, host: str) -> None:
+        """See `HostLock.prepare`."""
+        self._lock.prepare(host)
+
+    @contextmanager
+    def hold(self, host: str, /, **facts: str) -> Iterator["Stepwise"]:
+        """Give the lease of that host; nothing is waited for yet."""
+        yield Stepwise(self._lock, self._clock, host, facts)
+
+
+class Stepwise:
+    """The lease of one host, taken step by step."""
+
+    def __init__(self, lock: HostLock, clock: Clock, host: str, facts: dict[str, str]) -> None:
+        self.inherited: Journal | None = None
+        """what the last dead holder whose slot we took was doing"""
+        self._lock = lock
+        self._clock = clock
+        self._host = host
+        self._facts = facts
+        self._number = count(1)
+
+    def guard(self, step: str) -> None:
+        """Let a copy begin: in this scope it needs no slot."""
+        log.debug("%s on %s without a slot, as the scope is rescan", step, self._host)
+
+    @contextmanager
+    def step(self, name: str, unless: Callable[[], bool] | None = None) -> Iterator[bool]:
+        """Hold a slot around one step; gives False, when `unless` has become true while it was waited for."""
+        held, glance = self._open(name, unless)
+        if not held.acquire(glance):
+            yield False
+            return
+        try:
+            needless = self._needless(held, glance)
+            held.guard(name)
+            yield not needless
+        finally:
+            self._close(held)
+
+    @contextmanager
+    def teardown(self, name: str, unless: Callable[[], bool] | None = None) -> Iterator[bool]:
+        """Hold a slot around one step of tidying up, or go on without when there is none in time."""
+        held, glance = self._open(name, unless)
+        if not self._had_within(held, glance, TEARDOWN_WAITS):
+            needless = glance is not None and glance.needless
+            if not needless:
+                log.warning("No slot of %s in time; going on without it, to tidy up: %s.", self._host, name)
+            yield not needless
+            return
+        try:
+            yield not self._needless(held, glance)
+        finally:
+            self._close(held)
+
+    def note(self, **facts: str) -> None:
+        """Keep facts for the journal of the slots to come."""
+        self._facts = {**self._facts, **facts}
+
+    def leave(self, text: str) -> None:
+        """Write into the journal of a slot that something was left running, and let it expire; if one is free."""
+        held, _ = self._open("left", None)
+        if self._had_within(held, None, LEAVE_WAITS):
+            held.leave(text)
+            self._close(held)
+        else:
+            log.warning("No slot of %s was free to write down in its journal: %s", self._host, text)
+
+    def _open(self, name: str, unless: Callable[[], bool] | None) -> tuple[Held, Glance | None]:
+        self.note(phase=name)
+        # Each step is another holder: a release of the one before that is still under way cannot hit this one.
+        held = self._lock.open(self._host, self._facts, suffix=f"-{next(self._number)}")
+        return held, Glance(unless, self._clock) if unless else None
+
+    def _needless(self, held: Held, glance: Glance | None) -> bool:
+        """Look once more when the slot has come late."""
+        return glance is not None and held.waited > AT_ONCE and glance.ask()
+
+    def _had_within(self, held: Held, glance: Glance | None, seconds: float) -> bool:
+        """Wait for a slot for that time, and for half of what is left of the grace at most."""
+        began = self._clock.now()
+        try:
+            return held.acquire(glance, lambda: self._clock.now() - began >= self._clock.limit(seconds), TICK)
+        except LeaseError as error:
+            log.warning("%s %s", error.text, error.hint)
+            return False
+
+    def _close(self, held: Held) -> None:
+        self.inherited = held.inherited or self.inherited
+        held.release()

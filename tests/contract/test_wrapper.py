@@ -1,0 +1,727 @@
+"""The wrapper on a host: what it answers, what it refuses, and what becomes of its copies; under busybox and dash.
+
+The golden files in `wrapper/` are what clients of version 0.3.x parse, byte for byte.
+"""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.lab import disks
+from tests.lab.esxi import EsxiHost
+from tests.lab.esxi.sandbox import SHELLS
+from tests.lab.esxi.script import PREFIX, SCRIPT_PATH, Script, parse_plugin
+from tests.lab.san import LunFile, San
+from vsphere.esxi import CAPABILITIES, PLUGIN_XML, SCRIPT, VERSION
+
+MIB = 1 << 20
+NAA, OTHER = "naa.600a098038303053455d463045727654", "naa.600a098038303053455d463045727655"
+IQN = "iqn.1998-01.com.vmware:esx-1"
+DISK, DEVICE = "/vmfs/volumes/ds one/vm a/disk.vmdk", f"/vmfs/devices/disks/{NAA}"
+UNKNOWN = "01234567-89ab-cdef-0123-456789abcdef"
+GOLDEN = Path(__file__).parent / "wrapper"
+_NS = "{http://www.vmware.com/Products/ESX/5.0/esxcli/}"
+
+
+@dataclass
+class Reply:
+    """What the script printed, and its exit code."""
+
+    text: str
+    code: int
+
+    @property
+    def strings(self) -> list[str]:
+        return [each.text or "" for each in ElementTree.fromstring(self.text).iter(f"{_NS}string")]  # noqa: S314
+
+    @property
+    def status(self) -> str:
+        return self.strings[0]
+
+    @property
+    def message(self) -> str:
+        return self.strings[1]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return dict(json.loads(self.message))
+
+
+class Host:
+    """One host with two devices, and calls of its script."""
+
+    def __init__(self, directory: Path, shell: str) -> None:
+        self.san, self.datastore = San(directory / "luns"), directory / "ds"
+        self.disk = disks.make_vmdk(self.datastore / "vm a", "disk.vmdk", 4 * MIB, content=1)
+        adapters = [{"device": "vmhba64", "kind": "iscsi", "initiator": IQN}]
+        self.machine = EsxiHost(
+            "esx-1",
+            "host-1",
+            adapters,
+            self.san,
+            {"ds one": self.datastore},
+            wrapper=shell,
+            root=directory / "r",
+        )
+        for number, naa in enumerate((NAA, OTHER), 1):
+            self.san.create_lun(naa, 4 * MIB)
+            self.san.map(naa, {IQN}, number, "xcopy")
+        self.machine.stack.add(self.machine.adapters)
+        assert isinstance(self.machine.wrapper, Script)
+        self.script = self.machine.wrapper
+        self.sandbox = self.script.sandbox
+
+    @property
+    def lun(self) -> LunFile:
+        return self.san.lun(NAA)
+
+    def call(self, *arguments: str, ssh: str | None = None) -> Reply:
+        """Call the script by its arguments, or as sshd does with a forced command."""
+        self.script.programs.publish()
+        environment = {} if ssh is None else {"SSH_ORIGINAL_COMMAND": ssh}
+        done = subprocess.run(
+            self.sandbox.command([SCRIPT_PATH, *arguments], environment),
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.stderr == b""
+        return Reply(done.stdout.decode(), done.returncode)
+
+    def clone(self, source: str = DISK, target: str = DEVICE) -> str:
+        reply = self.call("--clone", "-s", source, "-t", target)
+        assert reply.status == "0", reply.text
+        task = str(reply.facts["taskId"])
+        wait_for(lambda: task in self.machine.copies.seen)
+        return task
+
+    def get(self, task: str) -> dict[str, Any]:
+        return self.call("--task-get", "-i", task).facts
+
+    def finish(self, task: str) -> dict[str, Any]:
+        ended = self.folder(task) / "exitcode"
+        wait_for(lambda: ended.exists() or not self.machine.running_copies)
+        wait_for(lambda: self.get(task)["exitCode"] != "")
+        return self.get(task)
+
+    def folder(self, task: str) -> Path:
+        return self.sandbox.path(f"/tmp/{PREFIX}{task}")
+
+    def beside(self) -> list[str]:
+        """The files beside the disk that are not its own."""
+        return sorted(each.name for each in self.disk.parent.iterdir() if "rdmdisk" in each.name)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+@pytest.fixture(params=SHELLS)
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    with tempfile.TemporaryDirectory() as name:
+        host = Host(Path(name), request.param)
+        try:
+            yield host
+        finally:
+            host.machine.close()
+            assert host.sandbox.processes() == []
+
+
+# What clients parse
+
+
+def golden(name: str, reply: Reply, **values: object) -> None:
+    """Compare with a golden file; `…` in one stands for what version 0.3.x does not have."""
+    expected = (GOLDEN / name).read_text()
+    for key, value in {"VERSION": VERSION, **values}.items():
+        expected = expected.replace(f"@{key}@", str(value))
+    head, _, rest = expected.partition("…")
+    assert reply.text[: len(head)] == head
+    assert reply.text.endswith(rest), reply.text
+    assert bool(rest) or len(reply.text) == len(head)
+    assert reply.code == (0 if "<string>0<" in expected or name == "version.txt" else 1)
+
+
+def test_answers_to_old_commands_are_those_of_0_3(host: Host) -> None:
+    host.machine.copy_seconds = 60
+    started = host.call("--clone", "-s", DISK, "-t", DEVICE)
+    task, pid = started.facts["taskId"], started.facts["pid"]
+    golden("clone.xml", started, ID=task, PID=pid)
+    wait_for(lambda: "%" in host.get(task)["lastLine"])
+    line = host.get(task)["lastLine"]
+    while (reply := host.call("--task-get", "-i", task)).facts["lastLine"] != line:
+        line = reply.facts["lastLine"]
+    golden("task-get-running.xml", reply, ID=task, PID=pid, LINE=line)
+    host.machine.copies.running()[0].halt.set()
+    host.call("--task-stop", "-i", task)
+    golden("task-clean.xml", host.call("--task-clean", "-i", task))
+    golden("task-unknown.xml", host.call("--task-get", "-i", task), ID=task)
+    golden("task-unknown.xml", host.call("--task-clean", "-i", task), ID=task)
+
+
+def test_the_end_of_a_copy_is_told_as_by_0_3(host: Host) -> None:
+    task = host.clone()
+    done = host.finish(task)
+    golden("task-get-done.xml", host.call("--task-get", "-i", task), ID=task, PID=done["pid"])
+    host.call("--task-clean", "-i", task)
+    host.machine.faults.locked.add(DISK)
+    task = host.clone()
+    failed = host.finish(task)
+    golden("task-get-failed.xml", host.call("--task-get", "-i", task), ID=task, PID=failed["pid"])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("version.xml", ["--version"]),
+        ("version.xml", ["-v"]),
+        ("version.txt", ["--version", "--output", "simple"]),
+        ("no-id-get.xml", ["--task-get"]),
+        ("no-id-clean.xml", ["--task-clean"]),
+        ("unknown-option.xml", ["--clone", "--evil"]),
+        ("path-invalid.xml", ["--clone", "-s", "/vmfs/volumes/ds one/../disk.vmdk", "-t", DEVICE]),
+        ("path-not-allowed.xml", ["--clone", "-s", "/etc/shadow", "-t", DEVICE]),
+        ("target-not-allowed.xml", ["--clone", "-s", DISK, "-t", "/dev/null"]),
+    ],
+)
+def test_answers_without_a_task(host: Host, name: str, arguments: list[str]) -> None:
+    golden(name, host.call(*arguments))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--clone"], ["--clone", "-s", DISK], ["--clone", "-t", DEVICE], ["-s"], ["-i"], []]
+)
+def test_a_call_that_is_not_complete_is_answered_too(host: Host, arguments: list[str]) -> None:
+    reply = host.call(*arguments)
+    assert (reply.status, reply.code) == ("1", 1)
+    assert reply.message
+
+
+def test_version_names_what_it_can_do(host: Host) -> None:
+    assert host.call("--version").facts == {"version": VERSION, "capabilities": list(CAPABILITIES)}
+
+
+def test_a_trailing_carriage_return_leaves_an_empty_line(host: Host) -> None:
+    task = host.clone()
+    host.finish(task)
+    for out, line in (("a\rb", "b"), ("a\rb\n", "b"), ("a\r", ""), ("", ""), ("x" * 9000, "x" * 4096)):
+        (host.folder(task) / "out").write_text(out, newline="")
+        assert host.get(task)["lastLine"] == line
+
+
+@pytest.mark.parametrize("text", ["<&>\"'\\ \x01\x1f\t\x7f", "ünïcode 🐍", "]]> &amp; \\u0041"])
+def test_whatever_vmkfstools_says_the_answer_is_well_formed(host: Host, text: str) -> None:
+    task = host.clone()
+    host.finish(task)
+    (host.folder(task) / "err").write_text(text)
+    (host.folder(task) / "out").write_text(f"\r{text}")
+    assert (host.get(task)["stdErr"], host.get(task)["lastLine"]) == (text, text)
+
+
+def test_bytes_that_are_no_text_are_replaced(host: Host) -> None:
+    task = host.clone()
+    host.finish(task)
+    bad = b"a\xff\xc0\xaf\xed\xa0\x80\xf4\x90\x80\x80\xef\xbf\xbe\xe2\x82b"
+    (host.folder(task) / "err").write_bytes(bad)
+    told = host.get(task)["stdErr"]
+    assert re.fullmatch("a\ufffd+b", told)
+
+
+# Tasks
+
+
+def test_a_task_is_told_with_all_that_is_known(host: Host) -> None:
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    wait_for(lambda: "%" in host.get(task)["lastLine"])
+    told = host.get(task)
+    assert list(told) == [
+        "taskId", "pid", "exitCode", "lastLine", "xcopyUsed", "stdErr",
+        "state", "source", "device", "seconds", "xcopy", "fallback",
+    ]  # fmt: skip
+    assert (told["state"], told["source"], told["device"]) == ("running", DISK, NAA)
+    assert told["xcopyUsed"] is True
+    assert isinstance(told["seconds"], int)
+    assert (host.folder(task) / "seen").exists()
+
+
+def test_a_second_copy_onto_a_device_is_refused_with_the_first_ones_id(host: Host) -> None:
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    reply = host.call("--clone", "-s", DISK, "-t", DEVICE)
+    assert (reply.status, reply.facts["taskId"], reply.facts["reason"]) == ("1", task, "busy")
+    assert all(part in reply.facts["stdErr"] for part in (NAA, task, DISK))
+    assert host.machine.harm == []
+    host.clone(target=f"/vmfs/devices/disks/{OTHER}")
+    assert len(host.call("--task-list").facts["tasks"]) == 2
+
+
+def test_of_clones_at_the_same_instant_one_wins(host: Host) -> None:
+    host.machine.copy_seconds = 60
+    replies: list[Reply] = []
+    begin = threading.Barrier(6)
+
+    def one() -> None:
+        begin.wait()
+        replies.append(host.call("--clone", "-s", DISK, "-t", DEVICE))
+
+    host.script.programs.publish()
+    threads = [threading.Thread(target=one) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = [reply for reply in replies if reply.status == "0"]
+    losers = [reply.facts for reply in replies if reply.status != "0"]
+    assert {(facts["reason"], facts["taskId"]) for facts in losers} == {("busy", winner.facts["taskId"])}
+    assert host.script.temporary == [f"{PREFIX}{winner.facts['taskId']}"], "and no lock is left"
+
+
+def test_a_lock_that_a_dead_one_left_is_taken_over(host: Host) -> None:
+    lock = host.sandbox.path(f"/tmp/.vmkfstools-wrapper-lock-{NAA}")
+    lock.symlink_to("pid-4194999")
+    task = host.clone()
+    assert not lock.is_symlink()
+    host.finish(task)
+
+
+def test_a_lock_that_is_held_is_waited_for(host: Host) -> None:
+    lock = host.sandbox.path(f"/tmp/.vmkfstools-wrapper-lock-{NAA}")
+    lock.symlink_to(f"pid-{os.getpid()}")
+    threading.Timer(0.5, lock.unlink).start()
+    host.finish(host.clone())
+
+
+def test_a_vmkfstools_whose_task_was_forgotten_still_guards_its_device(host: Host) -> None:
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    for each in host.folder(task).iterdir():
+        each.unlink()
+    host.folder(task).rmdir()
+    reply = host.call("--clone", "-s", DISK, "-t", DEVICE)
+    assert (reply.status, reply.facts["reason"]) == ("1", "busy")
+
+
+def test_stop_ends_the_copy_and_can_be_repeated(host: Host) -> None:
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    first = host.call("--task-stop", "-i", task)
+    assert (first.status, first.facts["state"], first.facts["exitCode"]) == ("0", "stopped", "143")
+    assert host.machine.running_copies == []
+    assert host.sandbox.processes() == []
+    assert host.call("--task-stop", "-i", task).facts["state"] == "stopped"
+    host.call("--task-clean", "-i", task)
+    host.machine.copy_seconds = 0
+    host.finish(host.clone())
+
+
+def test_stop_tells_the_real_end_of_a_copy_that_had_ended(host: Host) -> None:
+    task = host.clone()
+    host.finish(task)
+    assert host.call("--task-stop", "-i", task).facts["state"] == "succeeded"
+
+
+def test_a_copy_that_ignores_the_request_is_killed(host: Host) -> None:
+    text = (host.sandbox.path("/bin/vmkfstools")).read_text()
+    host.sandbox.add_program(
+        "/bin/vmkfstools",
+        text.replace(
+            "import os, socket, sys", "import os, signal, socket, sys; signal.signal(15, signal.SIG_IGN)"
+        ),
+    )
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    reply = host.call("--task-stop", "-i", task)
+    assert (reply.status, reply.facts["state"]) == ("0", "stopped")
+    assert reply.facts["exitCode"] == "137"
+    assert host.sandbox.processes() == []
+
+
+def test_stop_of_what_cannot_be_ended_says_so(host: Host) -> None:
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    # Something that bears the task's mark and that signals do not reach, as a process in the kernel.
+    host.sandbox.add_program("/bin/ps", f"#!/bin/sh\necho '4194999 4194999 vmkfstools x-rdmdisk-{task}'\n")
+    reply = host.call("--task-stop", "-i", task)
+    assert (reply.status, reply.facts["reason"]) == ("1", "running")
+
+
+def test_a_running_task_is_not_cleaned_up(host: Host) -> None:
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    reply = host.call("--task-clean", "-i", task)
+    assert (reply.status, reply.facts["reason"]) == ("1", "running")
+    assert host.get(task)["state"] == "running"
+
+
+def test_a_clean_up_takes_the_mapping_with_it(host: Host) -> None:
+    task = host.clone()
+    host.finish(task)
+    assert host.beside() == [f"disk.vmdk-rdmdisk-{task}", f"disk.vmdk-rdmdisk-{task}-rdm.vmdk"]
+    reply = host.call("--task-clean", "-i", task)
+    assert (reply.status, reply.message, host.beside(), host.script.temporary) == ("0", "", [], [])
+
+
+@pytest.mark.parametrize("extent", ["disk-flat.vmdk", "../vm a/disk-flat.vmdk", "/etc/passwd"])
+def test_a_mapping_that_names_something_else_leaves_that_alone(host: Host, extent: str) -> None:
+    task = host.clone()
+    host.finish(task)
+    (host.disk.parent / f"disk.vmdk-rdmdisk-{task}").write_text(f'RW 1 VMFSRDM "{extent}"\n')
+    assert host.call("--task-clean", "-i", task).status == "0"
+    assert disks.flat_of(host.disk).exists()
+
+
+def test_an_rdmfile_that_leads_elsewhere_is_not_followed(host: Host) -> None:
+    task = host.clone()
+    host.finish(task)
+    victim = host.sandbox.path("/etc/x-rdmdisk-1")
+    victim.write_text("keep")
+    for path in ("/etc/x-rdmdisk-1", "/vmfs/volumes/ds one/../../../etc/x-rdmdisk-1"):
+        (host.folder(task) / "rdmfile").write_text(f"{path}\n")
+        host.folder(task).with_suffix(".copy").mkdir(exist_ok=True)
+        host.get(task)
+    assert host.call("--task-clean", "-i", task).status == "0"
+    assert victim.read_text() == "keep"
+
+
+def test_killed_together_with_its_shell_it_has_died(host: Host) -> None:
+    host.machine.faults.dies_at = 50
+    told = host.finish(host.clone())
+    assert (told["state"], told["exitCode"]) == ("died", "1")
+    assert "left no exit code" in told["stdErr"]
+
+
+def test_a_vmkfstools_whose_shell_was_killed_is_seen_to_run(host: Host) -> None:
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    os.kill(host.get(task)["pid"], signal.SIGKILL)
+    assert host.get(task)["state"] == "running"
+    assert host.call("--clone", "-s", DISK, "-t", DEVICE).facts["taskId"] == task
+    assert host.call("--task-stop", "-i", task).facts["state"] == "stopped"
+    assert host.machine.running_copies == []
+
+
+def test_a_process_id_that_is_somebody_elses_now_is_not_taken_for_the_copy(host: Host) -> None:
+    host.machine.faults.dies_at = 50
+    task = host.clone()
+    host.finish(task)
+    (host.folder(task) / "pid").write_text(f"{os.getpid()}\n")
+    told = host.get(task)
+    assert (told["state"], told["exitCode"]) == ("died", "1")
+    assert host.call("--task-clean", "-i", task).status == "0"
+
+
+def test_where_ps_shows_no_command_lines_the_process_id_decides(host: Host) -> None:
+    host.sandbox.add_program("/bin/ps", "#!/bin/sh\nexit 1\n")
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    assert host.get(task)["state"] == "running"
+    assert host.call("--clone", "-s", DISK, "-t", DEVICE).facts["taskId"] == task
+    (host.folder(task) / "pid").write_text("4194999\n")
+    assert host.get(task)["state"] == "died"
+
+
+def test_a_task_without_a_process_id_is_told_as_by_0_3(host: Host) -> None:
+    folder = host.folder(UNKNOWN)
+    folder.mkdir()
+    reply = host.call("--task-get", "-i", UNKNOWN)
+    assert (reply.status, reply.facts["stdErr"]) == ("1", "Failed to read PID")
+    assert reply.facts["taskId"] == UNKNOWN
+
+
+def test_a_task_of_version_0_3_is_understood(host: Host) -> None:
+    folder = host.folder(UNKNOWN)
+    folder.mkdir()
+    for name, text in (
+        ("pid", "2100007\n"),
+        ("rdmfile", f"{DISK}-rdmdisk-21\n"),
+        ("targetLun", f"{NAA}\n"),
+        ("exitcode", "0"),
+    ):
+        (folder / name).write_text(text)
+    told = host.get(UNKNOWN)
+    assert (told["state"], told["source"], told["device"], told["seconds"]) == ("succeeded", DISK, NAA, None)
+    assert (told["xcopyUsed"], told["xcopy"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "task", ["../x", "..", UNKNOWN.upper(), f"{UNKNOWN}/../{UNKNOWN}", f" {UNKNOWN}", "*", "$(id)", "x'y"]
+)
+@pytest.mark.parametrize("command", ["--task-get", "--task-clean", "--task-stop"])
+def test_only_a_task_id_is_taken_for_one(host: Host, command: str, task: str) -> None:
+    host.folder(UNKNOWN).mkdir()
+    reply = host.call(command, "-i", task)
+    assert (reply.status, reply.facts["reason"]) == ("1", "unknown")
+    assert host.folder(UNKNOWN).exists()
+
+
+def test_a_task_folder_that_is_a_link_is_none(host: Host) -> None:
+    host.folder(UNKNOWN).symlink_to("/etc")
+    assert host.call("--task-get", "-i", UNKNOWN).facts["reason"] == "unknown"
+    assert host.call("--task-list").facts == {"tasks": []}
+
+
+def age(folder: Path, days: float) -> None:
+    then = time.time() - days * 86400
+    os.utime(folder, (then, then))
+
+
+def test_old_tasks_are_swept_with_their_mappings_unless_they_run(host: Host) -> None:
+    ended = host.clone()
+    host.finish(ended)
+    host.machine.copy_seconds = 60
+    running = host.clone(target=f"/vmfs/devices/disks/{OTHER}")
+    host.machine.copy_seconds = 0
+    age(host.folder(ended), 5.1)
+    age(host.folder(running), 9)
+    young = host.folder(UNKNOWN)
+    young.mkdir()
+    age(young, 4.5)
+    task = host.clone()
+    host.finish(task)
+    left = [each["taskId"] for each in host.call("--task-list").facts["tasks"]]
+    assert sorted(left) == sorted([running, UNKNOWN, task])
+    assert [name for name in host.beside() if ended in name] == []
+    assert host.get(running)["state"] == "running"
+
+
+# A full /tmp
+
+
+def small(host: Host, script: str) -> list[Reply]:
+    """Run a shell's script where /tmp has room for sixteen pages; return the answers in what it prints."""
+    host.script.programs.publish()
+    command = [*host.sandbox.command([]), "--size", str(16 << 12), "--tmpfs", "/tmp", "/bin/sh", "-c", script]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    return [Reply(f"<?xml{text}", 0) for text in done.stdout.decode().split("<?xml")[1:]]
+
+
+FILL = "dd if=/dev/zero of=/tmp/full bs=4096 2>/dev/null"
+START = f"{SCRIPT_PATH} --clone -s '{DISK}' -t {DEVICE}"
+
+
+def test_no_space_in_tmp_is_told_as_that_and_leaves_nothing(host: Host) -> None:
+    (reply,) = small(host, f"{FILL}; {START}; ls -A /tmp >/lab/left")
+    assert reply.status == "28"
+    assert "free space is low" in reply.message
+    assert host.sandbox.path("/lab/left").read_text() == "full\n"
+    assert host.machine.clones_started == {}
+
+
+def test_a_tmp_that_fills_up_in_mid_copy_does_not_swallow_the_end(host: Host) -> None:
+    host.machine.copy_seconds = 1
+    wait = f"for n in 1 2 3 4 5 6; do {SCRIPT_PATH} --task-list; sleep 1; done"
+    replies = small(host, f"{START}; {FILL}; {wait}")
+    assert [each["state"] for each in replies[-1].facts["tasks"]] == ["succeeded"]
+
+
+# XCOPY
+
+
+def test_counters_are_the_tasks_own(host: Host) -> None:
+    host.finish(first := host.clone())
+    told = host.get(first)
+    assert told["xcopyUsed"] is True
+    assert told["xcopy"]["writeOps"] == host.machine.copies.clone_write_ops[NAA]
+    assert told["xcopy"]["writeBytes"] == 4 * MIB
+    host.machine.xcopy = False
+    host.finish(second := host.clone())
+    assert host.get(second)["xcopyUsed"] is False
+    assert host.get(second)["xcopy"] == {"writeOps": 0, "readOps": 0, "failedOps": 0, "writeBytes": 0}
+    assert host.get(first)["xcopy"] == told["xcopy"], "and do not change any more"
+
+
+def test_unreadable_counters_say_nothing(host: Host) -> None:
+    host.machine.xcopy = None
+    told = host.finish(host.clone())
+    assert (told["xcopyUsed"], told["xcopy"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        (lambda host: None, ""),
+        (lambda host: setattr(host.script.acceleration, "enabled", False), "hardware acceleration is off"),
+        (lambda host: setattr(host.script.acceleration, "plugin", ""), "no VAAI plugin"),
+        (lambda host: setattr(host.script.acceleration, "clone_status", "unsupported"), "clone unsupported"),
+        (lambda host: host.disk.write_text(host.disk.read_text() + 'parentFileNameHint="x.vmdk"\n'), "snapshot"),
+        (lambda host: disks.make_vmdk(host.disk.parent, "disk.vmdk", 3 * MIB + 512), "misaligned"),
+        (lambda host: setattr(host.machine.faults, "xcopy_fails", True), "failed operations"),
+    ],
+)  # fmt: skip
+def test_why_the_array_does_not_copy(host: Host, act: Callable[[Host], object], reason: str) -> None:
+    act(host)
+    host.machine.xcopy = False
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    wait_for(lambda: host.get(task)["lastLine"] != "")
+    wait_for(lambda: host.get(task)["fallback"] == reason)
+    assert (host.get(task)["xcopy"]["failedOps"] > 0) == (reason == "failed operations")
+
+
+# Names
+
+
+NAMES = [
+    "o'brien", 'say "hi"', "$(touch canary)", "`touch canary`", "; touch canary ;", "a && touch canary", "*", "?",
+    "[a-z]", "-rf", "--clone", "a  b", " lead", "trail ", "ünïcode", "ディスク 🐍", "a\\b", "100%", "%41", "pct:x",
+    "a -t b", "vm..1", "~", "#1", "{a,b}", "!", "<&>", "a=b", "$HOME", "${IFS}", "$val{id}",
+]  # fmt: skip
+
+
+def start(host: Host, way: int, source: str) -> Reply:
+    encoded = f"pct:{quote(source, safe='/')}".replace("~", "%7E")
+    match way:
+        case 0:
+            return host.call("--clone", "-s", source, "-t", DEVICE)
+        case 1:
+            return host.call("--clone", "-s", encoded, "-t", f"pct:{DEVICE}")
+        case 2:
+            return Reply(
+                host.script.answer("clone", {"sourcevmdk": encoded, "targetlun": f"pct:{DEVICE}"}), 0
+            )
+        case 3:
+            return host.call(ssh=f"--clone -s {source} -t {DEVICE}")
+        case _:
+            return host.call(ssh=f"--clone -s {encoded} -t {DEVICE}")
+
+
+@pytest.mark.parametrize("first", range(2))
+def test_every_name_is_copied_verbatim(host: Host, first: int) -> None:
+    """By five ways in turn; tests/property has all names by all ways."""
+    for number, name in enumerate(NAMES[first::2]):
+        disks.make_vmdk(host.datastore / name, f"{name}.vmdk", 512, content=number)
+        source = f"/vmfs/volumes/ds one/{name}/{name}.vmdk"
+        reply = start(host, number % 5, source)
+        assert reply.status == "0", (name, reply.text)
+        told = host.finish(str(reply.facts["taskId"]))
+        assert (told["source"], told["exitCode"]) == (source, "0"), told
+        host.call("--task-clean", "-i", told["taskId"])
+    assert list(host.sandbox.root.rglob("canary")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "/vmfs/volumes/ds one/a\nb.vmdk", "/vmfs/volumes/ds one/a\x01.vmdk", "/vmfs/volumes/ds one/a\x7f.vmdk",
+        "pct:/vmfs/volumes/ds%20one/a%0Ab.vmdk", "pct:/vmfs/volumes/ds%20one/a%00.vmdk", "pct:/vmfs/volumes/a/%ff.vmdk",
+        "pct:/vmfs/volumes/ds one/a.vmdk", "pct:/vmfs/volumes/a/%4.vmdk", "pct:/vmfs/volumes/a/%zz.vmdk", "pct:",
+        "pct:/vmfs/volumes/a/%", "pct:/vmfs/volumes/a/b/%2e%2e/c.vmdk", "/vmfs/volumes/../etc/x.vmdk",
+        "/vmfs/volumes/x.vmdk", "/vmfs/volumes//x.vmdk", "/vmfs/volumes/ds one/disk-flat", "/tmp/x.vmdk", "-rf",
+        "/vmfs/devices/disks/x.vmdk", "vmfs/volumes/ds one/x.vmdk", "/vmfs/volumes/ds one/vm a/disk.vmdk ",
+    ],
+)  # fmt: skip
+def test_a_source_that_is_no_disk_of_a_datastore_is_refused(host: Host, source: str) -> None:
+    reply = host.call("--clone", "-s", source, "-t", DEVICE)
+    assert reply.status == "1"
+    assert reply.message.startswith("Path validation error: ")
+    assert host.machine.clones_started == {}
+    assert host.script.temporary == []
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/vmfs/devices/disks/mpx.vmhba0:C0:T0:L0", "/vmfs/devices/disks/naa.", "/vmfs/devices/disks/vml.01",
+        f"{DEVICE}:1", f"{DEVICE}/x", f"{DEVICE};x", f"{DEVICE} x", f"{DEVICE}\n", f"/vmfs/devices/../{NAA}",
+        f"/dev/disks/{NAA}", "/vmfs/volumes/ds one/naa.1", "/tmp/naa.1", f"pct:{DEVICE}%20", "naa.1", "$(x)", "-d",
+        f"/vmfs/devices/disks//{NAA}",
+    ],
+)  # fmt: skip
+def test_a_target_that_is_no_whole_device_is_refused(host: Host, target: str) -> None:
+    reply = host.call("--clone", "-s", DISK, "-t", target)
+    assert reply.status == "1"
+    assert reply.message.startswith("Path validation error: ")
+    assert host.machine.clones_started == {}
+
+
+def test_links_do_not_lead_out(host: Host) -> None:
+    host.sandbox.path("/etc/secret.vmdk").write_text("x")
+    folder = host.disk.parent
+    (folder / "out.vmdk").symlink_to("/etc/secret.vmdk")
+    (folder / "nowhere.vmdk").symlink_to("/etc/no/such.vmdk")
+    (folder / "up").symlink_to("../../../../etc")
+    (folder / "in.vmdk").symlink_to("disk.vmdk")
+    for name in ("out.vmdk", "nowhere.vmdk", "up/secret.vmdk"):
+        reply = host.call("--clone", "-s", f"/vmfs/volumes/ds one/vm a/{name}", "-t", DEVICE)
+        assert reply.message.startswith("Path validation error: Path not in allowed directories"), name
+    host.sandbox.path("/vmfs/devices/disks/naa.1").symlink_to(NAA)
+    reply = host.call("--clone", "-s", DISK, "-t", "/vmfs/devices/disks/naa.1")
+    assert reply.message.startswith("Path validation error: Path not in allowed directories")
+    host.finish(host.clone("/vmfs/volumes/ds one/vm a/in.vmdk"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "status x",
+        "--clone",
+        "--clone -s a",
+        "--task-get",
+        "--task-get -i *",
+        "rm -rf /",
+        "--version; reboot",
+        "--clone -t x -s y",
+    ],
+)
+def test_a_forced_command_of_another_shape_is_refused(host: Host, command: str) -> None:
+    reply = host.call(ssh=command)
+    assert (reply.status, reply.code) == ("1", 1)
+
+
+def test_forced_commands(host: Host) -> None:
+    assert host.call(ssh="--version").facts["version"] == VERSION
+    assert host.call("--clone", ssh="--version --output simple").text == f"{VERSION}\n"
+    host.machine.copy_seconds = 60
+    task = host.call(ssh=f"--clone -s {DISK} -t {DEVICE}").facts["taskId"]
+    assert host.call(ssh=f"--task-get -i {task}").facts["state"] == "running"
+    assert [each["taskId"] for each in host.call(ssh="--task-list").facts["tasks"]] == [task]
+    assert host.call(ssh=f"--task-stop -i {task}").facts["state"] == "stopped"
+    assert host.call(ssh=f"--task-clean -i {task}").status == "0"
+
+
+# The files
+
+
+def test_the_plugin_has_the_commands_of_the_contract() -> None:
+    plugin = parse_plugin(PLUGIN_XML)
+    assert {name: list(options) for name, (options, _) in plugin.items()} == {
+        "clone": ["source-vmdk", "target-lun"],
+        "taskGet": ["id"],
+        "taskClean": ["id"],
+        "taskStop": ["id"],
+        "taskList": [],
+        "version": [],
+    }
+    for options, line in plugin.values():
+        assert line.startswith(SCRIPT_PATH)
+        assert sorted(re.findall(r"'\$val\{(.+?)\}'", line)) == sorted(options), "all within quotes"
+        assert line.count("$val") == len(options)
+
+
+def test_the_plugin_is_well_formed() -> None:
+    subprocess.run(["xmllint", "--noout", "-"], input=PLUGIN_XML, check=True)
+
+
+def test_a_change_comes_with_a_new_version() -> None:
+    """After a change of the wrapper or the plugin: raise VERSION in the wrapper, and add a line to `versions`."""
+    digest = hashlib.sha256(SCRIPT + PLUGIN_XML).hexdigest()
+    known = dict(line.split() for line in (GOLDEN / "versions").read_text().splitlines())
+    assert known.get(VERSION) == digest, f"the line would be: {VERSION} {digest}"
