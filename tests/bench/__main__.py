@@ -12,7 +12,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import crowd, handover, one_disk, twenty_disks
+from tests.bench import crowd, handover, one_disk, twenty_disks, vib
 from tests.bench.figure import Figure
 
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "lease": handover.measure,
     "twenty": twenty_disks.measure,
     "crowd": crowd.measure,
+    "vib": vib.measure,
 }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.bench.__main__ import Figure
+from tests.bench.figure import Figure
 from tests.lab.esxi.fleet import Fleet
 
 HOSTS, PARALLEL = 20, 5
