@@ -18,14 +18,14 @@ log = logging.getLogger(__name__)
 
 LAST_SCRAPE = 10.0
 """seconds, from the end of the copy, that the controller gets to see it"""
-CLONE_METHOD = "vib"
 
 
 def run(settings: Settings) -> int:
     """Populate the volume; return the process's exit code and never raise."""
     clock = Clock()
     listen_for_stop(clock)
-    page = metrics.Page(settings.target.uid, settings.storage.vendor, CLONE_METHOD)
+    method = "ssh" if settings.ssh else "vib"
+    page = metrics.Page(settings.target.uid, settings.storage.vendor, method)
     report = Report(page, clock)
     error: BaseException | None = None
     try:

@@ -116,11 +116,12 @@ class Report:
         self.page.array(info.vendor, info.product, info.model, info.version)
         logger.info("array: %s %s %s", info.vendor, info.product, info.version)
 
-    def plugin(self, version: str | None) -> None:
-        """Publish the version of the host's plugin, where it tells one."""
+    def wrapper(self, method: str, version: str) -> None:
+        """Tell the version of the host's wrapper, where it has one; that of the plugin is published too."""
         if version:
-            self.page.vib(version)
-            logger.info("vmkfstools plugin %s", version)
+            if method == "vib":
+                self.page.vib(version)
+            logger.info("vmkfstools wrapper %s, by %s", version, method)
 
     def uses(self, protocol: str, disk: SourceDisk) -> None:
         """Publish how the host reaches the LUN, and the disk's sizes, which the page shows with it."""

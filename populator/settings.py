@@ -3,6 +3,7 @@
 The names are those of the contract with Forklift: arguments, and the Secret's keys as environment variables.
 """
 
+import base64
 import re
 import ssl
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from vsphere.vmdk import VmdkPath, parse_vmdk
 TRUE, FALSE = {"true", "1", "yes"}, {"false", "0", "no", ""}
 SLOTS = 2
 """per host: VMware costs a host at two concurrent clone operations"""
+FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
 LEASE_NAMESPACE = "openshift-mtv"
 LEASE_DEFAULTS = {
     "HOST_LEASE_NAMESPACE": LEASE_NAMESPACE,
@@ -71,6 +73,21 @@ class VsphereSettings:
 
 
 @dataclass(frozen=True)
+class SshSettings:
+    """How to reach the ESXi hosts over SSH."""
+
+    private_key: str = field(repr=False)
+    """PEM"""
+    known_hosts: str
+    """lines of a known_hosts file; with no fingerprints either, a host's first key is trusted"""
+    fingerprints: frozenset[str]
+    """`SHA256:…` of host keys"""
+    port: int
+    seconds: int
+    """time-out of the log-in and of each command"""
+
+
+@dataclass(frozen=True)
 class StorageSettings:
     """Which array, and how to reach it."""
 
@@ -115,6 +132,8 @@ class Settings:
     source: SourceSettings
     target: TargetSettings
     vsphere: VsphereSettings
+    ssh: SshSettings | None
+    """None: the esxcli plugin is used"""
     storage: StorageSettings
     kubernetes: KubernetesSettings
     lease: LeaseSettings
@@ -149,6 +168,7 @@ class Parser:
                 uid=self.uid("owner-uid"),
             ),
             vsphere=self.vsphere(),
+            ssh=self.ssh() if self.clone_method() == "ssh" else None,
             storage=self.storage(),
             kubernetes=KubernetesSettings(self.text("kubeconfig"), self.text("master")),
             lease=self.lease(),
@@ -157,7 +177,6 @@ class Parser:
             termination_message=Path(self.text("termination-message-path")),
         )
         self.optional_number("pvc-size")
-        self.clone_method()
         if self.problems:
             raise SettingsError(self.problems)
         return settings
@@ -252,15 +271,36 @@ class Parser:
             self.problems.append(f"--metrics-path: {path!r} does not begin with a slash.")
         return MetricsSettings(host.strip("[]"), int(port), path)
 
-    def clone_method(self) -> None:
-        """Refuse the clone methods that this version does not have."""
+    def clone_method(self) -> str:
+        """Read how the host is told to clone."""
         method = self.text("esxi-clone-method") or "vib"
-        if method == "ssh":
-            self.problems.append(
-                "--esxi-clone-method: ssh is not supported by this version; use vib (the esxcli plugin)."
-            )
-        elif method != "vib":
+        if method not in {"vib", "ssh"}:
             self.problems.append(f"--esxi-clone-method: {method!r} is neither vib nor ssh.")
+        return method
+
+    def ssh(self) -> SshSettings:
+        """Read how to reach hosts over SSH; of no interest to the other method, which gets the key all the same."""
+        known_hosts = self.environment.get("SSH_KNOWN_HOSTS", "").strip()
+        fingerprints = re.split(r"[\s,]+", self.environment.get("SSH_HOST_FINGERPRINTS", "").strip())
+        for wrong in [one for one in fingerprints if one and not FINGERPRINT.fullmatch(one)]:
+            self.problems.append(f"SSH_HOST_FINGERPRINTS: {wrong!r} is not of the form SHA256:….")
+        return SshSettings(
+            private_key=self.private_key(),
+            known_hosts=known_hosts,
+            fingerprints=frozenset(one.rstrip("=") for one in fingerprints if one),
+            port=self.number("SSH_PORT", self.environment, default="22"),
+            seconds=self.number("SSH_TIMEOUT_SECONDS", self.environment, default="30"),
+        )
+
+    def private_key(self) -> str:
+        """Read the key that hosts let in; its kind is looked at when it is used."""
+        value = self.environment.get("SSH_PRIVATE_KEY", "")
+        pem = decoded(value)
+        if not value.strip():
+            self.problems.append("SSH_PRIVATE_KEY is missing.")
+        elif "PRIVATE KEY" not in pem:
+            self.problems.append("SSH_PRIVATE_KEY: this is not the base64 of a private key in PEM.")
+        return pem
 
     def text(self, name: str) -> str:
         """Read a value that may be missing."""
@@ -311,3 +351,13 @@ class Parser:
         except ValueError:
             self.problems.append(f"--{name}: {value!r} is not a host name.")
             return "", port
+
+
+def decoded(value: str) -> str:
+    """Return the text that a variable holds as base64, as Forklift gives keys, or as it is; empty for nonsense."""
+    if value.lstrip().startswith("-----BEGIN"):
+        return value
+    try:
+        return base64.b64decode("".join(value.split()), validate=True).decode()
+    except ValueError:
+        return ""

@@ -2,8 +2,8 @@
 
 A step that fails is noted and never hides the first error, nor keeps the others from their turn. Being told to
 stop ends the work, not the undo: it has a budget of its own inside the pod's 30 s, shared out over its steps.
-Where a copy may still be writing to the target nothing is undone: pulling the device from under it would be worse
-than leaving it.
+Where a copy may still be writing to the target nothing is undone, or nothing further where a step finds that out:
+pulling the device from under it would be worse than leaving it.
 """
 
 import logging
@@ -74,3 +74,5 @@ class UndoStack:
         except Exception as error:
             log.debug("undo step failed", exc_info=True)
             self._report.undo_failed(name, error)
+            if isinstance(error, CopyMayBeRunning):
+                self._leave()

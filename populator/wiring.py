@@ -4,7 +4,7 @@ Nothing else knows which part stands behind which contract.
 """
 
 import uuid
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 from lease.api import Api, ApiError
 from lease.hostlock import HostLock
@@ -16,15 +16,25 @@ from populator.lease_metrics import LeaseMetrics
 from populator.populate import HostLease, Job, populate
 from populator.report import Report
 from populator.retry import READ
-from populator.settings import SLOTS, KubernetesSettings, Settings, VsphereSettings
+from populator.settings import SLOTS, KubernetesSettings, Settings, SshSettings, VsphereSettings
 from populator.storage import registry
 from populator.volume import find_volume
 from vsphere.clone import Cloner
+from vsphere.datastore import Datastore
 from vsphere.devices import Devices
 from vsphere.esxcli import Esxcli
+from vsphere.esxi import SCRIPT, VERSION
+from vsphere.host import EsxiHost, SourceDisk
 from vsphere.inventory import boot_time, find_source
+from vsphere.placement import find_placement
 from vsphere.plugin import Plugin
+from vsphere.ports import Retry, Wrapper
+from vsphere.script import Script
 from vsphere.session import Session
+from vsphere.ssh import Login, Ssh
+from vsphere.ssh_keys import HostTrust, public_key
+from vsphere.upload import OurScript, ensure_script
+from vsphere.vmdk import parse_vmdk
 
 
 def run(settings: Settings, clock: Clock, report: Report) -> None:
@@ -34,12 +44,14 @@ def run(settings: Settings, clock: Clock, report: Report) -> None:
     api = reach_kubernetes(settings.kubernetes)
     volume = find_volume(api, target.namespace, target.pvc, target.uid, clock)
     report.phase("find the disk")
-    with connect(site, clock) as session:
+    with connect(site, clock) as session, ExitStack() as parts:
         disk, host = find_source(session, source.vm, str(source.vmdk), source.migration_host)
         log.about(host=host.id)
         esxcli = Esxcli(session, host.id, host.name)
-        cloner = Cloner(Plugin(esxcli), lambda: boot_time(session, host.id), clock)
-        report.plugin(cloner.version().number)
+        wrapper = reach_wrapper(settings, session, esxcli, host, disk, clock)
+        parts.callback(wrapper.close)
+        cloner = Cloner(wrapper, lambda: boot_time(session, host.id), clock)
+        report.wrapper(wrapper.method, cloner.version().number)
         cloner.check(disk.path)
         report.page.lease = LeaseMetrics(target.uid)
         lease = host_lease(api, settings, clock, report.page.lease)
@@ -63,6 +75,31 @@ def host_lease(api: Api, settings: Settings, clock: Clock, metrics: LeaseMetrics
     return StepLock(lock, clock) if settings.lease.scope == "rescan" else lock
 
 
+def reach_wrapper(
+    settings: Settings, session: Session, esxcli: Esxcli, host: EsxiHost, disk: SourceDisk, clock: Clock
+) -> Wrapper:
+    """Return the way to the host's vmkfstools wrapper; by SSH our script is put there first."""
+    if settings.ssh is None:
+        return Plugin(esxcli)
+    place = find_placement(session, host.id, host.name)
+    name = parse_vmdk(disk.path).datastore
+    script = Script(reach_host(settings.ssh, host.name, place.address, clock), name, repeat(clock))
+    ours = OurScript(SCRIPT, VERSION, public_key(settings.ssh.private_key))
+    ensure_script(script, Datastore(session, name, place.datacenter, place.datacenter_path, clock), ours)
+    return script
+
+
+def reach_host(ssh: SshSettings, name: str, address: str, clock: Clock) -> Ssh:
+    """Return the SSH of one host; nothing is sent yet."""
+    login = Login(name, address, ssh.private_key, ssh.port)
+    return Ssh(login, HostTrust(ssh.known_hosts, ssh.fingerprints), clock, ssh.seconds)
+
+
+def repeat(clock: Clock) -> Retry:
+    """Return the program's own policy of repeating what is passing."""
+    return lambda call, passing: READ.run(call, passing, clock)
+
+
 def reach_kubernetes(where: KubernetesSettings) -> Api:
     """Return the way to the API server; nothing is sent yet."""
     try:
@@ -79,7 +116,7 @@ def connect(site: VsphereSettings, clock: Clock) -> Session:
         site.username,
         site.password,
         clock=clock,
-        retry=lambda call, passing: READ.run(call, passing, clock),
+        retry=repeat(clock),
         ca_pem=site.ca_pem,
         insecure=site.insecure,
     )

@@ -20,6 +20,8 @@ from vsphere.session import Session
 log = logging.getLogger(__name__)
 
 TASK_SECONDS = 60.0
+TIDY_UNTIL = 20.0
+"""seconds after we were told to stop, for the removal of what is not in place yet"""
 PRIVILEGES = (
     "Give the vCenter user the privileges Datastore.Browse and Datastore.FileManagement, on the datastore and "
     "(for access over HTTPS) on its datacenter."
@@ -55,11 +57,24 @@ class Datastore:
                     f"Datastore {self.name} does not give back what was written to it as {beside}.",
                     "Look at the datastore's free space and health.",
                 )
-            self._move(beside, file)
+            self._session.repeat(lambda: self._put_in_place(beside, file, content))
         except BaseException:
-            with suppress(VsphereError):
+            with suppress(VsphereError), self._clock.grace(TIDY_UNTIL):
                 self._delete(beside)
             raise
+
+    def _put_in_place(self, beside: str, file: str, content: bytes) -> None:
+        try:
+            self._move(beside, file)
+        except VsphereError:
+            if not self._holds(file, content):  # else just the answer was lost, of this try or one before
+                raise
+
+    def _holds(self, file: str, content: bytes) -> bool:
+        try:
+            return self.read(file) == content
+        except VsphereError:
+            return False
 
     def _move(self, source: str, target: str) -> None:
         files, where = self._session.content.fileManager, self._datacenter

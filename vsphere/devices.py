@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vsphere.errors import EsxcliFault, VsphereError
+from vsphere.errors import CopyMayBeRunning, EsxcliFault, VsphereError
 from vsphere.host import Adapter
 from vsphere.ports import Clock, Commands, Held
 
@@ -96,7 +96,10 @@ class Devices:
         return self._large_enough(device, size)
 
     def detach(self, naa: str, held: Held) -> None:
-        """Take the device off the host in an orderly way, so that its LUN can be unmapped; repeatable."""
+        """Take the device off the host in an orderly way, so that its LUN can be unmapped; repeatable.
+
+        Raises `CopyMayBeRunning` where the host refuses because something uses the device: the LUN must stay mapped.
+        """
         device = self.visible(naa)
         if device is None:
             return
@@ -174,12 +177,23 @@ class Devices:
         while True:
             try:
                 self._esxcli.ask("storage core device set", device=naa, state="off")
-            except EsxcliFault:
+            except EsxcliFault as fault:
                 if self._clock.now() > deadline or self._clock.expired():
-                    raise
+                    raise self._in_use(naa) or fault from fault
             else:
                 return
             self._clock.wait(0.5)
+
+    def _in_use(self, naa: str) -> CopyMayBeRunning | None:
+        """Return the error that keeps the LUN mapped, where a device is not let go because somebody works with it."""
+        writers = ", ".join(self.busy(naa))
+        if not writers:
+            return None
+        return CopyMayBeRunning(
+            f"Host {self._esxcli.host} does not let go of device {naa}: {writers} uses it.",
+            f"When nothing uses it any more (esxcli storage core device world list -d {naa}), detach it and remove the "
+            "LUN's mapping.",
+        )
 
     def _wait_until_off(self, naa: str) -> None:
         begin = self._clock.now()

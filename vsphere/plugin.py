@@ -15,7 +15,9 @@ POLL_SECONDS = 10.0
 """time-out of a poll: short, so that one that hangs does not use up the grace after SIGTERM"""
 STOP_SECONDS = 12.0
 """time-out of the call that ends a copy: the wrapper itself takes 8 s at most"""
-TRY_VIB = "Install the vmkfstools-wrapper VIB on the host and restart hostd (deploy/docs/host.md)."
+TRY_VIB = (
+    "Install the VIB on the host: populator vib install (deploy/docs/host.md says what else can be done)."
+)
 
 
 class Plugin:

@@ -130,6 +130,10 @@ class Session:
         self._relogin()
         return self._once(act, seconds)
 
+    def repeat(self, act: Callable[[], Result]) -> Result:
+        """Do what may be done several times, again while vCenter or the host is away for a moment."""
+        return self._retry(act, is_passing)
+
     def fetch(
         self, method: str, target: str, body: bytes = b"", seconds: float = DEFAULT_SECONDS
     ) -> tuple[int, bytes]:
@@ -139,7 +143,13 @@ class Session:
 
         def once() -> tuple[int, bytes]:
             with self._clock.blocking():
-                return self._soap.fetch(method, target, body, self._clock.limit(seconds))
+                status, content = self._soap.fetch(method, target, body, self._clock.limit(seconds))
+            if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                text = f"vCenter {self.host} answers a request for a file with HTTP {status}."
+                raise Unreachable(
+                    text, "Check vCenter's services, and the datastore's free space.", sent=True
+                )
+            return status, content
 
         status, content = self._retry(once, is_passing)
         if status == HTTPStatus.UNAUTHORIZED:  # the session has expired, or the user lacks a privilege

@@ -13,7 +13,7 @@ import ssl
 import sys
 from collections.abc import Callable
 from functools import cache
-from http.client import HTTPException, HTTPSConnection
+from http.client import HTTPException, HTTPSConnection, IncompleteRead
 from typing import Any, TypeVar
 from xml.parsers.expat import ExpatError
 
@@ -149,7 +149,12 @@ class Soap:
                 raise NotSent from error
             connection.request(method, target, body, {"Cookie": self.stub.cookie or ""})
             answer = connection.getresponse()
-            return answer.status, answer.read(LARGEST_FILE)
+            content = answer.read(LARGEST_FILE)
+            if (
+                answer.length and len(content) < LARGEST_FILE
+            ):  # read with a limit, a short answer is no error to it
+                raise IncompleteRead(content, answer.length)
+            return answer.status, content
 
         try:
             return self.call(act, seconds)

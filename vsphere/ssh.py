@@ -94,7 +94,7 @@ class Ssh:
         """connections made so far"""
         self._trust = trust
         self._clock = clock
-        self._seconds = seconds
+        self.seconds = seconds
         self._transport: Any = None
 
     def __enter__(self) -> Self:
@@ -112,8 +112,8 @@ class Ssh:
         try:
             with self._clock.blocking():
                 if not self.connected:
-                    self._transport = self._connect(self._clock.limit(self._seconds))
-                return self._run(command, stdin, self._clock.limit(seconds or self._seconds))
+                    self._transport = self._connect(self._clock.limit(self.seconds))
+                return self._run(command, stdin, self._clock.limit(seconds or self.seconds))
         except Refused:
             raise
         except BaseException:
@@ -178,7 +178,7 @@ class Ssh:
             ) from error
         except (library.SSHException, OSError, EOFError) as error:
             if late.is_set():
-                raise self._silent(self._seconds) from error
+                raise self._silent(self.seconds) from error
             if isinstance(error, library.AuthenticationException) and transport.is_active():
                 raise LoginRefused(
                     f"Host {login.host} does not accept our SSH key for {login.user}.",

@@ -16,6 +16,8 @@ from populator.cli.populate import TERMINATION_MESSAGE, add_flags, populate
 from populator.errors import SettingsError
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "vib": ("vib", "Build the hosts' VIB, and bring it onto ESXi hosts or off them."),
+    "ssh-key": ("ssh_key", "Print the line that lets the populator into an ESXi host by SSH."),
     "leases": ("leases", "Show who holds the slots of which ESXi host."),
 }
 """name -> module below this package that has a click command `command`, and the line of help"""

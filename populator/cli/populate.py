@@ -1,14 +1,14 @@
 """The flags that Forklift calls the program with, and what they start."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
 
 from populator import log, process
 from populator.errors import SettingsError
-from populator.settings import parse_settings
+from populator.settings import decoded, parse_settings
 
 TERMINATION_MESSAGE = "/dev/termination-log"
 
@@ -34,7 +34,7 @@ OPTIONS: tuple[tuple[str, str | None, str | None, str], ...] = (
     ("vsphere-hostname", "GOVMOMI_HOSTNAME", None, "vCenter: host, host:port or URL."),
     ("vsphere-username", "GOVMOMI_USERNAME", None, "vCenter user."),
     ("vsphere-password", "GOVMOMI_PASSWORD", None, "Password; rather give it in the environment."),
-    ("esxi-clone-method", "ESXI_CLONE_METHOD", "vib", "How the host is told to clone: vib."),
+    ("esxi-clone-method", "ESXI_CLONE_METHOD", "vib", "How the host is told to clone: vib or ssh."),
     ("kubeconfig", "KUBECONFIG", None, "Kubeconfig file; in a pod the service account is used."),
     ("master", None, None, "URL of the API server, instead of the kubeconfig's."),
     ("http-endpoint", None, ":8443", "Address of the metrics page."),
@@ -68,9 +68,16 @@ def populate(arguments: dict[str, str | None]) -> int:
     by_name = {name.replace("_", "-"): value for name, value in arguments.items()}
     level, form = by_name.pop("log-level"), by_name.pop("log-format")
     secrets = [value or "" for name, value in by_name.items() if name.endswith(("-password", "-token"))]
-    log.set_up(level or "info", form or "lines", secrets)
+    log.set_up(level or "info", form or "lines", [*secrets, *key_texts(os.environ)])
     try:
         settings = parse_settings(by_name, os.environ)
     except SettingsError as error:
         return process.refuse(error, Path(by_name["termination-message-path"] or TERMINATION_MESSAGE))
     return process.run(settings)
+
+
+def key_texts(environment: Mapping[str, str]) -> list[str]:
+    """Return the SSH key in all forms in which it might be logged: as given, decoded, and each of its lines."""
+    given = environment.get("SSH_PRIVATE_KEY", "")
+    pem = decoded(given)
+    return [given, pem, *(line for line in pem.splitlines() if line and not line.startswith("-----"))]

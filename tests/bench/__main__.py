@@ -12,7 +12,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import crowd, esxi, handover, one_disk, twenty_disks
+from tests.bench import crowd, esxi, handover, one_disk, ssh, twenty_disks, vib
 from tests.bench.figure import Figure
 
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -21,6 +21,8 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "twenty": twenty_disks.measure,
     "crowd": crowd.measure,
     "esxi": esxi.measure,
+    "ssh": ssh.measure,
+    "vib": vib.measure,
 }
 
 

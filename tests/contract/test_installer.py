@@ -16,7 +16,7 @@ from tests.lab.esxi.packages import PackageHost, until
 from tests.lab.esxi.sandbox import SHELLS
 from tests.lab.esxi.sshd import Sshd, make_key
 from tests.lab.esxi.vibs import plugin, script, stock_vib
-from vsphere.errors import HostKeyRefused, LoginRefused, Unreachable
+from vsphere.errors import HostKeyRefused, LoginRefused, Unreachable, VsphereError
 from vsphere.esxi import PLUGIN_XML, SCRIPT, VERSION
 from vsphere.esxi.installer import Options, Outcome, Story, carry_out, install, remove, status
 from vsphere.esxi.package import Package, parse_package
@@ -168,6 +168,16 @@ def test_with_secure_boot_nothing_is_installed(site: Site) -> None:
 def test_a_host_too_old_for_secure_boot_is_not_asked(site: Site) -> None:
     site.host.sandbox.path("/usr/lib/vmware/secureboot/bin/secureBoot.py").unlink()
     assert "Secure Boot unknown" in site.do(status).result
+    assert not site.do(install).failed
+
+
+def test_whether_secure_boot_is_on_is_never_guessed(site: Site) -> None:
+    program = "/usr/lib/vmware/secureboot/bin/secureBoot.py"
+    site.host.sandbox.add_program(program, "#!/bin/sh\necho Traceback >&2\nexit 1\n")
+    with pytest.raises(VsphereError, match="does not tell whether Secure Boot is on: Traceback"):
+        site.do(install)
+    assert site.is_untouched()
+    site.host.sandbox.add_program(program, "#!/bin/sh\necho Disabled\nexit 1\n")
     assert not site.do(install).failed
 
 

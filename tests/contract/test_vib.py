@@ -9,6 +9,7 @@ import pytest
 
 from tests.lab.esxi.vibs import PLUGIN_FILE, SCRIPT_FILE, plugin, run, script, stock_vib
 from tests.lab.program import ROOT
+from vsphere import esxi as wrapper
 from vsphere.errors import VsphereError
 from vsphere.esxi.package import parse_package
 from vsphere.esxi.vib import SUMMARY_LIMIT, VENDOR, build_vib, check_limits
@@ -152,3 +153,14 @@ def test_what_is_no_package_of_the_wrapper_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(VsphereError, match="is not a VIB of vmkfstools-wrapper"):
             parse_package(data)
+
+
+def test_a_version_always_means_the_same_package() -> None:
+    """Two hosts that tell the same version have the same wrapper; so has whoever compares checksums."""
+    lines = Path(__file__).with_name("vib_versions.txt").read_text().splitlines()
+    recorded = dict(line.split() for line in lines if not line.startswith("#"))
+    digest = parse_package(build_vib(wrapper.SCRIPT, wrapper.PLUGIN_XML, wrapper.VERSION)).digest
+    assert recorded.get(wrapper.VERSION) == digest, (
+        f"Version {wrapper.VERSION} was another package, or none. Raise VERSION in the wrapper if that one was given "
+        f"away. Then tests/contract/vib_versions.txt needs this line: {wrapper.VERSION} {digest}"
+    )

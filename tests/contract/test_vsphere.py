@@ -628,6 +628,19 @@ def test_a_busy_device_is_not_detached(
     copy.join()
 
 
+def test_a_device_that_stays_in_use_is_told_as_such(
+    site: Site, devices: Devices, slot: Slot, clock: Clock
+) -> None:
+    lun = site.lun()
+    device = devices.discover(lun.naa, SIZE, slot)
+    site.host.copy_seconds = 3.0
+    start_copy(site, device.path)
+    with clock.grace(26.0, within=0.5), pytest.raises(CopyMayBeRunning, match="vmkfstools uses it"):
+        devices.detach(lun.naa, slot)
+    assert site.host.device_status(lun.naa) == "on"
+    assert soon(lambda: not site.host.running_copies)
+
+
 def start_copy(site: Site, target: str) -> None:
     """Start a copy behind our back, as another populator would."""
     clock = Clock()

@@ -4,6 +4,7 @@
 `add_target` makes a PVC with a LUN behind it; `program` runs the populator as Forklift would start it.
 """
 
+import base64
 import itertools
 import tempfile
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from typing import Any, Self
 from tests.lab import world
 from tests.lab.disks import same_bytes
 from tests.lab.esxi import OURS, EsxcliServer, EsxiHost
+from tests.lab.esxi.sshd import make_key
 from tests.lab.faults import Ledger, proxy
 from tests.lab.kube import Kube, start_kube
 from tests.lab.ontap import OntapSimulator
@@ -22,6 +24,8 @@ from tests.lab.pki import Pki
 from tests.lab.program import Program
 from tests.lab.san import San
 from tests.lab.vcenter import HostSpec, VCenter
+from vsphere import key_line
+from vsphere.ssh_keys import public_key
 
 VCENTER_USER, VCENTER_PASSWORD = "administrator@vsphere.local", "vcenter-secret"
 ARRAY_USER, ARRAY_PASSWORD = "admin", "ontap-secret"
@@ -205,6 +209,25 @@ class Lab:
             scrape_interval,
         )
 
+    def start_ssh(self) -> dict[str, str | None]:
+        """Start SSH on all hosts, with our key let in; return the environment by which the populator uses it."""
+        key = self.directory / "ssh-key"
+        if not key.exists():
+            make_key(key, "-t", "rsa", "-b", "2048", "-m", "PEM")
+        addresses = {spec.name: spec.address for spec in world.hosts()}
+        port = 0
+        for host in self.hosts.values():
+            port = host.start_ssh(addresses[host.name], port).port
+        pem = key.read_text()
+        self.authorize(key_line.compatible(public_key(pem)))
+        encoded = base64.b64encode(pem.encode()).decode()
+        return {"ESXI_CLONE_METHOD": "ssh", "SSH_PRIVATE_KEY": encoded, "SSH_PORT": str(port)}
+
+    def authorize(self, line: str) -> None:
+        """Let this line be the authorized_keys of all hosts."""
+        for host in self.hosts.values():
+            host.ssh.authorize(line)
+
     def map_to_host(self, target: Target, group: str) -> None:
         """Map a LUN to the plain VM's host through a group of that name, and let the host see it."""
         initiators = [adapter.initiator for adapter in self.host.adapters if adapter.kind == "iscsi"]
@@ -230,6 +253,8 @@ class Lab:
         for store in world.datastores(self.datastores):
             for stale in store.directory.rglob("*-rdmdisk-*"):
                 stale.unlink()
+            for script in store.directory.glob(f"{key_line.SCRIPT}*"):
+                script.unlink()
         self.hosts = {spec.name: self._host(spec) for spec in world.hosts()}
         for host in self.hosts.values():
             self._esxcli.add(host)
@@ -253,6 +278,8 @@ class Lab:
             found += [f"{host.name}: {harm}" for harm in host.harm]
             found += [f"{host.name}: {naa} was pulled while on" for naa in host.unclean]
             found += [f"{host.name} has task {task}" for task in host.wrapper.tasks]
+        for store in world.datastores(self.datastores):
+            found += [f"{half} lies on {store.name}" for half in store.directory.glob(f"{key_line.SCRIPT}.*")]
         found += [f"group {group.name} exists" for group in self.array.groups.values()]
         found += [
             f"{name} is held by {holder}" for name, holder in self.kube.lease_holders(LEASE_NAMESPACE).items()

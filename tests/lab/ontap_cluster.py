@@ -7,6 +7,7 @@ Error codes are those of the API reference; the HTTP statuses beside them are pl
 
 import itertools
 import re
+import secrets
 import threading
 import uuid
 from collections.abc import Iterable
@@ -110,7 +111,9 @@ class Cluster:
         self.luns: dict[str, SimLun] = {}
         self.groups: dict[str, SimGroup] = {}
         self.maps: list[SimMap] = []
-        self._serials = (f"wf0Iq+{n:06d}" for n in itertools.count(1))
+        # Other arrays on this machine have LUNs of other names: a lab's host sees the processes of all labs.
+        own = secrets.token_hex(2)
+        self._serials = (f"w{own}+{n:06d}" for n in itertools.count(1))
         self._lock = threading.RLock()
         for name in svms:
             self.add_svm(name)

@@ -43,6 +43,7 @@ def hosts() -> tuple[HostSpec, ...]:
                 # Bit 63 set: vSphere hands out such names as negative numbers.
                 AdapterSpec("vmhba2", "fc", wwnn=f"f00000025b50000{number}", wwpn=f"f00000025b5aa00{number}"),
             ),
+            f"127.0.1.{number}",
         )
         for number, name in enumerate((PLAIN_HOST, OTHER_HOST), 1)
     )
@@ -84,7 +85,7 @@ def make_datastores(folder: Path, plain_size: int = DISK_SIZE) -> Path:
     """Write the disks' files; every disk has other bytes."""
     for store in datastores(folder):
         store.directory.mkdir(parents=True)
-    disks = (DATA_DISK, FC_DISK, SNAPSHOT_DISK, RDM_DISK, VVOL_DISK, LOCAL_DISK, *ODD_DISKS)
+    disks = (DATA_DISK, FC_DISK, SNAPSHOT_DISK, RDM_DISK, VVOL_DISK, LOCAL_DISK, QUOTE_DISK, *ODD_DISKS)
     for seed, path in enumerate(disks):
         file = file_of(folder, path)
         make_vmdk(file.parent, file.name, DISK_SIZE, seed)

@@ -1,18 +1,25 @@
 """The command line as a user meets it: the console script, help, and a call that cannot begin."""
 
+import base64
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from populator import __version__
+from tests.lab.esxi.sshd import make_key
 from tests.lab.program import ROOT
+from vsphere import key_line
+from vsphere.esxi import SCRIPT
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
+def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "populator", *words],
         cwd=ROOT,
-        env={"LANG": "C.UTF-8"},
+        env={"LANG": "C.UTF-8", **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -58,3 +65,41 @@ def test_a_flag_that_go_takes_alone_is_taken_alone() -> None:
 def test_no_message_file_is_made_where_no_kubelet_made_one(tmp_path: Path) -> None:
     run(f"--termination-message-path={tmp_path / 'none'}")
     assert not list(tmp_path.iterdir())
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3a populator"
+
+
+def test_the_key_line_is_printed_from_either_key(tmp_path: Path) -> None:
+    encoded = base64.b64encode(f"{KEY}\n".encode()).decode()
+    for given in (KEY, encoded):
+        assert run("ssh-key", SSH_PUBLIC_KEY=given).stdout == f"{key_line.compatible(KEY)}\n"
+    private = make_key(tmp_path / "key", "-t", "rsa", "-b", "2048", "-m", "PEM").read_bytes()
+    public = (tmp_path / "key.pub").read_text().rpartition(" ")[0]
+    done = run("ssh-key", SSH_PRIVATE_KEY=base64.b64encode(private).decode())
+    assert (done.returncode, done.stdout) == (0, f"{key_line.compatible(public)}\n")
+
+
+def test_the_hardened_line_pins_this_programs_script() -> None:
+    words = ["ssh-key", "--hardened", "--datastore", "ds one", "--datastore", "o'brien"]
+    done = run(*words, SSH_PUBLIC_KEY=KEY)
+    assert done.stdout == f"{key_line.hardened(KEY, SCRIPT, ['ds one', 'o' + chr(39) + 'brien'])}\n"
+    assert hashlib.sha256(SCRIPT).hexdigest() in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "both missing"),
+        (("--public-key", "nonsense"), "neither a public key"),
+        (("--public-key", KEY, "--datastore", "ds"), "needs --hardened"),
+        (("--public-key", KEY, "--hardened", "--datastore", "a/b"), "no datastore's name"),
+        (("--private-key", "nonsense"), "cannot be read"),
+    ],
+)
+def test_a_key_line_that_cannot_be_made_is_an_error(words: tuple[str, ...], says: str) -> None:
+    done = run("ssh-key", *words)
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert says in done.stderr

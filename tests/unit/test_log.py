@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from populator import log
+from populator.cli.populate import key_texts
 
 PASSWORD = 'geheim"/ö'
 
@@ -70,3 +71,18 @@ def test_traces_appear_when_debugging_only(capsys: pytest.CaptureFixture[str]) -
     except RuntimeError:
         logging.getLogger("x").exception("it broke")
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("restored")
+def test_no_line_of_the_ssh_key_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["MIIEowIBAAKCAQEA3" * 3, "gT0hbEo6OZx0YXFUu" * 3]
+    pem = "\n".join(("-----BEGIN RSA PRIVATE KEY-----", *lines, "-----END RSA PRIVATE KEY-----\n"))
+    given = base64.b64encode(pem.encode()).decode()
+    log.set_up("debug", "json", key_texts({"SSH_PRIVATE_KEY": given}))
+    for said in (given, pem, *lines):
+        logging.getLogger("test").error("key: %s", said)
+    shown = capsys.readouterr().err
+    assert len(shown.splitlines()) == 4
+    assert not any(part in shown for part in (given, *lines))
+    assert key_texts({"SSH_PRIVATE_KEY": "nonsense!"}) == ["nonsense!", ""]
+    assert key_texts({}) == ["", ""]

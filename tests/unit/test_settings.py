@@ -1,5 +1,7 @@
 """Settings: Forklift's call as it is, what people write by hand, and every problem at once."""
 
+import base64
+
 import pytest
 
 from populator.errors import SettingsError
@@ -118,8 +120,52 @@ def test_vendors_of_later_versions_are_refused_by_name(vendor: str) -> None:
     assert "not supported by this version" in problem
 
 
-def test_the_ssh_method_is_refused_by_name() -> None:
-    assert "ssh is not supported" in problems(esxi_clone_method="ssh")[0]
+PEM = "-----BEGIN RSA PRIVATE KEY-----\ngeheim\n-----END RSA PRIVATE KEY-----\n"
+ENCODED = base64.b64encode(PEM.encode()).decode()
+
+
+@pytest.mark.parametrize("value", [ENCODED, f"{ENCODED[:40]}\n{ENCODED[40:]}\n", PEM])
+def test_the_ssh_key_is_taken_as_forklift_gives_it_and_as_it_is(value: str) -> None:
+    settings = parse({"SSH_PRIVATE_KEY": value}, esxi_clone_method="ssh")
+    assert settings.ssh is not None
+    assert settings.ssh.private_key == PEM
+    assert (settings.ssh.port, settings.ssh.seconds) == (22, 30)
+    assert settings.ssh.fingerprints == frozenset()
+    assert "geheim" not in repr(settings)
+
+
+def test_host_keys_and_time_out_of_ssh_are_taken() -> None:
+    one, other = f"SHA256:{'a' * 43}", f"SHA256:{'b' * 42}="
+    given = {
+        "SSH_PRIVATE_KEY": ENCODED,
+        "SSH_KNOWN_HOSTS": "esx ssh-rsa AAAA\n",
+        "SSH_HOST_FINGERPRINTS": f"{one}, {other[:-1]}c=\n",
+        "SSH_TIMEOUT_SECONDS": "5",
+    }
+    ssh = parse(given, esxi_clone_method="ssh").ssh
+    assert ssh is not None
+    assert ssh.known_hosts == "esx ssh-rsa AAAA"
+    assert ssh.fingerprints == {one, f"{other[:-1]}c"}
+    assert ssh.seconds == 5
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SSH_PRIVATE_KEY", ""),
+        ("SSH_PRIVATE_KEY", "no base64!"),
+        ("SSH_PRIVATE_KEY", base64.b64encode(b"something else").decode()),
+        ("SSH_PRIVATE_KEY", base64.b64encode(b"\xff\xfe").decode()),
+        ("SSH_TIMEOUT_SECONDS", "0"),
+        ("SSH_HOST_FINGERPRINTS", "MD5:00:11"),
+        ("SSH_PORT", "http"),
+    ],
+)
+def test_what_is_wrong_about_ssh_matters_to_that_method_only(variable: str, value: str) -> None:
+    given = {"SSH_PRIVATE_KEY": ENCODED, variable: value}
+    (problem,) = problems(given, esxi_clone_method="ssh")
+    assert variable in problem
+    assert parse(given).ssh is None
 
 
 @pytest.mark.parametrize("duration", ["0", "-5", "1.5", "x", "1"])

@@ -70,6 +70,18 @@ def test_nothing_is_pulled_from_under_a_copy_that_may_be_running(bench: Bench) -
     assert bench.report.left_steps == ["device", "mapping"]
 
 
+def test_a_step_that_finds_the_device_in_use_keeps_the_rest_from_being_undone(bench: Bench) -> None:
+    def in_use() -> None:
+        raise CopyMayBeRunning("vmkfstools uses it")
+
+    with bench.stack() as undo:
+        bench.note(undo, "paths", "mapping")
+        undo.later("detach", in_use)
+    assert bench.done == []
+    assert bench.report.left_steps == ["mapping", "paths"]
+    assert bench.report.undo_failures == ["detach: vmkfstools uses it"]
+
+
 def test_told_to_stop_it_still_undoes_within_what_is_left(bench: Bench) -> None:
     left: list[float] = []
 

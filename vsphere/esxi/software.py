@@ -116,9 +116,17 @@ class HostSoftware:
         self._do("/etc/init.d/hostd restart", self._limits.restart)
 
     def _secure_boot(self) -> bool | None:
+        """Return whether it is on; the words count, since nobody says what the exit code means."""
         output = self._shell.run(f"[ ! -e {SECURE_BOOT} ] || {SECURE_BOOT} -s", seconds=self._limits.ask)
-        answer = require(output, "secureBoot.py -s failed").stdout.strip().lower()
-        return answer.startswith("enabled") if answer else None
+        answer = output.stdout.strip().lower()
+        if answer in {"enabled", "disabled"}:
+            return answer == "enabled"
+        if answer or output.status:
+            raise VsphereError(
+                f"The host does not tell whether Secure Boot is on: {said(output)}",
+                f"Ask it: {SECURE_BOOT} -s; nothing was changed.",
+            )
+        return None
 
     def _copies(self) -> tuple[str, ...]:
         """Return what is being copied onto, whoever began it: the stock wrapper cannot list its tasks."""

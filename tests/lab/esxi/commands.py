@@ -127,7 +127,9 @@ def _execute(host: EsxiHost, request: Mapping[str, Any]) -> dict[str, object]:
     host.calls.append(Call(f"{namespace.replace('.', ' ')} {name}", arguments))
     _check(command, arguments)
     prefix = "VimEsxCLI" + (namespace + name).replace(".", "")
-    return {"response": command.act(host, arguments).xml(prefix)}
+    response = command.act(host, arguments).xml(prefix)
+    host.publish()
+    return {"response": response}
 
 
 def _check(command: Command, arguments: Mapping[str, str]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.lab.esxi.copies import Copies, CopyFaults
 from tests.lab.esxi.overlap import Operation, Recorder
 from tests.lab.esxi.script import Script
+from tests.lab.esxi.sshd import Sshd
 from tests.lab.esxi.stack import Adapter, Stack
 from tests.lab.esxi.wrapper import Stock
 from tests.lab.san import San
@@ -72,6 +73,7 @@ class EsxiHost:
         self.recorder = Recorder(self._shaken)
         self.stack = Stack((Adapter.of(each) for each in adapters), san)
         self.copies = Copies(name, datastores, self.stack, self.recorder, self.harm)
+        self.sshd: Sshd | None = None
         self.wrapper: Stock | Script = Stock(self.copies)
         if wrapper != STOCK:
             if root is None:
@@ -187,8 +189,29 @@ class EsxiHost:
 
     def close(self) -> None:
         """End the host for good."""
+        if self.sshd:
+            self.sshd.close()
         self.wrapper.close()
         self.copies.power_off()
+
+    def start_ssh(self, address: str, port: int = 0) -> Sshd:
+        """Start the host's SSH service; only a host that runs our wrapper has a shell to log in to."""
+        if not isinstance(self.wrapper, Script):
+            raise TypeError("this host has no shell")
+        self.sshd = Sshd(self.wrapper.sandbox, address, port)
+        return self.sshd
+
+    @property
+    def ssh(self) -> Sshd:
+        """The SSH service that was started."""
+        if self.sshd is None:
+            raise RuntimeError(f"{self.name} has no SSH service yet")
+        return self.sshd
+
+    def publish(self) -> None:
+        """Let the host's own programs see its devices as they are now, for what is called by SSH."""
+        if self.sshd and isinstance(self.wrapper, Script):
+            self.wrapper.programs.publish()
 
     def _shaken(self, running: int) -> None:
         """Fall over if more runs at once than the host bears, and this host is one that does."""

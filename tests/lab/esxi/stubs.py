@@ -54,7 +54,8 @@ PS = f"""#!/bin/sh
 [ "$1" = -c ] || exit 1
 ours=' '
 for each in /proc/[0-9]*; do
-    [ $each/root{HOME} -ef {HOME} ] && ours="$ours${{each#/proc/}} "
+    # What may not be looked at (in another user namespace, as sshd's commands are) may be ours.
+    [ -d $each/root ] && [ ! $each/root{HOME} -ef {HOME} ] || ours="$ours${{each#/proc/}} "
 done
 /bin/busybox ps -o pid,pgid,comm,args | exec /bin/busybox awk -v ours="$ours" 'NR == 1 || index(ours, " " $1 " ")'
 """

@@ -1,0 +1,139 @@
+"""`populator vib`: build the hosts' package, and bring it onto hosts. Flags and environment as Forklift's installer."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from populator import log, process
+from populator.cli.file import write_whole
+from populator.cli.table import draw
+from populator.clock import Clock
+from populator.errors import PopulatorError
+from populator.fleet_settings import parse_fleet_settings
+from populator.report import explain, outcome_of
+from vsphere.errors import VsphereError
+from vsphere.esxi import PLUGIN_XML, SCRIPT, VERSION, installer
+from vsphere.esxi.vib import NAME, build_vib
+
+# Names, environment default, fixed default, help; as in `populate`, values stay text here.
+Flag = tuple[tuple[str, ...], str | None, str | None, str]
+COMMON: tuple[Flag, ...] = (
+    (("esxi-hosts", "hosts"), "ESXI_HOSTS", None, "Hosts, separated by commas; else all that vCenter has."),
+    (("vsphere-hostname", "vcenter"), "GOVMOMI_HOSTNAME", None, "vCenter: host, host:port or URL."),
+    (("vsphere-username",), "GOVMOMI_USERNAME", None, "vCenter user."),
+    (("vsphere-password",), "GOVMOMI_PASSWORD", None, "Password; rather give it in the environment."),
+    (("vsphere-insecure",), "GOVMOMI_INSECURE", "false", "Trust any certificate of vCenter."),
+    (("datacenter",), None, None, "Only the hosts of this datacenter of vCenter."),
+    (("ssh-key-file",), "SSH_KEY_FILE", None, "Private key that may log in to the hosts as root."),
+    (("ssh-timeout-seconds",), "SSH_TIMEOUT_SECONDS", "30", "Time-out of connecting to a host."),
+    (("parallel",), None, "4", "Hosts at a time."),
+)
+VIB_PATH: Flag = (("vib-path",), "VIB_PATH", None, "VIB to install; else the one that `vib build` writes.")
+RESTART: Flag = (
+    ("restart-hostd",),
+    "RESTART_HOSTD",
+    "true",
+    "Restart hostd where it has to load plugins anew.",
+)
+BARE = {"vsphere-insecure", "restart-hostd"}
+"""flags that Go's flag package takes alone, for true"""
+
+
+@click.group()
+def command() -> None:
+    """Build the VIB of the vmkfstools wrapper, and bring it onto ESXi hosts or off them.
+
+    Hosts are visited whose SSH key is in SSH_KNOWN_HOSTS (lines as ssh-keyscan prints them) or SSH_HOST_FINGERPRINTS
+    (SHA256:…). Without either, the key that a host shows first is trusted, and logged. SSH_PORT is 22.
+    """
+
+
+def flags(*rows: Flag) -> Callable[..., Callable[..., None]]:
+    """Give a command these flags."""
+
+    def add(function: Callable[..., None]) -> Callable[..., None]:
+        for names, variable, default, text in reversed(rows):
+            function = click.option(
+                *(f"--{name}" for name in names),
+                names[0].replace("-", "_"),
+                envvar=variable,
+                default=default,
+                help=text,
+                show_default=default is not None,
+                show_envvar=True,
+                is_flag=False,
+                flag_value="true" if names[0] in BARE else None,
+            )(function)
+        return function
+
+    return add
+
+
+@command.command()
+@click.option("--output", type=click.Path(path_type=Path), help=f"File to write; else {NAME}-{VERSION}.vib.")
+@click.pass_context
+def build(context: click.Context, output: Path | None) -> None:
+    """Write the VIB: always the same bytes."""
+    file = output or Path(f"{NAME}-{VERSION}.vib")
+    try:
+        write_whole(file, build_vib(SCRIPT, PLUGIN_XML, VERSION))
+    except (PopulatorError, VsphereError) as error:
+        context.exit(fail(error))
+    click.echo(file)
+
+
+@command.command()
+@flags(*COMMON, VIB_PATH, RESTART)
+@click.option("--dry-run", is_flag=True, help="Look, and tell what would be done.")
+@click.pass_context
+def install(context: click.Context, /, dry_run: bool, **arguments: str | None) -> None:
+    """Install or update the VIB on hosts, and make sure that the plugin can be called."""
+    context.exit(visit(installer.install, arguments, dry_run=dry_run))
+
+
+@command.command()
+@flags(*COMMON, VIB_PATH)
+@click.pass_context
+def status(context: click.Context, /, **arguments: str | None) -> None:
+    """Tell how hosts stand, and what installing would do; exit code 1 where that is not nothing."""
+    context.exit(visit(installer.status, {**arguments, "restart_hostd": "true"}, dry_run=True))
+
+
+@command.command()
+@flags(*COMMON, RESTART)
+@click.option("--dry-run", is_flag=True, help="Look, and tell what would be done.")
+@click.pass_context
+def remove(context: click.Context, /, dry_run: bool, **arguments: str | None) -> None:
+    """Take the VIB off hosts."""
+    context.exit(visit(installer.remove, arguments, dry_run=dry_run))
+
+
+def visit(story: installer.Story, arguments: dict[str, str | None], *, dry_run: bool) -> int:
+    """Go through with a story on all hosts, print the table, and return the exit code."""
+    by_name = {name.replace("_", "-"): value for name, value in arguments.items()}
+    log.set_up("info", "lines", [by_name.get("vsphere-password") or ""])
+    clock = Clock()
+    process.listen_for_stop(clock)
+    given = {
+        "GOVMOMI_INSECURE": by_name.get("vsphere-insecure") or "",
+        "SSH_TIMEOUT_SECONDS": by_name.get("ssh-timeout-seconds") or "",
+    }
+    try:
+        settings = parse_fleet_settings(by_name, {**os.environ, **given}, dry_run=dry_run)
+        from populator import fleet  # noqa: PLC0415 - it brings in the clients, which `build` has no use for
+
+        rows = fleet.visit_all(story, settings, clock)
+    except (PopulatorError, VsphereError) as error:
+        return fail(error)
+    head = ("HOST", "BEFORE", "AFTER", "RESULT", "WHAT TO DO")
+    click.echo(draw([head, *((host, one.before, one.after, one.result, one.todo) for host, one in rows)]))
+    return 1 if any(outcome.failed for _, outcome in rows) else 0
+
+
+def fail(error: PopulatorError | VsphereError) -> int:
+    """Tell what keeps us from beginning; return the exit code."""
+    text, hint = explain(error)
+    click.echo(f"{text} {hint}".strip(), err=True)
+    return outcome_of(error).exit_code
