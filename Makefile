@@ -26,6 +26,11 @@ test: check  ## every check and test, against the real vcsim, kube-apiserver and
 	$(RUN) tests.lab.tools
 	$(RUN) pytest -n 3
 
+SCHEDULES ?= 10000
+SEED ?= 0
+test-lease: .venv  ## play the host lease in virtual time: SCHEDULES=10000 random schedules from SEED=0 on
+	LEASE_SCHEDULES=$(SCHEDULES) LEASE_SEED=$(SEED) $(RUN) pytest -q -n 2 tests/property/test_lease_simulation.py
+
 bench: .venv  ## the figures of the README, as a table and as JSON
 	@$(RUN) tests.bench
 
@@ -36,4 +41,4 @@ lock: .venv  ## lock the newest versions that pyproject.toml allows
 	.venv/bin/uv pip compile pyproject.toml --upgrade --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file tests/requirements.txt
 	.venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --constraint tests/requirements.txt --generate-hashes --no-header --no-annotate --quiet --output-file deploy/requirements.txt
 
-.PHONY: help .venv demo lab check test bench sweep lock
+.PHONY: help .venv demo lab check test test-lease bench sweep lock

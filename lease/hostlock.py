@@ -1,14 +1,13 @@
 """Holding a slot of a host's lease while work is done on the host.
 
-A thread renews beside the work, also while that blocks for minutes in one call. It never gives up: over any error it
-goes on trying, and when the slot was lost it queues for one again. All writes after the first are made by that
-thread, the release included, so that they have an order.
+A task of its own renews beside the work, also while that blocks for minutes in one call. It never gives up: over any
+error it goes on trying, and when the slot was lost it queues for one again. All writes after the first are made by
+that task, the release included, so that they have an order.
 """
 
 import logging
 import math
 import random
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -17,9 +16,10 @@ from lease.api import Api, ApiError
 from lease.decision import Claimant, Wait, backoff
 from lease.errors import LeaseError, LeaseLost, hopeless
 from lease.glance import Glance
-from lease.ports import Clock, Observer, Unobserved
+from lease.ports import Clock, Observer, Tasks, Unobserved
 from lease.record import TEMPLATE, Journal, slot_names
 from lease.slots import Claimed, Slots
+from lease.threads import Threads
 from lease.waiting import Turn
 
 RELEASE_WITHIN = 2.0
@@ -44,6 +44,7 @@ class HostLock:
         slots: int = 2,
         template: str = TEMPLATE,
         observer: Observer | None = None,
+        tasks: Tasks | None = None,
     ) -> None:
         """Make the lock; settings as accepted by `check_settings`. Each process needs an identity of its own."""
         self._api = api
@@ -53,6 +54,7 @@ class HostLock:
         self._slots = slots
         self._template = template
         self._observer = observer or Unobserved()
+        self._tasks = tasks or Threads()
         self._prepared: dict[str, Slots] = {}
 
     def prepare(self, host: str) -> None:
@@ -94,7 +96,7 @@ class HostLock:
         """Return what can acquire a slot of that host, once; `suffix` makes it a holder of its own."""
         me = replace(self._me, identity=self._me.identity + suffix)
         slots = None if suffix else self._prepared.pop(host, None)
-        return Held(slots or self._slots_of(host, me), self._clock, self._observer, facts)
+        return Held(slots or self._slots_of(host, me), self._clock, self._tasks, self._observer, facts)
 
     def _slots_of(self, host: str, me: Claimant) -> Slots:
         try:
@@ -107,7 +109,9 @@ class HostLock:
 class Held:
     """A slot of the host lease, renewed until it is released; the steps that need it are done inside its contexts."""
 
-    def __init__(self, slots: Slots, clock: Clock, observer: Observer, facts: Mapping[str, str]) -> None:
+    def __init__(
+        self, slots: Slots, clock: Clock, tasks: Tasks, observer: Observer, facts: Mapping[str, str]
+    ) -> None:
         self.host = slots.host
         self.slot = ""
         """name of the Lease"""
@@ -118,6 +122,7 @@ class Held:
         self._slots = slots
         self._me = slots.me
         self._clock = clock
+        self._tasks = tasks
         self._observer = observer
         self._facts = dict(facts)
         self._written: dict[str, str] = {}
@@ -128,10 +133,10 @@ class Held:
         self._failures = 0
         self._renew_at = -math.inf
         self._valid_until = -math.inf
-        self._wake = threading.Event()
-        self._claimed_again = threading.Event()
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"lease-{slots.host}", daemon=True)
+        self._wake = tasks.event()
+        self._claimed_again = tasks.event()
+        self._end = tasks.event()
+        self._renewer = tasks.task(f"lease-{slots.host}", self._run)
 
     @property
     def valid(self) -> bool:
@@ -191,6 +196,7 @@ class Held:
         turn = Turn(
             self._slots,
             self._clock,
+            self._tasks,
             self._wake,
             interruptible=self._clock.blocking,
             stopped=given_up,
@@ -206,16 +212,16 @@ class Held:
         self._have(claimed)
         self._observer.waited(self.waited)
         log.info("Holding %s after %.1f s.", claimed.name, self.waited)
-        self._thread.start()
+        self._renewer.start()
         return True
 
     def release(self) -> None:
         """Stop renewing and free the slot, or after `leave` keep it until it expires; never raises."""
         self._end.set()
         self._wake.set()
-        self._thread.join(self._clock.limit(RELEASE_WITHIN))
+        self._renewer.join(self._clock.limit(RELEASE_WITHIN))
         self._observer.held(self._clock.now() - self._since)
-        if self._thread.is_alive():
+        if self._renewer.is_alive():
             log.warning("%s could not be released in time; it expires by itself.", self.slot)
 
     def _run(self) -> None:
@@ -261,7 +267,14 @@ class Held:
         log.warning("The host lease of %s was lost to %s; queueing again.", self.host, self._slots.holders())
 
     def _queue_again(self) -> None:
-        turn = Turn(self._slots, self._clock, self._wake, interruptible=nullcontext, stopped=self._end.is_set)
+        turn = Turn(
+            self._slots,
+            self._clock,
+            self._tasks,
+            self._wake,
+            interruptible=nullcontext,
+            stopped=self._end.is_set,
+        )
         if claimed := turn.take(self._journal):
             log.info("Holding the host lease of %s again: %s.", self.host, claimed.name)
             self._have(claimed)
@@ -311,9 +324,7 @@ class Held:
             try:
                 if self.slot not in self._slots.seen:
                     self._slots.look(self.slot)
-                if self._left and (self._written is self._facts or self._write()):
-                    return
-                if not self._left and self._slots.free(self.slot):
+                if self._last_write():
                     return
             except ApiError as error:
                 log.debug("%s", error.text)
@@ -322,3 +333,11 @@ class Held:
             self._wake.wait(0.1)  # after an error or a conflict
             self._wake.clear()
         log.warning("%s could not be written a last time; it expires by itself.", self.slot)
+
+    def _last_write(self) -> bool:
+        """Free the slot, or tell in its journal what is left; True when there is nothing more to do."""
+        if not self._left:
+            return self._slots.free(self.slot)
+        if self._written is self._facts or isinstance(self._slots.decision(self.slot), Wait):
+            return True  # told already, or somebody else has taken the slot: what he has is not written over
+        return self._write() is not None

@@ -1,5 +1,6 @@
-"""What this package asks of the program around it: a clock, and somebody who may want to count what happens."""
+"""What this package asks of the program around it: a clock, tasks, and somebody who may count what happens."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -25,6 +26,45 @@ class Clock(Protocol):
 
     def expired(self) -> bool:
         """Whether the time for tidying up has ended."""
+
+
+class Event(Protocol):
+    """A flag to wait for, as `threading.Event` is one."""
+
+    def set(self) -> None:
+        """Raise the flag, and wake those who wait for it."""
+
+    def clear(self) -> None:
+        """Take it down."""
+
+    def is_set(self) -> bool:
+        """Whether it is up."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for it, so many seconds at most; return whether it is up."""
+
+
+class Task(Protocol):
+    """Something that runs beside the caller, as `threading.Thread` does."""
+
+    def start(self) -> None:
+        """Begin; once."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end, so many seconds at most."""
+
+    def is_alive(self) -> bool:
+        """Whether it has begun and not ended."""
+
+
+class Tasks(Protocol):
+    """What runs beside the work: threads, unless somebody lets time run by himself."""
+
+    def event(self) -> Event:
+        """Return an event that is not set."""
+
+    def task(self, name: str, run: Callable[[], None]) -> Task:
+        """Return a task that is not started, and that the process does not wait for at its end."""
 
 
 class Observer(Protocol):

@@ -1,15 +1,15 @@
 """Waiting for a slot: woken by a watch at a release, by our own clock at an expiry, by a look when all is silent.
 
-Waiters that saw the same release do not all run for it. Each draws a moment within a spread that doubles with every
-race lost on the server and halves with every one that the watch told of in time; so the crowd finds a spread at which
-most do not need to ask. Those who have waited longer draw from a smaller one. There is no limit to the waiting: a
+Waiters that saw the same release do not all run for it. Each draws a moment within a spread, which he sizes by how soon
+after a release the watch tells that somebody was faster: at once means a crowd, so it doubles; a while means few, so it
+shrinks. That costs no call, while a race lost on the server, which doubles it as well, costs two. Those who have waited
+longer draw from a smaller one. There is no limit to the waiting: a
 queue of migrations may be long. Whoever waits may be told to stop.
 """
 
 import logging
 import math
 import random
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
@@ -18,11 +18,15 @@ from lease.api import ApiError, Json, Watch
 from lease.decision import Ours, Wait, backoff
 from lease.errors import hopeless
 from lease.glance import Glance
-from lease.ports import Clock
+from lease.ports import Clock, Event, Tasks
 from lease.slots import Claimed, Slots
 
-FIRST_SPREAD, WIDEST_SPREAD = 0.02, 0.5
+FIRST_SPREAD, WIDEST_SPREAD = 0.02, 2.0
 """seconds; an update takes some 5 ms on the server"""
+CLOSE, FAR = 0.025, 0.06
+"""seconds from one release to the next holder that mean a crowd, and that cost too much time"""
+TOLD_WITHIN = 0.5
+"""seconds in which a watch tells who was faster"""
 TELL_EVERY = 60.0
 """seconds between two lines of log about a queue"""
 
@@ -36,7 +40,8 @@ class Turn:
         self,
         slots: Slots,
         clock: Clock,
-        wake: threading.Event,
+        tasks: Tasks,
+        wake: Event,
         *,
         interruptible: Callable[[], AbstractContextManager[None]],
         stopped: Callable[[], bool],
@@ -46,6 +51,7 @@ class Turn:
         """Prepare it; `stopped` is asked whenever something happens, and each `tick` seconds."""
         self._slots = slots
         self._clock = clock
+        self._tasks = tasks
         self._wake = wake
         self._interruptible = interruptible
         self._stopped = stopped
@@ -58,6 +64,7 @@ class Turn:
         self._rest_until = -math.inf
         self._look_at: dict[str, float] = {}
         self._try_at: dict[str, tuple[str, float]] = {}
+        self._free_since: dict[str, float] = {}
         self._spread = 0.0
 
     def take(self, journal: Callable[[], str]) -> Claimed | None:
@@ -101,9 +108,10 @@ class Turn:
         claimed = self._slots.write(name, journal())
         self._failures = 0
         if claimed is None:
-            self._spread = min(max(2 * self._spread, FIRST_SPREAD), WIDEST_SPREAD)
+            self._widen()
+            self._free_since.pop(name, None)
             # With a watch, its next event tells who was faster; without one, look at once.
-            self._look_at[name] = self._clock.now() + (WIDEST_SPREAD if self._watcher else 0.0)
+            self._look_at[name] = self._clock.now() + (TOLD_WITHIN if self._watcher else 0.0)
         return claimed
 
     def _moment(self, name: str, now: float) -> float:
@@ -118,6 +126,7 @@ class Turn:
         if known is None or known[0] != version:
             patience = 1 + (now - self._began) / 30
             known = self._try_at[name] = (version, now + self._spread * random.random() / patience)  # noqa: S311
+            self._free_since[name] = now
         return known[1]
 
     def _listen(self) -> None:
@@ -139,7 +148,17 @@ class Turn:
         self._look_at[name] = self._clock.now() + quiet
         if name in self._try_at and isinstance(self._slots.decision(name), Wait):
             del self._try_at[name]
+            self._resize(self._clock.now() - self._free_since.pop(name, self._clock.now() - CLOSE))
+
+    def _resize(self, gap: float) -> None:
+        """Draw a lesson from how soon after a release somebody else had the slot."""
+        if gap < CLOSE:
+            self._widen()
+        elif gap > FAR:
             self._spread /= 2
+
+    def _widen(self) -> None:
+        self._spread = min(max(2 * self._spread, FIRST_SPREAD), WIDEST_SPREAD)
 
     def _failed(self, error: ApiError) -> None:
         if error.final:
@@ -154,8 +173,8 @@ class Turn:
         """Wait for the next thing to do, or for the watch; say whether it was more than a tick that woke us."""
         now, names = self._clock.now(), self._slots.names
         if not self._watcher and all(name in self._slots.seen for name in names) and now >= self._rest_until:
-            self._watcher = _Watcher(self._slots, self._wake)
-            self._watcher.start()
+            self._watcher = _Watcher(self._slots, self._tasks, self._wake)
+            self._tasks.task(f"lease-watch-{self._slots.host}", self._watcher.run).start()
         if self._watcher and now >= self._told + TELL_EVERY:
             self._told = now
             log.info("Waiting for the host lease of %s, held by %s.", self._slots.host, self._slots.holders())
@@ -170,18 +189,18 @@ class Turn:
         return heard or self._clock.now() >= moment
 
 
-class _Watcher(threading.Thread):
+class _Watcher:
     """Keeps one watch open and hands on what it tells; begins anew when it ends, lags or breaks."""
 
-    def __init__(self, slots: Slots, wake: threading.Event) -> None:
-        super().__init__(name=f"lease-watch-{slots.host}", daemon=True)
+    def __init__(self, slots: Slots, tasks: Tasks, wake: Event) -> None:
         self.news: SimpleQueue[Json | ApiError] = SimpleQueue()
         self._slots = slots
         self._wake = wake
-        self._end = threading.Event()
+        self._end = tasks.event()
         self._watch: Watch | None = None
 
     def run(self) -> None:
+        """Watch until stopped; for a task of its own."""
         failures = 0
         while not self._end.is_set():
             told = None
@@ -198,7 +217,7 @@ class _Watcher(threading.Thread):
             self._end.wait(backoff(failures, told, random.random()))  # noqa: S311
 
     def stop(self) -> None:
-        """End the watch; the thread follows by itself."""
+        """End the watch; its task follows by itself."""
         self._end.set()
         if self._watch:
             self._watch.stop()

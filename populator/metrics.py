@@ -35,6 +35,10 @@ HELP = {
     "vib_version": ("gauge", "Version of the vmkfstools plugin on the ESXi host"),
     "storage_array_info": ("gauge", "The storage array behind the volume"),
     "source_disk_bytes": ("gauge", "Size of the source disk"),
+    "xcopy_operations": ("gauge", "Clone operations of the array for this copy, by outcome"),
+    "xcopy_bytes": ("gauge", "Bytes that the array moved for this copy, where the host counts them"),
+    "copy_rate_bytes_per_second": ("gauge", "Mean rate of the running copy"),
+    "copy_remaining_seconds": ("gauge", "Time that the running copy still takes at that rate"),
     "copy_duration_seconds": ("gauge", "Duration of the copy; its presence tells that the copy has ended"),
 }
 
@@ -103,6 +107,20 @@ class Page:
                 labels = (*self._common(), ("storage_protocol", self.protocol), ("type", kind))
                 self._put(Sample("source_disk_bytes", labels, str(size)), kind)
 
+    def pace(self, rate: float, remaining: float | None) -> None:
+        """Publish how fast a running copy is, in bytes per second, and how many seconds it still takes."""
+        self._put(Sample("copy_rate_bytes_per_second", (("owner_uid", self.owner_uid),), f"{rate:.0f}"))
+        if remaining is not None:
+            self._put(Sample("copy_remaining_seconds", (("owner_uid", self.owner_uid),), f"{remaining:.0f}"))
+
+    def xcopy(self, operations: int, failed: int, moved: int | None) -> None:
+        """Publish what the array did of the copy; `moved` is in bytes."""
+        for outcome, number in (("done", operations), ("failed", failed)):
+            labels = (("owner_uid", self.owner_uid), ("outcome", outcome))
+            self._put(Sample("xcopy_operations", labels, str(number)), outcome)
+        if moved is not None:
+            self._put(Sample("xcopy_bytes", (("owner_uid", self.owner_uid),), str(moved)))
+
     def finish(self, result: str, seconds: float, *, xcopy_used: bool) -> None:
         """Publish the end of the copy: `success` also sets percent to 100."""
         used = str(int(xcopy_used))
@@ -117,6 +135,7 @@ class Page:
         with self._lock:
             if result == "success":
                 self.percent = 100
+            self._samples.pop(("copy_remaining_seconds", ""), None)
             # Fixed notation: the controller's expression knows no exponent.
             self._samples["copy_duration_seconds", ""] = Sample(
                 "copy_duration_seconds", labels, f"{seconds:.3f}"

@@ -1,8 +1,8 @@
 """The story: one disk copied onto one volume, host and array left as found. Read it aloud.
 
 Nothing here knows a vendor, a protocol or a wire format. An undo is noted before its act and is harmless if the act
-never happened. Whatever can shake the host is handed the held host lease; the teardown (detach, unmap, dead paths)
-ends before the slot is given back.
+never happened. Whatever can shake the host is handed the host lease, and does each step inside of it; whether a slot is
+held throughout, teardown included, or for each step alone, is for the lease to know.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def populate(
     report.phase("find the LUN")
     lun = find_lun(job, array, report)
     before = array.mappings_of(lun)
-    check_nobody_writes(lun, before, array.group_name(job.host.id), devices)
+    check_nobody_else_writes(job, lun, before, array.group_name(job.host.id), devices, cloner)
     lease.prepare(job.host.id)
 
     with UndoStack(clock, report) as mapped:
@@ -106,8 +106,10 @@ def find_lun(job: Job, array: StorageArray, report: Report) -> Lun:
     return lun
 
 
-def check_nobody_writes(lun: Lun, before: Sequence[Mapping], own_group: str, devices: Devices) -> None:
-    """Raise when a predecessor that died may still have a copy running onto this LUN.
+def check_nobody_else_writes(
+    job: Job, lun: Lun, before: Sequence[Mapping], own_group: str, devices: Devices, cloner: Cloner
+) -> None:
+    """Raise when a predecessor that died may still have a copy running onto this LUN, unless we can adopt it.
 
     Such a one leaves a mapping to a populators' group behind: `own_group`, with or without a suffix, if it worked on
     our host. There its copy can be looked for; on another one it cannot, and two writers would be a wrong copy.
@@ -121,7 +123,7 @@ def check_nobody_writes(lun: Lun, before: Sequence[Mapping], own_group: str, dev
                 "copy may be running.",
                 f"When no vmkfstools runs on that host, remove the LUN's mapping to {mapping.group.name}.",
             )
-        if writers := devices.busy(lun.naa):
+        if (writers := devices.busy(lun.naa)) and not cloner.copies(job.disk.path, lun.naa):
             raise CopyMayBeRunning(
                 f"The host still uses device {lun.naa} ({', '.join(writers)}), which an earlier run left to it.",
                 "Wait for that copy to end, or end it on the host, then start the migration again.",

@@ -15,6 +15,7 @@ from lease.errors import LeaseError
 from populator import errors, log
 from populator.clock import Clock
 from populator.metrics import Page
+from populator.pace import Pace
 from populator.storage.array import ArrayInfo
 from vsphere.clone import CopyResult
 from vsphere.errors import CloneFailed, CopyMayBeRunning, VsphereError
@@ -22,6 +23,8 @@ from vsphere.host import SourceDisk
 
 logger = logging.getLogger(__name__)
 
+TELL_PACE_EVERY = 30.0
+"""seconds between two lines of log about a copy"""
 MESSAGE_LIMIT = 4096
 """bytes of the termination message that the kubelet keeps"""
 
@@ -73,6 +76,10 @@ class Report:
         self._phase = self._failed_in = ""
         self.copy_ended: float | None = None
         """the clock's time at which the end of the copy was published"""
+        self.xcopy = ""
+        """whether the array moved the bytes, for people; empty before the end of a copy"""
+        self._capacity = 0
+        self._copy_began = self._pace_told = 0.0
         self.undo_failures: list[str] = []
         self.left_steps: list[str] = []
 
@@ -92,7 +99,17 @@ class Report:
         before = self.page.percent
         self.page.progress(min(percent, 99))
         if self.page.percent != before:
-            logger.debug("%d %%", self.page.percent)
+            self._tell_pace()
+
+    def _tell_pace(self) -> None:
+        """Publish rate and remaining time of the copy, and log them from time to time."""
+        now = self._clock.now()
+        pace = Pace(self._capacity, self.page.percent, now - self._copy_began)
+        self.page.pace(pace.rate, pace.remaining)
+        level = logging.INFO if now - self._pace_told >= TELL_PACE_EVERY else logging.DEBUG
+        if level == logging.INFO:
+            self._pace_told = now
+        logger.log(level, "%s", pace)
 
     def array(self, info: ArrayInfo) -> None:
         """Publish what the array is."""
@@ -109,11 +126,12 @@ class Report:
         """Publish how the host reaches the LUN, and the disk's sizes, which the page shows with it."""
         self.page.protocol = protocol
         self.page.disk(disk.capacity, disk.allocated)
+        self._capacity = disk.capacity
 
     @contextmanager
     def copying(self) -> Iterator["Copy"]:
         """Measure the copy, and publish its end at the end of the block, before anything is undone."""
-        began = self._clock.now()
+        began = self._copy_began = self._pace_told = self._clock.now()
         copy = Copy()
         result = "failure"
         try:
@@ -122,7 +140,16 @@ class Report:
         finally:
             self.copy_ended = self._clock.now()
             used = bool(copy.result and copy.result.xcopy_used)
+            if copy.result:
+                self._tell_xcopy(copy.result)
             self.page.finish(result, self.copy_ended - began, xcopy_used=used)
+
+    def _tell_xcopy(self, result: CopyResult) -> None:
+        """Tell whether the array moved the bytes: a copy that it did not move works, but takes hours."""
+        self.xcopy = result.verdict
+        logger.log(logging.INFO if result.xcopy_used else logging.WARNING, "XCOPY was %s", self.xcopy)
+        if result.xcopy:
+            self.page.xcopy(result.xcopy.operations, result.xcopy.failed, result.xcopy.bytes)
 
     def undo_failed(self, step: str, error: Exception) -> None:
         """Note a step of the undo that failed; the others go on."""
@@ -147,7 +174,7 @@ class Report:
             logger.error("%s %s", text, hint, exc_info=error, extra=failed_in)
         else:
             logger.info("the copy is complete and verified")
-        message |= {"undoFailures": self.undo_failures, "left": self.left_steps}
+        message |= {"xcopy": self.xcopy, "undoFailures": self.undo_failures, "left": self.left_steps}
         write_message(message_file, {name: value for name, value in message.items() if value})
         return outcome.exit_code
 

@@ -39,7 +39,8 @@ def run(settings: Settings, clock: Clock, report: Report) -> None:
         log.about(host=host.id)
         esxcli = Esxcli(session, host.id, host.name)
         cloner = Cloner(Plugin(esxcli), lambda: boot_time(session, host.id), clock)
-        report.plugin(cloner.version())
+        report.plugin(cloner.version().number)
+        cloner.check(disk.path)
         report.page.lease = LeaseMetrics(target.uid)
         lease = host_lease(api, settings, clock, report.page.lease)
         with closing(registry.connect(settings.storage.vendor, settings.storage.access, clock)) as array:

@@ -22,6 +22,11 @@ COMPLAINTS = (
         "Power the VM off, or take a snapshot so that its base disk is no longer written to; end other copies of it.",
     ),
     (
+        ("low free space",),
+        "the host's /tmp is full, where the copy keeps its state",
+        "Look at it with: vdf -h, and remove what is old there.",
+    ),
+    (
         ("no space left", "out of space", "insufficient space", "not enough space", "disk full"),
         "there is no space left on the LUN or on the datastore",
         "Make room in the array's pool (the LUN is thin) and on the source datastore.",
@@ -56,8 +61,31 @@ COMPLAINTS = (
 
 
 @dataclass(frozen=True)
+class Version:
+    """What a wrapper is, and what it can do beyond the stock one (0.3.x); nothing where it cannot tell."""
+
+    number: str = ""
+    capabilities: frozenset[str] = frozenset()
+
+    @property
+    def decodes(self) -> bool:
+        """Whether it takes percent-encoded arguments, and so any name."""
+        return "pct" in self.capabilities
+
+    @property
+    def stops(self) -> bool:
+        """Whether it can end a copy."""
+        return "taskStop" in self.capabilities
+
+    @property
+    def lists(self) -> bool:
+        """Whether it tells all tasks on the host, and refuses a second one onto a device that one writes to."""
+        return "taskList" in self.capabilities
+
+
+@dataclass(frozen=True)
 class Answer:
-    """What a command of the plugin answered."""
+    """What a command of the wrapper answered."""
 
     status: str
     message: str
@@ -73,22 +101,49 @@ class Answer:
         return found if isinstance(found, dict) else {}
 
     @property
+    def busy_with(self) -> str:
+        """The task that keeps a copy from starting, as it writes to the device; empty where that is not the reason."""
+        return str(self.facts.get("taskId", "")) if self.facts.get("reason") == "busy" else ""
+
+    @property
     def complaint(self) -> str:
         """The host's words on what went wrong."""
         return str(self.facts.get("stdErr") or self.message).strip()
 
 
 @dataclass(frozen=True)
+class Xcopy:
+    """What the array did of one copy, by the device's counters before and after."""
+
+    operations: int
+    """clone operations onto the device"""
+    failed: int
+    """those that the array refused or failed; the host then copies by itself"""
+    bytes: int | None
+    """moved by the array; None where the host does not count them"""
+
+
+@dataclass(frozen=True)
 class TaskState:
     """How far a copy is."""
 
+    task: str
     exit_code: str
     """empty while it runs"""
     percent: int | None
     last_line: str
     stderr: str
     xcopy_used: bool | None
-    """the device's XCOPY counter is above zero, also from an earlier copy; None where the host cannot tell"""
+    """None where the host cannot tell; from a stock wrapper true also after an earlier copy onto the same device"""
+    xcopy: Xcopy | None = None
+    """None where the wrapper or the host does not tell"""
+    fallback: str = ""
+    """why the array does not copy, in the host's words, where it knows"""
+    source: str = ""
+    """path on the host; empty from a stock wrapper, as is the next"""
+    device: str = ""
+    stopped: bool = False
+    """it was ended by `task_stop`"""
 
     @property
     def ended(self) -> bool:
@@ -113,23 +168,60 @@ def parse_answer(rows: Sequence[dict[str, str]]) -> Answer:
     )
 
 
+def parse_version(answer: Answer) -> Version:
+    """Read what `version` answered."""
+    number, capabilities = answer.facts.get("version"), answer.facts.get("capabilities")
+    if answer.status != "0" or not number:
+        return Version()
+    known = (str(name) for name in capabilities) if isinstance(capabilities, list) else ()
+    return Version(str(number), frozenset(known))
+
+
+def parse_tasks(answer: Answer) -> tuple[TaskState, ...]:
+    """Read what `taskList` answered; raise `Unreadable` when that is no list."""
+    tasks = answer.facts.get("tasks")
+    if answer.status != "0" or not isinstance(tasks, list):
+        raise Unreadable(
+            "The host's vmkfstools wrapper did not list its tasks.", f"It said: {shorten(answer.message)}"
+        )
+    return tuple(_task(facts) for facts in tasks if isinstance(facts, dict) and "exitCode" in facts)
+
+
 def parse_task(answer: Answer) -> TaskState:
-    """Read what `taskGet` answered with status 0."""
+    """Read what `taskGet` or `taskStop` answered with status 0."""
     facts = answer.facts
     if "exitCode" not in facts:
         raise Unreadable(
             "The host's vmkfstools wrapper told no state of the copy.", f"It said: {answer.message[:200]}"
         )
+    return _task(facts)
+
+
+def _task(facts: dict[str, Any]) -> TaskState:
     last_line = str(facts.get("lastLine") or "")
     percents = PERCENT.findall(last_line)
     used = facts.get("xcopyUsed")
     return TaskState(
+        task=str(facts.get("taskId") or ""),
         exit_code=str(facts["exitCode"] if facts["exitCode"] is not None else "").strip(),
         percent=min(int(percents[-1]), 100) if percents else None,
         last_line=last_line,
         stderr=str(facts.get("stdErr") or "").strip(),
         xcopy_used=used if isinstance(used, bool) else None,
+        xcopy=_xcopy(facts.get("xcopy")),
+        fallback=str(facts.get("fallback") or "").strip(),
+        source=str(facts.get("source") or ""),
+        device=str(facts.get("device") or ""),
+        stopped=facts.get("state") == "stopped",
     )
+
+
+def _xcopy(counts: Any) -> Xcopy | None:
+    if not isinstance(counts, dict):
+        return None
+    numbers = [counts.get(name) for name in ("writeOps", "failedOps", "writeBytes")]
+    operations, failed, moved = (number if isinstance(number, int) else None for number in numbers)
+    return None if operations is None else Xcopy(operations, failed or 0, moved)
 
 
 def translate(complaint: str) -> tuple[str, str]:

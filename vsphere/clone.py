@@ -2,30 +2,41 @@
 
 Promises: never a second clone onto a device that one may be writing to; success only for a copy whose end state
 says so twice; a task is followed until its own state is known, whatever becomes of vCenter, hostd or the session;
-told to stop, it waits for the copy within its grace and then says loudly that it goes on. It cannot stop a copy:
-the stock plugin has no command for that.
+a copy of the same disk onto the same device that runs already is adopted; anything unforeseen counts as a copy that
+may be running. Told to stop, it ends the copy where the host's wrapper can do that; with a stock wrapper, which
+cannot, it waits within its grace and then says loudly that the copy goes on.
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-from vsphere.answers import TASK_ID, TaskState, parse_task, shorten, translate
+from vsphere.answers import (
+    TASK_ID,
+    TaskState,
+    Version,
+    Xcopy,
+    parse_task,
+    parse_tasks,
+    parse_version,
+    shorten,
+    translate,
+)
 from vsphere.devices import Device
-from vsphere.errors import CloneFailed, CopyMayBeRunning, LoginRefused, VsphereError, WrapperMissing
-from vsphere.polling import next_delay
+from vsphere.errors import CloneFailed, CopyMayBeRunning, NotStarted, VsphereError, WrapperMissing
 from vsphere.ports import Clock, Held, Wrapper
-from vsphere.vmdk import parse_vmdk, refuse_unsafe
+from vsphere.vmdk import parse_vmdk
+from vsphere.watch import Watch
 
 log = logging.getLogger(__name__)
 
 START_PATIENCE = 120.0
 """for how long a start that surely never left is tried again"""
+LOOK_FOR_IT = 10.0
+"""for how long a copy whose start got no answer is looked for before it is started again"""
 UNKNOWN_PATIENCE = 120.0
 """how long a task may be unknown to a host that has not restarted: hostd loads its plugins late"""
-LONGEST_PAUSE = 30.0
-LOCKOUT_PAUSE = 60.0
-"""between log-ins that are refused: vCenter locks an account after five in three minutes"""
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,40 @@ class CopyResult:
     task_id: str
     xcopy_used: bool | None
     """whether the array copied; None where the host cannot tell"""
+    xcopy: Xcopy | None = None
+    fallback: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Say for people whether the array moved the bytes."""
+        if self.xcopy_used is None:
+            return "unknown: the host cannot tell"
+        if not self.xcopy_used:
+            return "not used: the host moved the bytes" + (
+                f", because: {self.fallback}" if self.fallback else ""
+            )
+        if self.xcopy is None:
+            return "used, by a counter that an earlier copy onto the same device may have moved"
+        if self.xcopy.failed:
+            return f"partly used: {self.xcopy.operations} operations by the array, {self.xcopy.failed} failed"
+        return f"used: {self.xcopy.operations} operations by the array"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to copy where."""
+
+    source: str
+    """the disk's path on the host"""
+    spelled: str
+    """the same, as the wrapper is told it"""
+    device: Device
+    earlier: set[str] = field(default_factory=set)
+    """tasks that the host knew before we asked for ours"""
+
+    def is_done_by(self, state: TaskState) -> bool:
+        """Whether a task copies this disk onto this device."""
+        return (state.source, state.device) == (self.source, self.device.naa)
 
 
 class UnknownTask(Exception):
@@ -52,73 +97,163 @@ class Cloner:
         self._boot_time = boot_time
         self._clock = clock
         self._grace = grace
+        self._can = Version()
+        self._must_adopt = False
 
-    def version(self) -> str | None:
-        """Return the wrapper's version; None where it cannot tell; raise where there is no wrapper."""
+    def version(self) -> Version:
+        """Learn what the wrapper is and can; to be called first. Raises where there is none."""
         answer = self._wrapper.version()
-        version = answer.facts.get("version")
-        if answer.status != "0" or not version:
+        self._can = parse_version(answer)
+        if not self._can.number:
             log.warning("the wrapper's version is not known; it said: %s", shorten(answer.message))
-            return None
-        return str(version)
+        return self._can
+
+    def check(self, source: str) -> None:
+        """Raise when the wrapper cannot be told of `[datastore] folder/disk.vmdk`."""
+        self._wrapper.spell(parse_vmdk(source), self._can)
+
+    def copies(self, source: str, naa: str) -> bool:
+        """Return whether a copy of that disk onto that device is running, so that `copy` will adopt it."""
+        path = parse_vmdk(source).host_path
+        self._must_adopt = any(
+            (one.source, one.device, one.ended) == (path, naa, False) for one in self._tasks()
+        )
+        return self._must_adopt
 
     def copy(self, source: str, device: Device, held: Held, progress: Callable[[int], None]) -> CopyResult:
         """Copy `[datastore] folder/disk.vmdk` onto a device; tell percent, 100 only when it is verified.
 
-        Raises `CloneFailed` when nothing writes to the device, `CopyMayBeRunning` when something may.
+        Raises `CloneFailed` when nothing writes to the device, `CopyMayBeRunning` when something may, and what the
+        clock raises when the copy was stopped because we were told to stop.
         """
         path = parse_vmdk(source)
-        refuse_unsafe(path)
+        order = Order(path.host_path, self._wrapper.spell(path, self._can), device)
         booted = self._boot_time()
         held.note(device=device.naa, phase="clone")
-        task = self._start(path.host_path, device, held)
+        task = self._running_already(order, held) or self._start(order, held)
         held.note(task=task)
-        log.info("copy started", extra={"facts": {"task": task, "device": device.naa}})
         with self._clock.grace(self._grace):
-            state = self._follow(Watch(task, device, booted, self._clock.now()), held, progress)
+            watch = Watch(task, device, booted, self._clock.now())
+            with self._left_if_unforeseen(device, held, task):
+                state = self._follow(watch, held, progress)
             if state.succeeded:
                 progress(100)
             held.note(phase="copied" if state.succeeded else "copy failed")
             self._clean(task)
-        if not state.succeeded:
-            raise self._failure(state)
-        return CopyResult(task, state.xcopy_used)
+        return self._result(state)
 
-    def _start(self, source: str, device: Device, held: Held) -> str:
-        """Start the copy once; only a start that surely never left is tried again. Return the task's id."""
+    def _result(self, state: TaskState) -> CopyResult:
+        if state.succeeded:
+            return CopyResult(state.task, state.xcopy_used, state.xcopy, state.fallback)
+        if state.stopped:
+            with self._clock.blocking():  # raises where it was we who stopped it
+                pass
+        raise self._failure(state)
+
+    def _running_already(self, order: Order, held: Held) -> str:
+        """Return the task that does our work already, if there is one; tidy up after those that did it before."""
+        try:
+            states = self._tasks()
+        except VsphereError as error:
+            if self._must_adopt:
+                raise self._left(order.device, held, error.text) from error
+            raise
+        for state in states:
+            order.earlier.add(state.task)
+            if state.device == order.device.naa and not state.ended:
+                return self._adopted(state, order, held)
+            if order.is_done_by(state):
+                self._clean(state.task)
+        return ""
+
+    def _tasks(self) -> tuple[TaskState, ...]:
+        return parse_tasks(self._wrapper.task_list()) if self._can.lists else ()
+
+    def _adopted(self, state: TaskState, order: Order, held: Held) -> str:
+        """Return a running task that was not started by us, if it does what we want; raise if it does not."""
+        if order.is_done_by(state):
+            log.warning("this copy runs already, as task %s: following it", state.task)
+            return state.task
+        raise self._left(
+            order.device, held, f"Another copy, of {state.source}, writes to the device.", state.task
+        )
+
+    def _start(self, order: Order, held: Held) -> str:
+        """Start the copy; again only if it surely was not started. Return the task's id."""
         deadline = self._clock.now() + START_PATIENCE
         while True:
             held.guard("clone")
             try:
-                with self._clock.grace(self._grace):
-                    return self._try_start(source, device, held)
+                with self._clock.grace(self._grace), self._left_if_unforeseen(order.device, held):
+                    task = self._try_start(order, held)
             except VsphereError as error:
                 if error.unclear or not error.passing or self._clock.now() > deadline:
                     raise
                 log.warning("the copy could not be started yet: %s", error.text)
+            else:
+                log.info("copy started", extra={"facts": {"task": task, "device": order.device.naa}})
+                return task
             self._clock.wait(2.0)
 
-    def _try_start(self, source: str, device: Device, held: Held) -> str:
+    def _try_start(self, order: Order, held: Held) -> str:
         try:
-            answer = self._wrapper.clone(source, device.path)
+            answer = self._wrapper.clone(order.spelled, order.device.path)
         except VsphereError as error:
-            if error.unclear:
-                raise self._left(device, held, error.text) from error
-            raise
+            if not error.unclear:
+                raise
+            if not self._can.lists:
+                raise self._left(order.device, held, error.text) from error
+            log.warning("%s Looking whether the copy was started.", error.text)
+            return self._find_started(order, held)
+        if answer.busy_with:
+            return self._adopted(self._writer(answer.busy_with, order, held), order, held)
         if answer.status != "0":
             raise self._refused(answer.complaint)
         task = str(answer.facts.get("taskId", ""))
         if not TASK_ID.fullmatch(task):
-            raise self._left(device, held, "The host told no task id that can be used.")
+            raise self._left(order.device, held, "The host told no task id that can be used.")
         return task
 
-    def _follow(self, watch: "Watch", held: Held, progress: Callable[[int], None]) -> TaskState:
-        """Poll until the copy has ended; return its end state.
+    def _find_started(self, order: Order, held: Held) -> str:
+        """Return the task that a start without an answer began; raise `NotStarted` when it began none.
+
+        Should it begin after all, later, it and one that we start meanwhile exclude each other: the wrapper sees to it.
+        """
+        deadline = self._clock.now() + LOOK_FOR_IT
+        while True:
+            try:
+                for state in self._tasks():
+                    if state.task not in order.earlier and order.is_done_by(state):
+                        return state.task
+                if self._clock.now() > deadline:
+                    raise NotStarted("The host did not start the copy that it was asked for.")
+            except VsphereError as error:
+                if isinstance(error, NotStarted):
+                    raise
+                log.warning("the host's tasks are not known yet: %s", error.text)
+            self._clock.wait(1.0)
+            if self._clock.expired():
+                raise self._left(order.device, held, "The process was told to stop.")
+
+    def _writer(self, task: str, order: Order, held: Held) -> TaskState:
+        """Return the state of the task that keeps ours from starting; raise `NotStarted` where it has just ended."""
+        try:
+            for state in self._tasks():
+                if state.task == task and not state.ended:
+                    return state
+        except VsphereError as error:
+            raise self._left(order.device, held, error.text, task) from error
+        raise NotStarted(f"Task {task}, which wrote to the device, has just ended.")
+
+    def _follow(self, watch: Watch, held: Held, progress: Callable[[int], None]) -> TaskState:
+        """Poll until the copy has ended; return its end state. Told to stop, end it where that is possible.
 
         Has no deadline of its own: a copy takes as long as it takes, and giving up on one that runs helps nobody.
         """
         while True:
             self._clock.wait(watch.pause(self._clock.now(), stopping=self._clock.stopping()))
+            if self._clock.stopping() and self._can.stops and (state := self._stop(watch)):
+                return state
             if self._clock.expired():
                 raise self._left(watch.device, held, "The process was told to stop.", watch.task)
             watch.polls += 1
@@ -133,6 +268,19 @@ class Cloner:
                 progress(min(watch.percent or 0, 99))
                 if state.ended:
                     return self._confirmed(watch.task, state)
+
+    def _stop(self, watch: Watch) -> TaskState | None:
+        """End the copy; return its end state once the host says that nothing writes any more."""
+        try:
+            answer = self._wrapper.task_stop(watch.task)
+            if answer.status != "0":
+                raise VsphereError(f"the host could not end the copy ({shorten(answer.complaint)})")
+            state = parse_task(answer)
+        except VsphereError as error:
+            watch.failed(error)
+            return None
+        log.info("told to stop: the copy %s", "was complete" if state.succeeded else "was ended on the host")
+        return state if state.ended else None
 
     def _poll(self, task: str) -> TaskState:
         try:
@@ -194,10 +342,26 @@ class Cloner:
                 f"'{shorten(state.last_line)}'.",
                 "Do not use the volume; look at the host's vmkernel.log and start the migration again.",
             )
+        if state.stopped:
+            return CloneFailed(
+                f"The copy was stopped on host {self._wrapper.host}, and not by us.",
+                "Find out who ended it (esxcli vmkfstools taskStop, or by hand), then start the migration again.",
+            )
         meaning, hint = translate(state.stderr or state.last_line)
         return CloneFailed(
             f"The copy failed on host {self._wrapper.host} with exit code {state.exit_code}: {meaning}.", hint
         )
+
+    @contextmanager
+    def _left_if_unforeseen(self, device: Device, held: Held, task: str = "") -> Iterator[None]:
+        """Turn what nobody thought of into `CopyMayBeRunning`: else the device could be pulled from under a copy."""
+        try:
+            yield
+        except VsphereError:
+            raise
+        except Exception as error:
+            why = f"An unforeseen {type(error).__name__} came up: {error}."
+            raise self._left(device, held, why, task) from error
 
     def _left(self, device: Device, held: Held, why: str, task: str = "") -> CopyMayBeRunning:
         """Return the error that leaves everything in place, and say so in the lease's journal."""
@@ -210,39 +374,3 @@ class Cloner:
             f"Device and mapping were left in place. When no vmkfstools runs on the host any more (ps | grep "
             f"vmkfstools), detach {device.naa} and remove the LUN's mapping, then start the migration again.",
         )
-
-
-@dataclass
-class Watch:
-    """What is known of a copy while it is followed."""
-
-    task: str
-    device: Device
-    booted: str
-    began: float
-    polls: int = 0
-    percent: int | None = None
-    failures: int = 0
-    penalty: float = 0.0
-    unknown_since: float | None = None
-
-    def pause(self, now: float, *, stopping: bool) -> float:
-        """Return the seconds to the next poll; told to stop, every moment of the grace counts."""
-        usual = next_delay(now - self.began, self.percent, self.polls)
-        if self.failures:
-            usual = max(usual, self.penalty)
-        return min(usual, 0.5) if stopping else usual
-
-    def failed(self, error: VsphereError) -> None:
-        """Note a poll that told nothing."""
-        self.failures += 1
-        growing = min(0.2 * 2 ** min(self.failures, 10), LONGEST_PAUSE)
-        self.penalty = LOCKOUT_PAUSE if isinstance(error, LoginRefused) else growing
-        if self.failures & (self.failures - 1) == 0:  # the 1st, 2nd, 4th, 8th, …
-            log.warning("the copy's state is not known (%d polls in a row): %s", self.failures, error.text)
-
-    def saw(self, state: TaskState) -> None:
-        """Note a poll that told the state."""
-        self.failures, self.unknown_since = 0, None
-        if state.percent is not None:
-            self.percent = max(self.percent or 0, state.percent)

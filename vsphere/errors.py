@@ -84,6 +84,12 @@ class WrapperMissing(VsphereError):
     """The host has no vmkfstools wrapper that can be called, so nothing was done by it."""
 
 
+class NotStarted(VsphereError):
+    """The copy was surely not begun, and may be a little later."""
+
+    passing = True
+
+
 class CloneFailed(VsphereError):
     """The copy ended, and not well, or never began: nothing writes to the device any more."""
 

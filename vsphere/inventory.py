@@ -16,7 +16,7 @@ from vsphere.disks import VmDisk, disks_of, find_disk
 from vsphere.errors import VcenterFault, VsphereError
 from vsphere.host import Adapter, EsxiHost, SourceDisk
 from vsphere.session import Session
-from vsphere.vmdk import parse_vmdk, refuse_unsafe
+from vsphere.vmdk import parse_vmdk
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,6 @@ def find_source(
     found = _find_vm(session, vm)
     disk = _find_disk(found, vmdk)
     path = parse_vmdk(disk.path)
-    refuse_unsafe(path)
     host_id = migration_host or _id(found.get("runtime.host"))
     if not host_id:
         raise VsphereError(f"VM {found['name']} is on no host.", "Name a migration host, or register the VM.")

@@ -4,14 +4,17 @@ Whether hostd hands on a refusal of the script as its answer or as a fault is no
 become the same answer here.
 """
 
-from vsphere.answers import Answer, parse_answer
+from vsphere.answers import Answer, Version, parse_answer
 from vsphere.errors import EsxcliFault, EsxcliNotFound, WrapperMissing
 from vsphere.ports import Commands
+from vsphere.vmdk import VmdkPath, encode, refuse_unsafe
 
 START_SECONDS = 60.0
 """time-out of the call that starts the copy: generous, since its answer, once lost, may not be had again"""
 POLL_SECONDS = 10.0
 """time-out of a poll: short, so that one that hangs does not use up the grace after SIGTERM"""
+STOP_SECONDS = 12.0
+"""time-out of the call that ends a copy: the wrapper itself takes 8 s at most"""
 TRY_VIB = "Install the vmkfstools-wrapper VIB on the host and restart hostd (deploy/docs/host.md)."
 
 
@@ -23,6 +26,13 @@ class Plugin:
     def __init__(self, esxcli: Commands) -> None:
         self._esxcli = esxcli
         self.host = esxcli.host
+
+    def spell(self, path: VmdkPath, version: Version) -> str:
+        """Return a path as the plugin is told it; see the contract."""
+        if version.decodes:
+            return encode(path)
+        refuse_unsafe(path)
+        return path.host_path
 
     def version(self) -> Answer:
         """Ask for the version; see the contract."""
@@ -40,6 +50,14 @@ class Plugin:
     def task_clean(self, task: str) -> Answer:
         """Remove a task's files; see the contract."""
         return self._call("taskClean", POLL_SECONDS, repeat=True, id=task)
+
+    def task_stop(self, task: str) -> Answer:
+        """End a copy; see the contract."""
+        return self._call("taskStop", STOP_SECONDS, id=task)
+
+    def task_list(self) -> Answer:
+        """List all tasks; see the contract."""
+        return self._call("taskList", POLL_SECONDS, repeat=True)
 
     def _call(
         self,
@@ -60,7 +78,7 @@ class Plugin:
         except EsxcliFault as error:
             answer = Answer("1", error.reason)
             # What hostd itself could not do tells nothing of a task.
-            if error.unclear or (command == "taskGet" and not answer.facts):
+            if error.unclear or (command in {"taskGet", "taskStop"} and not answer.facts):
                 raise
             return answer
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
-from vsphere.answers import Answer
+from vsphere.answers import Answer, Version
+from vsphere.vmdk import VmdkPath
 
 Result = TypeVar("Result")
 
@@ -70,17 +71,29 @@ class Wrapper(Protocol):
     host: str
     """the host's name, for people"""
 
+    def spell(self, path: VmdkPath, version: Version) -> str:
+        """Return a disk's path as this wrapper is told it; raise when it cannot be told safely. No call."""
+
     def version(self) -> Answer:
         """Ask for version and capabilities; made again while the host is away for a moment."""
 
     def clone(self, source: str, device: str) -> Answer:
-        """Start the copy of a disk's path on the host onto a device's path; sent once."""
+        """Start the copy of a disk, as spelled, onto a device's path; sent once."""
 
     def task_get(self, task: str) -> Answer:
         """Ask how a copy stands; sent once."""
 
     def task_clean(self, task: str) -> Answer:
         """Remove the files of a task; made again while the host is away for a moment."""
+
+    def task_stop(self, task: str) -> Answer:
+        """End a copy: status "0" tells that nothing writes any more, and the state; takes up to 8 s, sent once.
+
+        This and `task_list` are asked only of wrappers whose version says that they can (`Version`).
+        """
+
+    def task_list(self) -> Answer:
+        """List all tasks on the host; made again while the host is away for a moment."""
 
     def close(self) -> None:
         """End the connection, if it is the wrapper's own; never raises."""

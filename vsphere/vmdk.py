@@ -5,6 +5,7 @@ Pure. A datastore path is `[datastore] folder/disk.vmdk`; names may hold spaces,
 
 import unicodedata
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from vsphere.errors import VsphereError
 
@@ -77,6 +78,17 @@ def _malformed(path: VmdkPath) -> str:
     if "" in parts or "." in parts or ".." in parts or parts[-1] == ".vmdk":
         return "a folder's or the file's name is empty, '.' or '..'"
     return ""
+
+
+def encode(path: VmdkPath) -> str:
+    """Return the path on the host for a wrapper that decodes: plain letters only, whatever is in the names.
+
+    Raises `VsphereError` where a name holds half a character, which has no bytes.
+    """
+    try:
+        return "pct:" + quote(path.host_path, safe="/").replace("~", "%7E")
+    except UnicodeEncodeError as error:
+        raise _refusal(path, "half of a character in its name") from error
 
 
 def refuse_unsafe(path: VmdkPath) -> None:

@@ -539,6 +539,8 @@ def test_an_observer_hears_what_becomes_of_the_lease(world: World) -> None:
         world.ledger.reset(lambda call: "before")
         wait_for(lambda: counts.heard.count("lost"))
         assert not held.valid
+        failed = counts.heard.count("renew failed")
+        wait_for(lambda: counts.heard.count("renew failed") >= failed + 2)
         world.ledger.reset()
         wait_for(lambda: held.valid)
     assert counts.heard.count("lost") == 1

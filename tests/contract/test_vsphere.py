@@ -665,7 +665,7 @@ def test_a_whole_run_needs_few_calls(site: Site, clock: Clock, slot: Slot) -> No
             Devices(esxcli, clock),
             Cloner(Plugin(esxcli), lambda: boot_time(session, host.id), clock),
         )
-        assert cloner.version() == "0.3.3"
+        assert cloner.version().number == "0.3.3"
         site.map(lun)
         device = devices.discover(lun.naa, disk.capacity, slot)
         cloner.copy(disk.path, device, slot, lambda percent: None)

@@ -68,11 +68,11 @@ class Verdict:
     problems: list[str] = field(default_factory=list)
 
 
-def sweep(kinds: tuple[str, ...] = FAULTS) -> list[Verdict]:
-    """Run all faults of these kinds; return a verdict for each, in the order of the calls."""
+def sweep(kinds: tuple[str, ...] = FAULTS, scope: str = "copy") -> list[Verdict]:
+    """Run all faults of these kinds in one scope of the lease; return a verdict for each, in the order of the calls."""
     with trusted_pki() as pki:
         with Lab(pki=pki) as lab:
-            run(lab, Fault(0, "none"))
+            run(lab, Fault(0, "none"), scope)
             calls = len(lab.ledger.calls)
         jobs: queue.SimpleQueue[Fault] = queue.SimpleQueue()
         # Those that hang take longest, so they begin first.
@@ -80,7 +80,7 @@ def sweep(kinds: tuple[str, ...] = FAULTS) -> list[Verdict]:
             for number in range(1, calls + 1):
                 jobs.put(Fault(number, kind))
         verdicts: list[Verdict] = []
-        threads = [threading.Thread(target=work, args=(pki, jobs, verdicts)) for _ in range(WORKERS)]
+        threads = [threading.Thread(target=work, args=(pki, jobs, verdicts, scope)) for _ in range(WORKERS)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -106,7 +106,7 @@ def trusted_pki() -> Iterator[Pki]:
                 os.environ[variable] = before
 
 
-def work(pki: Pki, jobs: "queue.SimpleQueue[Fault]", verdicts: list[Verdict]) -> None:
+def work(pki: Pki, jobs: "queue.SimpleQueue[Fault]", verdicts: list[Verdict], scope: str) -> None:
     """Do jobs until there are none."""
     with Lab(pki=pki) as lab:
         while True:
@@ -114,15 +114,15 @@ def work(pki: Pki, jobs: "queue.SimpleQueue[Fault]", verdicts: list[Verdict]) ->
                 fault = jobs.get_nowait()
             except queue.Empty:
                 return
-            verdicts.append(run(lab, fault))
+            verdicts.append(run(lab, fault, scope))
 
 
-def run(lab: Lab, fault: Fault) -> Verdict:
+def run(lab: Lab, fault: Fault, scope: str) -> Verdict:
     """Populate once with the fault, and judge."""
     lab.tidy()
     target = lab.add_target()
     lab.host.copy_seconds = COPY_SECONDS
-    page, error = populate(lab, target, nth(fault.number, fault.kind))
+    page, error = populate(lab, target, nth(fault.number, fault.kind), scope)
     hit = next((call for call in lab.ledger.calls if call.number == fault.number), None)
     label = NAMES.sub("…", f"{hit.service}: {hit.label}") if hit else "(not reached)"
     code, text = outcome_of(error).exit_code, " ".join(explain(error)) if error else ""
@@ -131,9 +131,9 @@ def run(lab: Lab, fault: Fault) -> Verdict:
     return verdict
 
 
-def populate(lab: Lab, target: Target, rule: Rule) -> tuple[Page, Exception | None]:
+def populate(lab: Lab, target: Target, rule: Rule, scope: str) -> tuple[Page, Exception | None]:
     """Run the program's work; return its metrics page and its error."""
-    environment = lab.environment()
+    environment = lab.environment() | {"HOST_LEASE_SCOPE": scope}
     given: dict[str, str | None] = dict(DEFAULTS | lab.arguments(target))
     given |= {name: environment[variable] for name, variable in FROM_ENVIRONMENT.items()}
     settings = parse_settings(given, environment)

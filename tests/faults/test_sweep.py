@@ -6,11 +6,13 @@
 import pytest
 
 from tests.faults.sweep import sweep, table
+from tests.lab.faults import FAULTS
 
 
 @pytest.mark.timeout(1200)
-def test_no_fault_of_a_single_call_leaks_or_lies() -> None:
-    verdicts = sweep()
+@pytest.mark.parametrize(("scope", "kinds"), [("copy", FAULTS), ("rescan", ("after", "reset"))])
+def test_no_fault_of_a_single_call_leaks_or_lies(scope: str, kinds: tuple[str, ...]) -> None:
+    verdicts = sweep(kinds, scope)
     print(table(verdicts))
     bad = [
         f"{one.fault} {one.label} ({one.code} {one.text}): {one.problems}" for one in verdicts if one.problems

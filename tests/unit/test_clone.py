@@ -1,17 +1,19 @@
 """The copy on a simulated host in simulated time: when it polls, what it believes, and what it never does."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.lab.slot import Slot
-from vsphere.answers import Answer, parse_answer, parse_task, translate
+from vsphere.answers import Answer, Version, Xcopy, parse_answer, parse_task, parse_version, translate
 from vsphere.clone import Cloner, CopyResult
 from vsphere.devices import Device
 from vsphere.errors import (
@@ -26,9 +28,11 @@ from vsphere.errors import (
 )
 from vsphere.plugin import Plugin
 from vsphere.polling import next_delay, soonest_end
+from vsphere.vmdk import VmdkPath
 
 DEVICE = Device("naa.600a098038303053453f463045727654", "on", 1024)
 SOURCE = "[ds one] vm a/disk.vmdk"
+HOST_PATH = "/vmfs/volumes/ds one/vm a/disk.vmdk"
 TASK = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
@@ -104,6 +108,15 @@ class Host:
     lose_answer: bool = False
     clone_answer: tuple[str, str] | None = None
     host: str = "esx-1"
+    capabilities: tuple[str, ...] = ()
+    """beyond those of the stock plugin"""
+    foreign: list[dict[str, object]] = field(default_factory=list)
+    """tasks that others started, as `taskList` tells them"""
+    stops: bool = True
+    """whether `taskStop` has its effect"""
+    stopped: list[str] = field(default_factory=list)
+    xcopy_counts: dict[str, int | None] | None = None
+    fallback: str = ""
     tasks: dict[str, float] = field(default_factory=dict)
     started: list[tuple[str, str]] = field(default_factory=list)
     polls: list[float] = field(default_factory=list)
@@ -140,11 +153,16 @@ class Host:
         self.booted = "Tuesday"
 
     def _version(self) -> tuple[str, str]:
+        if self.capabilities:
+            return "0", json.dumps({"version": "0.4.0", "capabilities": self.capabilities})
         return "0", '{"version":"0.3.3"}'
 
     def _clone(self, sourcevmdk: str, targetlun: str) -> tuple[str, str]:
         if self.clone_answer is not None:
             return self.clone_answer
+        if busy := [one for one in self.foreign if not one["exitCode"]]:
+            refusal = {"taskId": busy[0]["taskId"], "stdErr": "busy", "xcopyUsed": False, "reason": "busy"}
+            return "1", json.dumps(refusal)
         self.started.append((sourcevmdk, targetlun))
         self.tasks[TASK] = self.clock.time
         return "0", json.dumps({"taskId": TASK, "pid": 12, "xcopyUsed": False})
@@ -163,7 +181,25 @@ class Host:
             "xcopyUsed": self.xcopy,
             "stdErr": "" if running else self.stderr,
         }
+        if self.capabilities:
+            state |= {"source": HOST_PATH, "device": DEVICE.naa, "state": "running" if running else "ended"}
+            state |= {"xcopy": self.xcopy_counts, "fallback": self.fallback}
+        if id in self.stopped:
+            state |= {"exitCode": "143", "state": "stopped"}
         return "0", json.dumps(state)
+
+    def _taskList(self) -> tuple[str, str]:  # noqa: N802
+        theirs = [one["taskId"] for one in self.foreign]
+        ours = [json.loads(self._taskGet(task)[1]) for task in self.tasks if task not in theirs]
+        return "0", json.dumps({"tasks": self.foreign + ours})
+
+    def _taskStop(self, id: str) -> tuple[str, str]:  # noqa: A002, N802
+        if not self.stops:
+            return "1", json.dumps({"taskId": id, "stdErr": "still writing", "reason": "running"})
+        if self.clock.time - self.tasks[id] < self.seconds:
+            self.stopped.append(id)
+            self.seconds = 0.0
+        return self._taskGet(id)
 
     def _taskClean(self, id: str) -> tuple[str, str]:  # noqa: A002, N802
         assert self.clock.time - self.tasks[id] >= self.seconds, "cleaned while it runs"
@@ -184,7 +220,9 @@ class Run:
         return Cloner(Plugin(self.host), self.host.boot_time, self.clock)
 
     def copy(self) -> CopyResult:
-        return self.cloner().copy(SOURCE, DEVICE, self.slot, self.told.append)
+        cloner = self.cloner()
+        cloner.version()
+        return cloner.copy(SOURCE, DEVICE, self.slot, self.told.append)
 
 
 @pytest.fixture
@@ -533,7 +571,7 @@ def test_told_to_stop_while_the_start_is_tried_again_it_ends(run: Run) -> None:
 
 
 def test_tells_the_plugins_version(run: Run) -> None:
-    assert run.cloner().version() == "0.3.3"
+    assert run.cloner().version() == Version("0.3.3")
 
 
 def test_a_missing_plugin_is_an_error_with_a_hint(run: Run) -> None:
@@ -545,7 +583,7 @@ def test_a_missing_plugin_is_an_error_with_a_hint(run: Run) -> None:
 
 def test_a_version_that_cannot_be_told_is_none(run: Run) -> None:
     run.host.fault = lambda command, number: EsxcliFault("failed", reason="?", unclear=False)
-    assert run.cloner().version() is None
+    assert run.cloner().version() == Version()
 
 
 def test_answers_are_read_whatever_their_form() -> None:
@@ -564,3 +602,209 @@ def test_any_complaint_becomes_one_line(text: str) -> None:
     assert meaning
     assert hint
     assert "\n" not in meaning
+
+
+# A wrapper that can more
+
+
+@pytest.fixture
+def able(run: Run) -> Run:
+    run.host.capabilities = ("pct", "taskStop", "taskList", "xcopyDelta")
+    return run
+
+
+OTHER_TASK = "11111111-d9cb-469f-a165-70867728950e"
+
+
+def foreign(
+    source: str = HOST_PATH, device: str = DEVICE.naa, exit_code: str = "", task: str = OTHER_TASK
+) -> dict[str, object]:
+    return {"taskId": task, "pid": 3, "exitCode": exit_code, "source": source, "device": device}
+
+
+def test_learns_what_the_wrapper_can(able: Run) -> None:
+    version = able.cloner().version()
+    assert version.number == "0.4.0"
+    assert version.decodes
+    assert version.stops
+    assert version.lists
+
+
+@pytest.mark.parametrize(
+    "answer", ['{"version":"1","capabilities":"pct"}', '{"version":"1"}', "{}", "nonsense"]
+)
+def test_a_wrapper_that_says_nothing_usable_can_nothing_more(answer: str) -> None:
+    assert parse_version(Answer("0", answer)).capabilities == frozenset()
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda name: "/" not in name))
+def test_any_name_is_told_in_plain_letters_to_a_wrapper_that_decodes(name: str) -> None:
+    path = VmdkPath("ds", f"{name}x/disk.vmdk")
+    spelled = Plugin(Host(SimulatedClock())).spell(path, Version("0.4.0", frozenset({"pct"})))
+    assert re.fullmatch(r"pct:[A-Za-z0-9/._%-]+", spelled)
+    assert unquote(spelled.removeprefix("pct:")) == path.host_path
+
+
+def test_a_stock_wrapper_is_not_told_what_it_would_break_on(run: Run) -> None:
+    cloner = run.cloner()
+    cloner.version()
+    with pytest.raises(VsphereError, match="single quote"):
+        cloner.check("[ds] o'brien/disk.vmdk")
+
+
+def test_a_copy_of_ours_that_runs_already_is_followed(able: Run) -> None:
+    able.host.tasks[TASK] = able.clock.time
+    assert able.copy().task_id == TASK
+    assert able.host.started == []
+    assert able.host.cleaned == [TASK]
+
+
+@pytest.mark.parametrize("seen", ["before", "when started"])
+def test_a_copy_of_another_disk_onto_our_device_is_left_alone(able: Run, seen: str) -> None:
+    stranger = foreign(source="/vmfs/volumes/ds/other.vmdk")
+    if seen == "before":
+        able.host.foreign = [stranger]
+
+    def appears(command: str, number: int) -> None:
+        if command == "clone":
+            able.host.foreign = [stranger]
+
+    able.host.fault = appears
+    with pytest.raises(CopyMayBeRunning, match=r"other\.vmdk"):
+        able.copy()
+    assert able.host.started == []
+    assert able.slot.left
+
+
+def test_ended_tasks_of_ours_are_tidied_up_and_no_others(able: Run) -> None:
+    able.host.foreign = [
+        foreign(exit_code="0"),
+        foreign(exit_code="0", device="naa.2", task="on another device"),
+        foreign(exit_code="0", source="/vmfs/volumes/ds/other.vmdk", task="of another disk"),
+    ]
+    able.host.tasks[OTHER_TASK] = 0.0
+    able.copy()
+    assert set(able.host.cleaned) == {OTHER_TASK, TASK}
+
+
+def lost_reply(host: Host, *, done: bool) -> Callable[[str, int], VsphereError | None]:
+    """Lose the reply of the first `clone`, after it was done or without its being done."""
+    lost: list[str] = []
+
+    def fault(command: str, number: int) -> VsphereError | None:
+        if command != "clone":
+            return None
+        host.clone_answer = (
+            None if lost or done else ("0", "{}")
+        )  # an answer set here changes nothing on the host
+        lost.append(command)
+        return unreachable(sent=True) if len(lost) == 1 else None
+
+    return fault
+
+
+def test_a_copy_whose_start_got_no_answer_is_found(able: Run) -> None:
+    able.host.fault = lost_reply(able.host, done=True)
+    assert able.copy().task_id == TASK
+    assert len(able.host.started) == 1
+
+
+def test_a_copy_that_was_never_started_is_started_after_a_while(able: Run) -> None:
+    began = able.clock.time
+    able.host.fault = lost_reply(able.host, done=False)
+    assert able.copy().task_id == TASK
+    assert len(able.host.started) == 1
+    assert able.clock.time - able.host.seconds - began >= 10
+
+
+def test_told_to_stop_it_ends_the_copy(able: Run) -> None:
+    able.host.seconds, able.clock.stop_at = 600.0, able.clock.time + 30
+    with pytest.raises(Stopped):
+        able.copy()
+    assert able.host.stopped == [TASK]
+    assert able.host.cleaned == [TASK]
+    assert able.clock.time == able.clock.stop_at
+    assert max(able.told, default=0) < 100
+    assert not able.slot.left
+
+
+def test_a_copy_that_cannot_be_ended_is_left_loudly(able: Run) -> None:
+    able.host.seconds, able.host.stops, able.clock.stop_at = 600.0, False, able.clock.time + 30
+    with pytest.raises(CopyMayBeRunning):
+        able.copy()
+    assert able.slot.left
+    assert 14 < able.clock.time - able.clock.stop_at <= 16
+
+
+def test_a_copy_that_was_complete_when_it_should_be_ended_is_a_success(able: Run) -> None:
+    able.host.seconds, able.clock.stop_at = 0.05, able.clock.time + 0.06
+    assert able.copy().task_id == TASK
+    assert able.host.stopped == []
+    assert able.told[-1] == 100
+
+
+def test_a_copy_that_somebody_else_ended_is_a_failure(able: Run) -> None:
+    able.host.stopped.append(TASK)
+    able.host.seconds = 0.0
+    with pytest.raises(CloneFailed, match="not by us"):
+        able.copy()
+
+
+@pytest.mark.parametrize("capabilities", [(), ("pct", "taskStop", "taskList")])
+def test_what_nobody_thought_of_counts_as_a_copy_that_may_be_running(
+    run: Run, capabilities: tuple[str, ...]
+) -> None:
+    run.host.capabilities = capabilities
+    cloner = run.cloner()
+    cloner.version()
+
+    def progress(percent: int) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(CopyMayBeRunning, match="ZeroDivisionError"):
+        cloner.copy(SOURCE, DEVICE, run.slot, progress)
+    assert run.slot.left
+
+
+def test_who_knows_of_a_copy_does_not_lose_it_over_a_host_that_is_away(able: Run) -> None:
+    cloner = able.cloner()
+    cloner.version()
+    able.host.tasks[TASK] = able.clock.time
+    assert not cloner.copies(SOURCE, "naa.2")
+    assert cloner.copies(SOURCE, DEVICE.naa)
+    able.host.fault = lambda command, number: unreachable(sent=False) if command == "taskList" else None
+    with pytest.raises(CopyMayBeRunning):
+        cloner.copy(SOURCE, DEVICE, able.slot, able.told.append)
+
+
+@pytest.mark.parametrize(
+    ("counts", "used", "fallback", "says"),
+    [
+        ({"writeOps": 7, "readOps": 7, "failedOps": 0, "writeBytes": 4096}, True, "", "used: 7"),
+        ({"writeOps": 7, "readOps": 7, "failedOps": 2, "writeBytes": None}, True, "", "partly used: 7"),
+        (
+            {"writeOps": 0, "failedOps": 0},
+            False,
+            "no VAAI plugin",
+            "not used: the host moved the bytes, because: no VAAI plugin",
+        ),
+        (None, True, "", "an earlier copy"),
+        (None, None, "", "unknown"),
+    ],
+)
+def test_says_whether_the_array_moved_the_bytes(
+    able: Run, counts: dict[str, int | None] | None, used: bool | None, fallback: str, says: str
+) -> None:
+    able.host.xcopy_counts, able.host.xcopy, able.host.fallback = counts, used, fallback
+    result = able.copy()
+    assert says in result.verdict
+    if counts:
+        moved = counts.get("writeBytes")
+        assert result.xcopy == Xcopy(counts["writeOps"] or 0, counts["failedOps"] or 0, moved)
+
+
+def test_a_full_tmp_of_the_host_is_told_as_that(run: Run) -> None:
+    run.host.clone_answer = ("28", "Failed to create the task directory: low free space in /tmp")
+    with pytest.raises(CloneFailed, match="/tmp is full") as caught:
+        run.copy()
+    assert "vdf" in caught.value.hint

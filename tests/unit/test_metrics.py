@@ -30,6 +30,8 @@ def filled(page: metrics.Page) -> metrics.Page:
     page.protocol = "iscsi"
     page.disk(64 * 2**30, 3 * 2**20)
     page.progress(42)
+    page.pace(512 * 2**20, 90.4)
+    page.xcopy(10_922, 3, 2**42)
     page.finish("success", 1234567.8912, xcopy_used=True)
     return page
 
@@ -62,11 +64,24 @@ def test_another_parser_finds_the_contracts_names_and_types(page: metrics.Page) 
             "storage_array_info",
             "source_disk_bytes",
             "copy_duration_seconds",
+            "xcopy_operations",
+            "xcopy_bytes",
+            "copy_rate_bytes_per_second",
         )
     }
+    operations = {one.labels["outcome"]: one.value for one in families[PREFIX + "xcopy_operations"].samples}
+    assert operations == {"done": 10_922, "failed": 3}
+    assert families[PREFIX + "xcopy_bytes"].samples[0].value == 2**42
     assert families[PREFIX + "progress"].type == "counter"
     info = families[PREFIX + "storage_array_info"].samples[0].labels
     assert info["storage_array_model"] == "n/a"
+
+
+def test_the_remaining_time_is_shown_while_there_is_any(page: metrics.Page) -> None:
+    page.pace(512 * 2**20, 90.4)
+    assert f'{PREFIX}copy_remaining_seconds{{owner_uid="{UID}"}} 90\n' in page.render()[0]
+    page.finish("failure", 1.0, xcopy_used=False)
+    assert "copy_remaining_seconds" not in page.render()[0]
 
 
 def test_percent_never_falls(page: metrics.Page) -> None:

@@ -9,9 +9,12 @@ from lease.errors import LeaseError, LeaseLost
 from populator import errors
 from populator.clock import Clock
 from populator.metrics import Page
+from populator.pace import MIB
 from populator.report import MESSAGE_LIMIT, Report, outcome_of
+from vsphere.answers import Xcopy
 from vsphere.clone import CopyResult
 from vsphere.errors import CloneFailed, CopyMayBeRunning, LoginRefused, VsphereError
+from vsphere.host import SourceDisk
 
 
 @pytest.fixture
@@ -26,6 +29,30 @@ def test_percent_alone_never_says_that_all_bytes_are_there(report: Report) -> No
         copy.result = CopyResult("task", xcopy_used=True)
     assert report.page.percent == 100
     assert 'xcopy_used="1"' in report.page.render()[0]
+
+
+def test_whether_the_array_copied_is_in_log_page_and_termination_message(
+    report: Report, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "termination-log"
+    file.touch()
+    with report.copying() as copy:
+        copy.result = CopyResult("task", xcopy_used=False, xcopy=Xcopy(0, 4, 0), fallback="no VAAI plugin")
+    report.end(None, file)
+    verdict = "not used: the host moved the bytes, because: no VAAI plugin"
+    assert json.loads(file.read_text())["xcopy"] == verdict
+    assert [line for line in caplog.records if verdict in line.getMessage() and line.levelname == "WARNING"]
+    assert 'outcome="failed"} 4' in report.page.render()[0]
+
+
+def test_rate_and_remaining_time_of_a_running_copy_are_on_the_page(report: Report) -> None:
+    report.uses("iscsi", SourceDisk("[ds] a/b.vmdk", 100 * MIB, None, "vmdk"))
+    with report.copying() as copy:
+        report.percent(50)
+        running = report.page.render()[0]
+        copy.result = CopyResult("task", xcopy_used=True)
+    assert "copy_rate_bytes_per_second{" in running
+    assert "copy_remaining_seconds{" in running
 
 
 def test_a_copy_that_failed_is_published_as_such(report: Report) -> None:

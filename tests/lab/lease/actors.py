@@ -1,0 +1,277 @@
+"""Who takes part: populators that run the real lease, peers that follow the Go rule, and the host they shake."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from tests.lab.lease.faults import Faults
+from tests.lab.lease.history import Died, Event, GaveUp, Had, Joined, Left, Step, Told, Waited
+from tests.lab.lease.server import Json, Line, Server
+from tests.lab.lease.time import EPOCH, Cancelled, Clock, Process, World
+
+HOST = "host-1"
+GRACE = 25.0
+"""seconds for tidying up after SIGTERM"""
+TEARDOWN = 0.2
+"""seconds that tidying up takes on the host"""
+GO_LOOKS, GO_RENEWS = 10.0, 3.0
+
+
+@dataclass(frozen=True)
+class Populator:
+    """What one populator does: when it comes, what its clock is like, which steps it takes."""
+
+    name: str
+    at: float
+    duration: int
+    rate: float = 1.0
+    offset: float = 0.0
+    steps: tuple[tuple[float, float], ...] = ((0.1, 1.0),)
+    """for each step: seconds of other work before it, and seconds that it takes on the host"""
+    scope: str = "copy"
+    prepare: bool = True
+    leaves: bool = False
+    needless: float = 0.0
+    """how probable a look finds that the step is not needed any more"""
+
+
+@dataclass(frozen=True)
+class GoPeer:
+    """A program that judges by its wall clock, looks each 10 s and never releases."""
+
+    name: str
+    at: float
+    holds: float
+    duration: int = 10
+    offset: float = 0.0
+
+
+class Host:
+    """The ESXi host: a step takes its time there, whatever becomes of him who asked for it."""
+
+    def __init__(self, world: World, history: list[Event]) -> None:
+        self._world = world
+        self._history = history
+
+    def shake(self, who: str, seconds: float, teardown: bool = False) -> None:
+        """Begin a step."""
+        self._history.append(Step(self._world.now, self._world.now + seconds, who, teardown))
+
+
+@dataclass
+class Scene:
+    """What all actors share."""
+
+    world: World
+    server: Server
+    faults: Faults
+    host: Host
+    history: list[Event]
+    chance: random.Random
+    lease: Any
+    """modules of the lease package, or of a copy with a mistake in it"""
+    slots: int = 2
+    running: dict[str, "Running"] = field(default_factory=dict)
+
+
+class Running:
+    """A populator at work."""
+
+    def __init__(self, scene: Scene, plan: Populator) -> None:
+        self.scene = scene
+        self.plan = plan
+        self.process = Process(scene.world, plan.name, plan.rate, plan.offset)
+        self.clock = Clock(self.process)
+        self.who = plan.name
+        self._joined: set[str] = set()
+        self._steps = 0
+        self._state = ""
+        self._in_teardown = False
+        self._lease = scene.lease
+        scene.running[plan.name] = self
+        line: Any = Line(self.process, scene.server, scene.faults, self._identity)
+        api = self._lease.Api(line, 10.0)
+        self.lock = self._lease.HostLock(
+            api, namespace="n", identity=plan.name, duration=plan.duration, clock=self.clock, slots=scene.slots,
+            tasks=self.process,
+        )  # fmt: skip
+        self.process.start(self._main)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if not self.process.dead and self._state != "gone":
+            self._note(Died)
+            self.process.kill()
+
+    def tell(self) -> None:
+        """SIGTERM."""
+        self.scene.history.append(Told(self.scene.world.now, self.who))
+        self.process.perform(self.clock.stop)
+
+    def _main(self) -> None:
+        try:
+            if self.plan.prepare:
+                self.lock.prepare(HOST)
+            if self.plan.scope == "copy":
+                self._throughout()
+            else:
+                self._step_by_step()
+        except (Cancelled, self._lease.LeaseError):
+            return
+        finally:
+            self._state = "gone"
+
+    def _throughout(self) -> None:
+        """Hold a slot from the first step to the last, and tidy up."""
+        self._become(self.plan.name)
+        self._note(Waited)
+        with self._ended(), self.lock.hold(HOST, volume="pvc-1") as held:
+            self._note(Had)
+            try:
+                for gap, seconds in self.plan.steps:
+                    self.clock.wait(gap)
+                    with suppress(self._lease.LeaseLost), held.step("rescan"):
+                        self._shake(seconds)
+                    held.note(step=str(seconds))
+            finally:
+                self._tidy(held)
+
+    def _tidy(self, held: Any) -> None:
+        with self.clock.grace(GRACE):
+            if self.plan.leaves:
+                held.leave("a copy is running")
+                return
+            with held.teardown("detach"):
+                self._shake(TEARDOWN, teardown=True)
+
+    def _step_by_step(self) -> None:
+        """Hold a slot for each step."""
+        with self._lease.StepLock(self.lock, self.clock).hold(HOST, volume="pvc-1") as held:
+            try:
+                for gap, seconds in self.plan.steps:
+                    self.clock.wait(gap)
+                    with suppress(self._lease.LeaseLost):
+                        self._one(held.step, seconds, teardown=False)
+            finally:
+                with self.clock.grace(GRACE):
+                    self._one(held.teardown, TEARDOWN, teardown=True)
+
+    def _one(self, context: Callable[..., Any], seconds: float, teardown: bool) -> None:
+        self._steps += 1
+        self._become(f"{self.plan.name}-{self._steps}")
+        self._note(Waited)
+        with self._ended(), context("rescan", self._needless) as needed:
+            self._note(Had if needed else GaveUp)
+            if needed:
+                self._shake(seconds, teardown)
+
+    def _shake(self, seconds: float, teardown: bool = False) -> None:
+        self.scene.host.shake(self.who, seconds, teardown)
+        self.clock.wait(
+            seconds * self.plan.rate
+        )  # the call lasts as long as the step, unless it is broken off
+
+    @contextmanager
+    def _ended(self) -> Iterator[None]:
+        """Note what was the end: a release, a slot that is left to expire, or a wait that was broken off."""
+        try:
+            yield
+        finally:
+            if self._state == "held":
+                self._note(Died if self.plan.leaves else Left)
+            elif self._state == "waiting":
+                self._note(GaveUp)
+
+    def _needless(self) -> bool:
+        self.process.block(0.05)  # a look is a call to the host
+        return self.scene.chance.random() < self.plan.needless
+
+    def _become(self, who: str) -> None:
+        self.who = who
+        if who not in self._joined:
+            self._joined.add(who)
+            now = self.scene.world.now
+            self.scene.history.append(Joined(now, who, self.plan.duration, rate=self.plan.rate))
+
+    def _identity(self) -> str:
+        return self.who
+
+    def _note(self, kind: type[Any]) -> None:
+        if not self.process.dead:
+            self._state = {Waited: "waiting", Had: "held"}.get(kind, "")
+            self.scene.history.append(kind(self.scene.world.now, self.who))
+
+
+class GoRunning:
+    """A peer of the Go rule at work."""
+
+    def __init__(self, scene: Scene, plan: GoPeer) -> None:
+        self._scene = scene
+        self._plan = plan
+        self._process = Process(scene.world, plan.name, offset=plan.offset)
+        scene.history.append(Joined(scene.world.now, plan.name, plan.duration, ours=False))
+        self._process.start(self._main)
+
+    def _main(self) -> None:
+        while not (name := self._claim()):
+            self._process.block(GO_LOOKS)
+        end = self._scene.world.now + self._plan.holds
+        while self._scene.world.now < end:
+            self._process.block(GO_RENEWS)
+            self._write(name, self._scene.server.lease(name))
+
+    def _claim(self) -> str:
+        for slot in range(self._scene.slots):
+            name = f"esxi-lock-{HOST}-slot-{slot}"
+            lease = self._scene.server.lease(name)
+            self._process.block(0.005)
+            if (lease is None or self._free(lease)) and self._write(name, lease):
+                return name
+        return ""
+
+    def _free(self, lease: Json) -> bool:
+        spec = lease["spec"]
+        if not spec.get("holderIdentity") or spec["holderIdentity"] == self._plan.name:
+            return True
+        try:
+            ends = datetime.fromisoformat(spec["renewTime"]) + timedelta(seconds=spec["leaseDurationSeconds"])
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return False
+        return bool(ends < self._process.utc())
+
+    def _write(self, name: str, lease: Json | None) -> bool:
+        holder = lease["spec"].get("holderIdentity") if lease else ""
+        if lease and holder not in {"", None, self._plan.name} and not self._free(lease):
+            return False
+        spec: Json = {
+            "holderIdentity": self._plan.name,
+            "leaseDurationSeconds": self._plan.duration,
+            "renewTime": self._process.utc().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "leaseTransitions": ((lease["spec"].get("leaseTransitions") or 0) + 1) if lease else 0,
+        }
+        body: Json = {"metadata": {**(lease["metadata"] if lease else {}), "name": name}, "spec": spec}
+        server, sent = self._scene.server, self._scene.world.now
+        self._process.block(0.005)
+        if lease is None:
+            return server.create(self._plan.name, sent, body).status == 201
+        return server.replace(self._plan.name, sent, name, body).status == 200
+
+
+def wall(seconds: float) -> str:
+    """Return a wall-clock time as records have it."""
+    return (EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def modules(names: Callable[[str], Any]) -> Any:
+    """Collect what actors use of the lease package; `names` imports a module of it."""
+    return SimpleNamespace(
+        Api=names("api").Api,
+        HostLock=names("hostlock").HostLock,
+        StepLock=names("stepwise").StepLock,
+        LeaseError=names("errors").LeaseError,
+        LeaseLost=names("errors").LeaseLost,
+    )

@@ -1,0 +1,128 @@
+"""What happened around the slots of one host, as a plain list of frozen events.
+
+Times are true time in seconds. Where real processes on one machine are judged, that is its monotonic clock, and `rate`
+is 1. `who` is always the identity that stands in the record. The order of `Written` is the server's order.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class State:
+    """What a record says."""
+
+    holder: str
+    duration: int | None
+    transitions: int | None
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Somebody who may want a slot; `ours` follows our rules, others do as they like."""
+
+    at: float
+    who: str
+    duration: int
+    ours: bool = True
+    rate: float = 1.0
+    """seconds on his monotonic clock in a true one"""
+
+
+@dataclass(frozen=True)
+class Waited:
+    """He began to want a slot."""
+
+    at: float
+    who: str
+
+
+@dataclass(frozen=True)
+class Had:
+    """He was told that he has one."""
+
+    at: float
+    who: str
+
+
+@dataclass(frozen=True)
+class GaveUp:
+    """He does not want one any more, without having had it."""
+
+    at: float
+    who: str
+
+
+@dataclass(frozen=True)
+class Written:
+    """The server stored a new version of a slot, or deleted it (`after` is None)."""
+
+    at: float
+    slot: str
+    by: str
+    sent: float
+    """when the request was sent"""
+    before: State | None
+    after: State | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something shook the host."""
+
+    at: float
+    end: float
+    who: str
+    teardown: bool = False
+    """tidying up goes on without a slot where it must"""
+
+
+@dataclass(frozen=True)
+class Left:
+    """He came to his end in order and has released."""
+
+    at: float
+    who: str
+
+
+@dataclass(frozen=True)
+class Died:
+    """He was killed, or let his slot expire on purpose."""
+
+    at: float
+    who: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """He was stopped (SIGSTOP) and continued."""
+
+    at: float
+    until: float
+    who: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """He was told to stop (SIGTERM): calls of his are broken off, what they began on the host is not."""
+
+    at: float
+    who: str
+
+
+@dataclass(frozen=True)
+class Called:
+    """He sent a request."""
+
+    at: float
+    who: str
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Calls to the API failed, or watches told less than the truth."""
+
+    at: float
+    until: float
+
+
+Event = Joined | Waited | Had | GaveUp | Written | Step | Left | Died | Stopped | Told | Called | Trouble

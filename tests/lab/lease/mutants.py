@@ -1,0 +1,146 @@
+"""Known mistakes of leases, each planted into a copy of the package under another name.
+
+The package itself is not touched: its source is read, one place is changed, and the result is compiled beside it. A
+place that is not found any more is an error, so the mutants keep up with the source.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tests.lab.lease.actors import modules
+
+SOURCE = Path(__file__).resolve().parents[3] / "lease"
+NAME = "mutant_lease"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mistake, where it is planted, and which invariant has to catch it."""
+
+    name: str
+    mistake: str
+    caught_by: str
+    module: str
+    changes: tuple[tuple[str, str], ...]
+
+
+MUTANTS = (
+    Mutant(
+        "trusts renewTime", "a record is dead when the wall clock is past renewTime + duration", "I4", "slots",
+        ((
+            "return decide(self.seen[name], self.me, self._clock.now())",
+            ("from datetime import datetime as d; s = self.seen[name]; r = s.record\n"
+            "        w = decide(s, self.me, self._clock.now())\n"
+            "        if not isinstance(w, Wait) or not r or not r.renewed or r.renewed == 'soon': return w\n"
+            "        past = (self._clock.utc() - d.fromisoformat(r.renewed)).total_seconds()\n"
+            "        return Take(dead=True) if past > (r.duration or 1) else w"),
+        ),),
+    ),
+    Mutant(
+        "our duration", "the holder is given our duration instead of his", "I4", "decision",
+        (("min(record.duration or me.duration, LONGEST)", "me.duration"),),
+    ),
+    Mutant(
+        "null is dead", "a record without a duration is free at once", "I10", "decision",
+        (("min(record.duration or me.duration, LONGEST)", "min(record.duration or 0, LONGEST)"),),
+    ),
+    Mutant(
+        "counted from the reply", "validity is counted from the reply, not from the request", "I2", "hostlock",
+        (("self._valid_until = claimed.sent +", "self._valid_until = self._clock.now() +"),),
+    ),
+    Mutant(
+        "certain to the end", "the holder renews at 0.9 of his duration and is certain until its end", "I2", "decision",
+        (("return self.duration / 3", "return self.duration * 0.9"), ("self.duration * 2 / 3", "self.duration")),
+    ),
+    Mutant(
+        "newest version", "a write names the newest version instead of the one that was judged", "I4", "slots",
+        ((
+            'stored = self._api.replace(f"{self._path}/{name}", lease, timeout=timeout)',
+            ('new = self._api.get(f"{self._path}/{name}", timeout=timeout)["metadata"]["resourceVersion"]\n'
+            '                lease["metadata"]["resourceVersion"] = new\n'
+            '                stored = self._api.replace(f"{self._path}/{name}", lease, timeout=timeout)'),
+        ),),
+    ),
+    Mutant(
+        "never released", "at the end the holder just stops to renew", "I8", "slots",
+        (("return self._store(name, record, free_lease(record, self._clock.utc()))", "return True"),),
+    ),
+    Mutant(
+        "transitions forgotten", "a change of holder is not counted", "I7", "record",
+        (("min(record.transitions + 1, _INT32)", "record.transitions"),),
+    ),
+    Mutant(
+        "unguarded", "a step begins without asking whether the slot is still ours", "I2", "hostlock",
+        (("if not self.valid:\n            raise LeaseLost(", "if not self.slot:\n            raise LeaseLost("),),
+    ),
+    Mutant(
+        "impatient", "a waiter looks again each 50 ms", "I9", "waiting",
+        (("quiet = self._slots.me.duration / 2 * ", "quiet = 0.05 * "),),
+    ),
+    Mutant(
+        "too patient", "a dead slot is waited for twice as long as promised", "I6", "decision",
+        (("min(record.duration or me.duration, LONGEST)", "2 * min(record.duration or me.duration, LONGEST)"),),
+    ),
+    Mutant(
+        "deaf", "a release is not heard of, and looked for each minute only", "I6", "waiting",
+        (
+            ("if name := self._slots.hear(event):", "if False:"),
+            ("quiet = self._slots.me.duration / 2 * ", "quiet = 60.0 * "),
+        ),
+    ),
+    Mutant(
+        "released is not free", "a slot that was released is waited for like one that expires", "I5", "decision",
+        ((
+            "    if record is None or not record.holder:\n",
+            ("    if record and not record.holder and now < sighting.since + me.duration:\n"
+            "        return Wait(sighting.since + me.duration)\n"
+            "    if record is None or not record.holder:\n"),
+        ),),
+    ),
+    Mutant(
+        "left over the next", "the last word about a copy left is written over the next holder", "I4", "hostlock",
+        ((
+            " or isinstance(self._slots.decision(self.slot), Wait):\n            return True",
+            ":\n            return True",
+        ),),
+    ),
+)  # fmt: skip
+
+
+@contextmanager
+def mutated(mutant: Mutant) -> Iterator[Any]:
+    """Give the package with that mistake in it."""
+    try:
+        yield modules(lambda module: _module(mutant, module))
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == NAME]:
+            del sys.modules[name]
+
+
+def _module(mutant: Mutant, module: str) -> ModuleType:
+    """Compile a module of the package, and before it those that it imports."""
+    name = f"{NAME}.{module}"
+    if name in sys.modules:
+        return sys.modules[name]
+    source = (SOURCE / f"{module}.py").read_text()
+    for other in sorted(path.stem for path in SOURCE.glob("[a-z]*.py")):
+        if f"from lease.{other} import" in source:
+            _module(mutant, other)
+    if module == mutant.module:
+        for place, mistake in mutant.changes:
+            assert source.count(place) == 1, (
+                f"{mutant.name}: {place!r} stands {source.count(place)} times in {module}"
+            )
+            source = source.replace(place, mistake)
+    made = ModuleType(name)
+    made.__file__ = str(SOURCE / f"{module}.py")
+    sys.modules[name] = made
+    sys.modules.setdefault(NAME, ModuleType(NAME))
+    code = compile(source.replace("from lease.", f"from {NAME}."), f"<{mutant.name}: {module}>", "exec")
+    exec(code, made.__dict__)  # noqa: S102 - our own source
+    return made

@@ -1,0 +1,102 @@
+"""The lease in virtual time: random schedules of all that may happen, judged by their histories.
+
+`make test-lease` plays ten thousand of them; here a few hundred. A failure prints the schedule without all that it does
+not need, and the command that plays it again.
+"""
+
+import logging
+import os
+import random
+from collections.abc import Iterator
+from itertools import chain
+
+import pytest
+
+from tests.lab.lease.actors import Populator
+from tests.lab.lease.faults import Fault
+from tests.lab.lease.history import GaveUp, Had, Left
+from tests.lab.lease.invariants import judge
+from tests.lab.lease.mutants import MUTANTS, Mutant, mutated
+from tests.lab.lease.schedule import Deed, Schedule, draw, play
+from tests.lab.lease.search import explain, first_breach
+
+SCHEDULES = int(os.environ.get("LEASE_SCHEDULES", "300"))
+FIRST = int(os.environ.get("LEASE_SEED", "0"))
+PARTS = 10 if SCHEDULES >= 10 else 1
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Leave the lease's warnings out: in here thousands of slots are lost."""
+    logging.disable(logging.CRITICAL)
+    state = random.getstate()
+    yield
+    random.setstate(state)
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.timeout(1800)
+def test_no_schedule_breaks_an_invariant(part: int) -> None:
+    for seed in range(FIRST + part, FIRST + SCHEDULES, PARTS):
+        schedule = draw(seed)
+        assert not judge(play(schedule), schedule.slots), explain(schedule)
+
+
+def test_a_seed_repeats_its_history_to_the_last_event() -> None:
+    assert play(draw(5)) == play(draw(5))
+    assert play(draw(5)) != play(draw(6))
+
+
+def hard() -> Iterator[Schedule]:
+    """What is rarely drawn: a crowd, a reply that is slow before the API goes away, a last word that comes late."""
+    busy = Populator("busy", 0.0, 10, steps=((0.05, 0.1),) * 120)
+    heir = Populator("heir", 5.0, 10)
+    yield crowd(20)
+    outage = (Fault("slow", 3.0, 4.0, seconds=2.0), Fault("refused", 4.0, 30.0))
+    yield Schedule(-1, 1, (busy, heir), faults=outage)
+    yield draw(283)  # a holder, cut off for long, tells what it leaves just as it is taken over
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_judge_catches_each_known_mistake(mutant: Mutant) -> None:
+    with mutated(mutant) as lease:
+        found = first_breach(chain(hard(), map(draw, range(500))), lease, mutant.caught_by)
+    assert found is not None, f"no schedule shows that {mutant.caught_by} is broken by: {mutant.mistake}"
+    assert not judge(play(found), found.slots), "the rules themselves break nothing there"
+
+
+def crowd(waiters: int) -> Schedule:
+    """All of them within a second, on one host."""
+    chance = random.Random(waiters)
+    pods = [
+        Populator(f"pod-{n}", chance.random(), 10, chance.uniform(0.8, 1.2), steps=((0.1, 0.5),))
+        for n in range(waiters)
+    ]
+    return Schedule(waiters, 2, tuple(pods))
+
+
+@pytest.mark.parametrize("waiters", [20, 100])
+def test_a_crowd_is_served_in_time_and_with_few_calls(waiters: int) -> None:
+    events = play(crowd(waiters))
+    assert judge(events, 2) == {}
+    assert sum(isinstance(event, Left) for event in events) == waiters
+
+
+def test_all_holders_die_and_the_others_wait_for_no_more_than_an_expiry() -> None:
+    doomed = tuple(Populator(f"doomed-{n}", 0.0, 10, steps=((60.0, 0.5),)) for n in range(2))
+    heirs = tuple(Populator(f"heir-{n}", 5.0, 10, steps=((0.1, 0.5),)) for n in range(4))
+    deaths = tuple(Deed("kill", 20.0, pod.name) for pod in doomed)
+    events = play(Schedule(1, 2, doomed + heirs, deeds=deaths))
+    assert judge(events, 2) == {}
+    first = min(event.at for event in events if isinstance(event, Had) and event.who.startswith("heir"))
+    assert 20.0 < first < 20.0 + 10 + 2
+
+
+def test_who_does_not_need_a_slot_any_more_leaves_the_queue() -> None:
+    pods = [
+        Populator(f"pod-{n}", 0.0, 10, steps=((0.1, 1.0),), scope="rescan", needless=1.0) for n in range(6)
+    ]
+    events = play(Schedule(1, 1, tuple(pods)))
+    assert judge(events, 1) == {}
+    assert any(isinstance(event, GaveUp) for event in events)
