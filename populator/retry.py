@@ -53,5 +53,7 @@ class Policy:
 
 READ = Policy("read", deadline=30)
 """for idempotent reads"""
+CONTACT = Policy("first contact", deadline=3)
+"""for the first read of a service, whose address may be wrong: people should not wait long to be told"""
 WRITE = Policy("write", deadline=30)
 """for writes that begin by reading what a failed try before them may have done"""

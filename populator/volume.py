@@ -11,7 +11,7 @@ from typing import Any
 from lease.api import Api, ApiError
 from populator.clock import Clock
 from populator.errors import VolumeError
-from populator.retry import READ
+from populator.retry import CONTACT, READ
 from populator.storage.array import Volume
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ class Claims:
     def __init__(self, api: Api, namespace: str, clock: Clock) -> None:
         self._api, self._namespace, self._clock = api, namespace, clock
         self._path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
+        self._policy = CONTACT
 
     def volume(self, name: str, uid: str) -> Volume:
         """Return the volume behind a PVC."""
@@ -113,8 +114,9 @@ class Claims:
             with self._clock.blocking():
                 return self._api.get(path)
 
+        policy, self._policy = self._policy, READ
         try:
-            return READ.run(
+            return policy.run(
                 read, lambda error: isinstance(error, ApiError) and is_passing(error), self._clock
             )
         except ApiError as error:

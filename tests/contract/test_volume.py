@@ -204,6 +204,15 @@ def test_a_read_that_fails_once_is_made_again(world: World, fault: str, number: 
     assert len(world.ledger.calls) == 4
 
 
+def test_a_server_that_never_answers_is_asked_for_a_short_time_only(world: World) -> None:
+    world.add_volume()
+    world.ledger.reset(lambda call: "before")
+    world.fails()
+    assert 2 < len(world.ledger.calls) < 10
+    world.ledger.reset(lambda call: None if call.number == 1 else "before" if call.number < 7 else None)
+    world.find()  # one that has answered gets more
+
+
 def test_a_stop_ends_the_waiting_at_once(world: World) -> None:
     world.add_volume(bound=False)
     before = signal.signal(signal.SIGUSR1, lambda *_: world.clock.stop())

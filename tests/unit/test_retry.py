@@ -3,7 +3,7 @@
 import pytest
 
 from populator.errors import Cancelled
-from populator.retry import READ, WRITE, Policy
+from populator.retry import CONTACT, READ, WRITE, Policy
 from tests.lab.arrays import QuickClock
 
 
@@ -25,7 +25,7 @@ def connection(error: BaseException) -> bool:
     return isinstance(error, ConnectionError)
 
 
-@pytest.mark.parametrize("policy", [READ, WRITE])
+@pytest.mark.parametrize("policy", [CONTACT, READ, WRITE])
 def test_a_passing_error_is_repeated(policy: Policy) -> None:
     clock = QuickClock()
     assert policy.run(Flaky(clock, 3), connection, clock) == 4
