@@ -56,6 +56,7 @@ class HostLock:
         self._observer = observer or Unobserved()
         self._tasks = tasks or Threads()
         self._prepared: dict[str, Slots] = {}
+        self._rights_seen = False
 
     def prepare(self, host: str) -> None:
         """Find out, before anything is changed elsewhere, whether a slot of that host can be had at all.
@@ -76,6 +77,7 @@ class HostLock:
                 failures += 1
                 self._clock.wait(backoff(failures, error.retry_after, random.random()))  # noqa: S311
             else:
+                self._rights_seen = True
                 return
 
     @contextmanager
@@ -103,7 +105,9 @@ class HostLock:
             names = slot_names(self._template, host, self._slots)
         except ValueError as error:
             raise LeaseError(f"The host {host!r} cannot have a lease: {error}.") from error
-        return Slots(self._api, self._clock, me, self._namespace, host, names)
+        slots = Slots(self._api, self._clock, me, self._namespace, host, names)
+        slots.rights_seen = self._rights_seen
+        return slots
 
 
 class Held:

@@ -16,6 +16,9 @@ from lease.rights import check_rights
 SILENCE = 30.0
 """seconds without a word after which a watch is taken for dead: those who hold a slot renew more often"""
 
+LONGEST_LOOK = 10.0
+"""seconds"""
+
 
 @dataclass(frozen=True)
 class Claimed:
@@ -36,6 +39,8 @@ class Slots:
         self.host = host
         self.me = me
         self.seen: dict[str, Sighting] = {}
+        self.rights_seen = False
+        """whether the server has said that we may do all we need: what it then refuses may be its own trouble"""
         self._api = api
         self._clock = clock
         self._namespace = namespace
@@ -48,10 +53,11 @@ class Slots:
         """Return what to do now with a slot that was seen."""
         return decide(self.seen[name], self.me, self._clock.now())
 
-    def look(self, name: str) -> None:
-        """Read a slot."""
+    def look(self, name: str, failures: int = 0) -> None:
+        """Read a slot; after failures with more patience, since a server may be slow for so many ask again."""
+        timeout = min(self.me.request_timeout * (1 + failures), LONGEST_LOOK)
         try:
-            record = parse_record(self._api.get(f"{self._path}/{name}", timeout=self.me.request_timeout))
+            record = parse_record(self._api.get(f"{self._path}/{name}", timeout=timeout))
         except ApiError as error:
             if error.status != 404:
                 raise
@@ -96,6 +102,7 @@ class Slots:
             )
             self._store(name, None, free_lease(parse_record(lease), now))
         check_rights(self._api, self._path, self._namespace, me.request_timeout)
+        self.rights_seen = True
 
     def free(self, name: str) -> bool:
         """Take our name out of a slot; False when it has changed since it was seen, True when it is not ours."""

@@ -1,10 +1,10 @@
 """Waiting for a slot: woken by a watch at a release, by our own clock at an expiry, by a look when all is silent.
 
-Waiters that saw the same release do not all run for it. Each draws a moment within a spread, which he sizes by how soon
-after a release the watch tells that somebody was faster: at once means a crowd, so it doubles; a while means few, so it
-shrinks. That costs no call, while a race lost on the server, which doubles it as well, costs two. Those who have waited
-longer draw from a smaller one. There is no limit to the waiting: a
-queue of migrations may be long. Whoever waits may be told to stop.
+Waiters that saw the same release do not all run for it. Each draws a moment within a spread of his own, which grows
+when the slot was gone sooner than a claim takes to be heard of, and narrows when it stood free for longer; so all of
+them find the spread that fits their number, and most never lose a race on the server. Those who have waited longer
+draw from a smaller one. There is no limit to the waiting: a queue of migrations may be long. Whoever waits may be
+told to stop.
 """
 
 import logging
@@ -12,25 +12,34 @@ import math
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from lease.api import ApiError, Json, Watch
-from lease.decision import Ours, Wait, backoff
+from lease.decision import FIRST_SPREAD, WIDEST, Ours, Wait, backoff, hesitate, spread_after
 from lease.errors import hopeless
 from lease.glance import Glance
 from lease.ports import Clock, Event, Tasks
 from lease.slots import Claimed, Slots
 
-FIRST_SPREAD, WIDEST_SPREAD = 0.02, 2.0
-"""seconds; an update takes some 5 ms on the server"""
-CLOSE, FAR = 0.025, 0.06
-"""seconds from one release to the next holder that mean a crowd, and that cost too much time"""
-TOLD_WITHIN = 0.5
-"""seconds in which a watch tells who was faster"""
+LOST_RACE = 2.0
+"""seconds within which the watch should tell who was faster"""
+REFUSED_FOR = 30.0
+"""seconds of being refused (401, 403) by a server that had let us in: one that starts denies all until it has read
+its roles, and roles are edited"""
 TELL_EVERY = 60.0
 """seconds between two lines of log about a queue"""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Free:
+    """A slot that could be ours."""
+
+    version: str
+    since: float
+    try_at: float
 
 
 class Turn:
@@ -61,10 +70,10 @@ class Turn:
         self._began = clock.now()
         self._told = -math.inf
         self._failures = 0
+        self._refused_since = math.inf
         self._rest_until = -math.inf
         self._look_at: dict[str, float] = {}
-        self._try_at: dict[str, tuple[str, float]] = {}
-        self._free_since: dict[str, float] = {}
+        self._free: dict[str, _Free] = {}
         self._spread = 0.0
 
     def take(self, journal: Callable[[], str]) -> Claimed | None:
@@ -100,18 +109,17 @@ class Turn:
     def _try(self, name: str, journal: Callable[[], str]) -> Claimed | None:
         if self._clock.now() >= self._look_at.get(name, -math.inf):
             with self._interruptible():
-                self._slots.look(name)
+                self._slots.look(name, self._failures)
             self._heard(name)
         now = self._clock.now()
         if name not in self._slots.seen or now < self._moment(name, now):
             return None
         claimed = self._slots.write(name, journal())
-        self._failures = 0
+        self._failures, self._refused_since = 0, math.inf
         if claimed is None:
-            self._widen()
-            self._free_since.pop(name, None)
+            self._spread = min(max(2 * self._spread, FIRST_SPREAD), WIDEST)
             # With a watch, its next event tells who was faster; without one, look at once.
-            self._look_at[name] = self._clock.now() + (TOLD_WITHIN if self._watcher else 0.0)
+            self._look_at[name] = self._clock.now() + (LOST_RACE if self._watcher else 0.0)
         return claimed
 
     def _moment(self, name: str, now: float) -> float:
@@ -122,12 +130,11 @@ class Turn:
         if isinstance(decision, Ours):  # the reply to our claim was lost; write again, to know since when
             return -math.inf
         version = record.version if record else ""
-        known = self._try_at.get(name)
-        if known is None or known[0] != version:
-            patience = 1 + (now - self._began) / 30
-            known = self._try_at[name] = (version, now + self._spread * random.random() / patience)  # noqa: S311
-            self._free_since[name] = now
-        return known[1]
+        known = self._free.get(name)
+        if known is None or known.version != version:
+            pause = hesitate(self._spread, now - self._began, random.random())  # noqa: S311
+            known = self._free[name] = _Free(version, now, now + pause)
+        return known.try_at
 
     def _listen(self) -> None:
         """Take in what the watch has told."""
@@ -143,31 +150,24 @@ class Turn:
 
     def _heard(self, name: str) -> None:
         """Note that a slot is known as it is now, so that it needs no look for a while."""
-        self._failures = 0
+        self._failures, self._refused_since = 0, math.inf
         quiet = self._slots.me.duration / 2 * random.uniform(1.0, 1.5)  # noqa: S311 - holders renew each third
         self._look_at[name] = self._clock.now() + quiet
-        if name in self._try_at and isinstance(self._slots.decision(name), Wait):
-            del self._try_at[name]
-            self._resize(self._clock.now() - self._free_since.pop(name, self._clock.now() - CLOSE))
-
-    def _resize(self, gap: float) -> None:
-        """Draw a lesson from how soon after a release somebody else had the slot."""
-        if gap < CLOSE:
-            self._widen()
-        elif gap > FAR:
-            self._spread /= 2
-
-    def _widen(self) -> None:
-        self._spread = min(max(2 * self._spread, FIRST_SPREAD), WIDEST_SPREAD)
+        if isinstance(self._slots.decision(name), Wait):
+            self._spread = max(self._spread, FIRST_SPREAD)
+            if free := self._free.pop(name, None):
+                self._spread = spread_after(self._spread, self._clock.now() - free.since)
 
     def _failed(self, error: ApiError) -> None:
-        if error.final:
+        now = self._clock.now()
+        self._refused_since = min(self._refused_since, now) if error.final else math.inf
+        if error.final and (not self._slots.rights_seen or now - self._refused_since >= REFUSED_FOR):
             raise hopeless(self._slots.host, error) from error
         if not self._failures:
             log.warning("%s Trying again for the host lease of %s.", error.text, self._slots.host)
         self._failures += 1
         rest = backoff(self._failures, error.retry_after, random.random())  # noqa: S311
-        self._rest_until = self._clock.now() + rest
+        self._rest_until = now + rest
 
     def _pause(self) -> bool:
         """Wait for the next thing to do, or for the watch; say whether it was more than a tick that woke us."""
@@ -210,7 +210,8 @@ class _Watcher:
             except ApiError as error:
                 if error.final:
                     self._tell(error)
-                    return
+                    if not self._slots.rights_seen:
+                        return
                 log.debug("%s", error.text)
                 told = error.retry_after
             failures += 1
