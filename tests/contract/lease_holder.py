@@ -1,22 +1,31 @@
-"""A process that holds a host's lease until a line comes on stdin; says on stdout what happens, as JSON lines."""
+"""A process that holds a host's lease; says on stdout what happens, as JSON lines with the monotonic time.
+
+Without a number of seconds it holds until a line comes on stdin. With one it works for that long, in short steps of
+which each begins only while the slot is ours, and says of each when it began.
+"""
 
 import json
 import signal
 import sys
+import time
 from typing import Any
 
 from lease.api import Api
-from lease.hostlock import HostLock
+from lease.errors import LeaseError, LeaseLost
+from lease.hostlock import Held, HostLock
 from populator.clock import Clock
 from populator.errors import Cancelled
 
+STEP = 0.1
+"""seconds"""
+
 
 def say(**facts: Any) -> None:
-    print(json.dumps(facts), flush=True)
+    print(json.dumps(facts | {"at": time.monotonic()}), flush=True)
 
 
 def main() -> int:
-    kubeconfig, namespace, identity, duration, host = sys.argv[1:]
+    kubeconfig, namespace, identity, duration, host, *seconds = sys.argv[1:]
     clock = Clock()
     signal.signal(signal.SIGTERM, lambda number, frame: clock.stop())
     lock = HostLock(
@@ -28,19 +37,44 @@ def main() -> int:
         slots=1,
     )
     try:
+        if seconds:
+            lock.prepare(host)
         say(state="waiting")
         with lock.hold(host) as held:
             held.note(task="task-1", device="naa.600a0980")
             say(state="held", slot=held.slot)
-            for line in sys.stdin:
-                if line.strip() == "leave":
-                    held.leave("the copy task-1 is still writing")
-                break
+            if seconds:
+                work(held, clock, float(seconds[0]))
+            else:
+                until_told(held)
     except Cancelled:
         say(state="cancelled")
         return 3
+    except LeaseError as error:
+        say(state="refused", text=error.text)
+        return 6
     say(state="done")
     return 0
+
+
+def until_told(held: Held) -> None:
+    for line in sys.stdin:
+        if line.strip() == "leave":
+            held.leave("the copy task-1 is still writing")
+        break
+
+
+def work(held: Held, clock: Clock, seconds: float) -> None:
+    """Do that many seconds of steps, however long it takes to be allowed to."""
+    left = seconds
+    while left > 0:
+        try:
+            with held.step("rescan"):
+                say(state="step")
+            left -= STEP
+        except LeaseLost:
+            say(state="lost")
+        clock.wait(STEP)
 
 
 if __name__ == "__main__":

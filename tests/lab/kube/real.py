@@ -6,11 +6,15 @@ ours ends them.
 """
 
 import http.client
+import os
 import secrets
+import signal
 import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -62,6 +66,27 @@ class RealServer:
         _end(self._running.pop())
         self._start("kube-apiserver", self._command)
         self._wait_until_ready()
+
+    def etcd_stopped(self) -> AbstractContextManager[None]:
+        """Let etcd not run for a while, as on a starved machine: the API server waits for it."""
+        return _stopped(self._running[0])
+
+    def stopped(self) -> AbstractContextManager[None]:
+        """Let the API server not run for a while: connections to it are accepted and never answered."""
+        return _stopped(self._running[1])
+
+    @contextmanager
+    def etcd_killed(self) -> Iterator[None]:
+        """Let etcd be dead for a while; it keeps what was written."""
+        _end(self._running[0])
+        try:
+            yield
+        finally:
+            api = self._running.pop()
+            self._running.pop()
+            self._start("etcd", self._etcd_command())
+            self._running.append(api)
+            self._wait_until_ready()
 
     def close(self) -> None:
         """End both, and give their ports back."""
@@ -150,6 +175,15 @@ def _reserve() -> socket.socket:
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     held.bind(("127.0.0.1", 0))
     return held
+
+
+@contextmanager
+def _stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    os.killpg(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGCONT)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

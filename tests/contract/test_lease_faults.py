@@ -1,0 +1,517 @@
+"""The host lease among faults: real processes, a real kube-apiserver with etcd, and a proxy that breaks calls.
+
+Each test is a table of cases that do not touch each other (a host of its own each, some a namespace), so they run at
+once and the test takes as long as its longest case. The judge is the server's own history of the slots; beside it
+stands what the processes say they have done.
+"""
+
+import functools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.lease_judge import Judge
+from tests.contract.test_hostlock import DURATION, LEASE_VERBS, RBAC, ROOT, wait_for
+from tests.lab.faults import Call, Ledger, Rule, proxy
+from tests.lab.kube import Client, Kube, path, start_kube
+from tests.lab.kube.real import RealServer
+from tests.lab.pki import Pki
+
+AT_ONCE = 6
+"""cases: more processes than that starve each other on a small machine"""
+PATIENCE = 60.0
+"""seconds for anything that is waited for"""
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    return Pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(scope="module")
+def kube(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
+    with start_kube("real", tmp_path_factory.mktemp("kube"), pki) as kube:
+        yield kube
+
+
+@dataclass
+class Worker:
+    """A process that wants the slot, and what it has said; see `lease_holder`."""
+
+    name: str
+    popen: "subprocess.Popen[str]"
+    said: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.popen.stdout or ():
+            self.said.append(json.loads(line))
+
+    def wait_to_be(self, state: str, times: int = 1) -> None:
+        wait_for(lambda: self.states.count(state) >= times, PATIENCE)
+
+    @property
+    def states(self) -> list[str]:
+        return [str(one["state"]) for one in self.said]
+
+    def end(self) -> int:
+        code = self.popen.wait(PATIENCE)
+        self._reader.join()
+        return code
+
+
+@dataclass
+class Case:
+    """A namespace with one host that has one slot, behind a proxy of its own."""
+
+    kube: Kube
+    namespace: str
+    kubeconfig: Path
+    ledger: Ledger
+    judge: Judge
+    stack: ExitStack
+    workers: list[Worker] = field(default_factory=list)
+
+    @property
+    def admin(self) -> Client:
+        return self.kube.admin
+
+    @property
+    def slot(self) -> str:
+        return path("leases", self.namespace, "esxi-lock-host-1-slot-0")
+
+    def start(self, name: str, seconds: float = 1.0) -> Worker:
+        """Start a process that holds the slot and works for that long."""
+        command = [sys.executable, "-m", "tests.contract.lease_holder"]
+        worker = Worker(
+            name,
+            subprocess.Popen(
+                [*command, str(self.kubeconfig), self.namespace, name, str(DURATION), "host-1", str(seconds)],
+                cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            ),
+        )  # fmt: skip
+        self.stack.callback(worker.popen.communicate)
+        self.stack.callback(worker.popen.kill)
+        self.workers.append(worker)
+        return worker
+
+    def break_calls(self, rule: Rule) -> None:
+        self.ledger.reset(rule)
+
+    def repair(self) -> None:
+        self.ledger.reset()
+
+    def holder(self) -> str:
+        return str(self.admin.get(self.slot)["spec"].get("holderIdentity") or "")
+
+    def problems(self) -> list[str]:
+        """Return what must not be, once all is over."""
+        steps = [
+            (one["at"], worker.name)
+            for worker in self.workers
+            for one in worker.said
+            if one["state"] == "step"
+        ]
+        time.sleep(0.2)  # the watch's last events
+        return self.judge.problems("esxi-lock-host-1-slot-0", steps)
+
+
+@contextmanager
+def new_case(kube: Kube, pki: Pki, folder: Path) -> Iterator[Case]:
+    namespace = f"faults-{uuid.uuid4().hex[:8]}"
+    kube.admin.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    metadata = {"name": "populator", "namespace": namespace}
+    kube.admin.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    grant(kube, namespace, LEASE_VERBS)
+    role = {"kind": "Role", "name": "populator", "apiGroup": RBAC}
+    subjects = [{"kind": "ServiceAccount", **metadata}]
+    binding = {"apiVersion": f"{RBAC}/v1", "kind": "RoleBinding", "metadata": metadata, "roleRef": role}
+    kube.admin.apply({**binding, "subjects": subjects})
+    token, ledger = kube.service_account_token(namespace, "populator"), Ledger()
+    mine = kube.client(token)
+    wait_for(lambda: can_list(mine, namespace))
+    with ExitStack() as stack:
+        contexts = pki.server_context("proxy"), pki.client_context()
+        port = stack.enter_context(proxy("kubernetes", ("127.0.0.1", kube.port), ledger, *contexts))
+        kubeconfig = kube.kubeconfig(folder / namespace, token=token, port=port)
+        yield Case(kube, namespace, kubeconfig, ledger, Judge(kube.admin, namespace), stack)
+
+
+def grant(kube: Kube, namespace: str, verbs: list[str]) -> None:
+    rule = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": verbs}
+    metadata = {"name": "populator", "namespace": namespace}
+    kube.admin.apply({"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]})
+
+
+def can_list(client: Client, namespace: str) -> bool:
+    try:
+        client.list(path("leases", namespace))
+    except Exception as refused:  # noqa: BLE001 - asked again by the caller
+        return "403" not in str(refused) and "401" not in str(refused)
+    return True
+
+
+Act = Callable[[Case], list[str] | None]
+
+
+def run_all(cases: Mapping[str, Act], kube: Kube, pki: Pki, folder: Path) -> dict[str, list[str]]:
+    """Run all cases, some at once; return the problems of those that had any."""
+
+    def one(act: Act) -> list[str]:
+        with new_case(kube, pki, folder) as case:
+            try:
+                found = act(case) or []
+            except Exception as error:  # noqa: BLE001 - told with its case
+                said = {worker.name: worker.states[-5:] for worker in case.workers}
+                return [f"{error!r} {said} {case.judge.history[-5:]}"]
+            return found + case.problems()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = dict(zip(cases, pool.map(one, cases.values()), strict=True))
+    return {name: problems for name, problems in found.items() if problems}
+
+
+# Faults of calls: three processes share the slot while calls fail, some of them for a while, some all the time.
+
+
+def queue_survives(rule: Callable[[random.Random, Call], str | None], seconds: float, case: Case) -> None:
+    """Let three processes take turns while the rule holds; all get theirs, and the slot is free at the end."""
+    chance, end = random.Random(7), time.monotonic() + seconds
+    case.break_calls(lambda call: rule(chance, call) if time.monotonic() < end else None)
+    workers = [case.start(f"pod-{number}", 1.5) for number in range(3)]
+    assert [worker.end() for worker in workers] == [0, 0, 0]
+    wait_for(lambda: not case.holder() or time.monotonic() > end + DURATION + 1)
+    assert [worker.states.count("done") for worker in workers] == [1, 1, 1]
+
+
+def calls(
+    fault: str, share: float, seconds: float = 20.0, verbs: tuple[str, ...] = ("GET", "POST", "PUT")
+) -> Act:
+    """Return the case in which such a share of calls has that fault."""
+
+    def rule(chance: random.Random, call: Call) -> str | None:
+        return fault if call.label.split()[0] in verbs and chance.random() < share else None
+
+    return functools.partial(queue_survives, rule, seconds)
+
+
+def is_watch(call: Call) -> bool:
+    return call.label.startswith("GET ") and call.label.endswith("/leases")
+
+
+def watches(fault: str) -> Act:
+    """Return the case in which every watch has that fault."""
+
+    def rule(chance: random.Random, call: Call) -> str | None:
+        return fault if is_watch(call) else None
+
+    return functools.partial(queue_survives, rule, 20.0)
+
+
+def held_through(fault: str) -> Act:
+    """Return the case in which all calls of one who works have that fault for longer than his word is good for."""
+
+    def act(case: Case) -> None:
+        worker = case.start("worker", PATIENCE)
+        worker.wait_to_be("step", 3)
+        heir = case.start("heir", 0.5)
+        heir.wait_to_be("waiting")
+        case.break_calls(lambda call: fault)
+        worker.wait_to_be("lost")
+        time.sleep(DURATION)
+        case.repair()
+        worker.wait_to_be("step", worker.states.count("step") + 3)
+        worker.popen.send_signal(signal.SIGTERM)
+        assert [worker.end(), heir.end()] == [3, 0]
+        assert case.holder() == ""
+
+    return act
+
+
+CALLS = {
+    "cut off while it works": held_through("before"),
+    "hang while it works": held_through("hang"),
+    "refused while it works": held_through("429 1"),
+    "paused for less than a time-out": calls("pause 0.5", 0.3),
+    "paused for longer than the duration": calls("pause 5", 0.1),
+    "all hang for longer than the duration": calls("hang", 1.0, 5.0),
+    "all are cut off for longer than the duration": calls("before", 1.0, 5.0),
+    "1 % fail": calls("5xx", 0.01),
+    "half of them answered with 500": calls("500", 0.5),
+    "all answered with 503 for a while": calls("5xx", 1.0, 5.0),
+    "429 without a word on when": calls("429", 0.5),
+    "429 with Retry-After": calls("429 1", 0.3),
+    "all answered with 429 for a while": calls("429 2", 1.0, 5.0),
+    "conflicts, half of the writes": calls("409", 0.5, verbs=("POST", "PUT")),
+    "conflicts, all writes for a while": calls("409", 1.0, 5.0, verbs=("POST", "PUT")),
+    "replies to writes lost after the commit": calls("after", 0.4, verbs=("POST", "PUT")),
+    "all replies to writes lost for a while": calls("after", 1.0, 5.0, verbs=("POST", "PUT")),
+    "reset in the middle of an answer": calls("reset", 0.3, verbs=("POST", "PUT")),
+    "half an answer": calls("half", 0.3, verbs=("POST", "PUT")),
+}
+WATCHES = {
+    "tell nothing": watches("mute"),
+    "send only bookmarks": watches("bookmarks"),
+    "end at once": watches("ends"),
+    "are refused with 410": watches("410"),
+    "are refused with 429": watches("429 1"),
+    "never begin": watches("hang"),
+    "are cut off": watches("before"),
+}
+
+
+@pytest.mark.timeout(600)
+def test_calls_that_fail(kube: Kube, pki: Pki, tmp_path: Path) -> None:
+    assert run_all(CALLS, kube, pki, tmp_path) == {}
+
+
+@pytest.mark.timeout(600)
+def test_watches_that_fail(kube: Kube, pki: Pki, tmp_path: Path) -> None:
+    assert run_all(WATCHES, kube, pki, tmp_path) == {}
+
+
+# Signals: a victim at each step, with an heir who waits.
+
+
+def killed_while_it_waits(case: Case) -> None:
+    holder = case.start("holder", PATIENCE)
+    holder.wait_to_be("held")
+    victim = case.start("victim")
+    wait_for(lambda: any(is_watch(call) for call in case.ledger.calls), PATIENCE)
+    victim.popen.kill()
+    heir = case.start("heir")
+    heir.wait_to_be("waiting")
+    holder.popen.send_signal(signal.SIGTERM)
+    assert (holder.end(), heir.end()) == (3, 0)
+    assert case.holder() == ""
+    assert "victim" not in {one.holder for one in case.judge.history}
+
+
+def signalled_while_it_holds(number: signal.Signals, times: int, code: int, case: Case) -> None:
+    victim = case.start("victim", PATIENCE)
+    victim.wait_to_be("step", 3)
+    heir = case.start("heir")
+    heir.wait_to_be("waiting")
+    for _ in range(times):
+        victim.popen.send_signal(number)
+    assert victim.end() == code
+    assert heir.end() == 0
+    assert case.holder() == ""
+    released = [a.holder for a, b in pairwise(case.judge.history) if b.holder == "heir" != a.holder]
+    assert released == ["victim" if number == signal.SIGKILL else ""]
+
+
+def signalled_while_it_releases(number: signal.Signals, times: int, codes: set[int], case: Case) -> None:
+    victim = case.start("victim", 0.5)
+    victim.wait_to_be("step", 4)
+    case.break_calls(lambda call: "pause 0.4" if call.label.startswith("PUT") else None)
+    wait_for(lambda: case.ledger.calls, PATIENCE)
+    for _ in range(times):
+        victim.popen.send_signal(number)
+    assert victim.end() in codes
+    case.repair()
+    assert case.start("heir").end() == 0
+    assert case.holder() == ""
+
+
+def stopped_while_it_holds(seconds: float, case: Case) -> None:
+    """SIGSTOP in mid-work, for longer or shorter than the record is good for; it goes on where it was."""
+    victim = case.start("victim", 3.0)
+    victim.wait_to_be("step", 3)
+    heir = case.start("heir", 1.0)
+    heir.wait_to_be("waiting")
+    time.sleep(0.5)
+    os.kill(victim.popen.pid, signal.SIGSTOP)
+    time.sleep(seconds)
+    os.kill(victim.popen.pid, signal.SIGCONT)
+    assert (victim.end(), heir.end()) == (0, 0)
+    assert case.holder() == ""
+    taken = [a.holder for a, b in pairwise(case.judge.history) if b.holder == "heir" != a.holder]
+    if seconds > DURATION:
+        assert taken == ["victim"], "it was dead in all eyes"
+    if seconds < DURATION:
+        assert taken == [""], "it had time to renew"
+
+
+SIGNALS: dict[str, Act] = {
+    "killed while it waits": killed_while_it_waits,
+    "killed while it holds": functools.partial(signalled_while_it_holds, signal.SIGKILL, 1, -9),
+    "terminated while it holds": functools.partial(signalled_while_it_holds, signal.SIGTERM, 1, 3),
+    "terminated twice while it holds": functools.partial(signalled_while_it_holds, signal.SIGTERM, 2, 3),
+    "killed while it releases": functools.partial(signalled_while_it_releases, signal.SIGKILL, 1, {-9}),
+    "terminated while it releases": functools.partial(signalled_while_it_releases, signal.SIGTERM, 1, {0, 3}),
+    "terminated twice while it releases": functools.partial(
+        signalled_while_it_releases, signal.SIGTERM, 2, {0, 3}
+    ),
+    "stopped for half the duration": functools.partial(stopped_while_it_holds, DURATION / 2),
+    "stopped for the duration": functools.partial(stopped_while_it_holds, DURATION),
+    "stopped for three times the duration": functools.partial(stopped_while_it_holds, 3 * DURATION),
+}
+
+
+@pytest.mark.timeout(600)
+def test_signals_at_every_step(kube: Kube, pki: Pki, tmp_path: Path) -> None:
+    assert run_all(SIGNALS, kube, pki, tmp_path) == {}
+
+
+# People and their clusters.
+
+
+def deleted_by_an_admin(case: Case) -> None:
+    worker = case.start("worker", 3.0)
+    worker.wait_to_be("step", 3)
+    case.admin.delete(case.slot)
+    assert worker.end() == 0
+    assert case.holder() == ""
+
+
+def emptied_by_an_admin(case: Case) -> None:
+    """Whoever waits may take what an admin has freed; the holder notices, and comes back to it later."""
+    case.judge.by_hand |= {""}
+    worker = case.start("worker", 3.0)
+    worker.wait_to_be("step", 3)
+    rival = case.start("rival", 1.0)
+    rival.wait_to_be("waiting")
+    case.admin.change(case.slot, lambda lease: lease["spec"].update(holderIdentity=""))
+    assert (worker.end(), rival.end()) == (0, 0)
+    assert case.holder() == ""
+
+
+def taken_by_hand(case: Case) -> None:
+    case.judge.by_hand |= {"admin"}
+    worker = case.start("worker", 2.0)
+    worker.wait_to_be("step", 3)
+    taken = {"holderIdentity": "admin", "leaseDurationSeconds": 2}
+    case.admin.change(case.slot, lambda lease: lease["spec"].update(taken))
+    worker.wait_to_be("lost")
+    assert worker.end() == 0
+    assert case.holder() == ""
+
+
+def made_unreadable(case: Case) -> None:
+    worker = case.start("worker", 3.0)
+    worker.wait_to_be("step", 3)
+    heir = case.start("heir", 0.5)
+    nonsense = {"renewTime": None, "leaseDurationSeconds": None, "acquireTime": None}
+    case.admin.change(case.slot, lambda lease: lease["spec"].update(nonsense))
+    assert (worker.end(), heir.end()) == (0, 0)
+    assert case.holder() == ""
+
+
+def token_rotated(case: Case) -> None:
+    """The old token is refused from one moment to the next; the new one lies in the file by then."""
+    worker = case.start("worker", PATIENCE)
+    worker.wait_to_be("step", 3)
+    account = path("serviceaccounts", case.namespace)
+    case.admin.delete(f"{account}/populator")
+    metadata = {"name": "populator", "namespace": case.namespace}
+    case.admin.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    config = json.loads(case.kubeconfig.read_text())
+    old = config["users"][0]["user"]["token"]
+    config["users"][0]["user"]["token"] = case.kube.service_account_token(case.namespace, "populator")
+    case.kubeconfig.write_text(json.dumps(config))
+    wait_for(lambda: not can_list(case.kube.client(old), case.namespace), PATIENCE)
+    renewals = len(case.judge.history)
+    wait_for(lambda: len(case.judge.history) > renewals + 3 or "lost" in worker.states, PATIENCE)
+    worker.popen.send_signal(signal.SIGTERM)
+    assert worker.end() == 3
+    assert "lost" not in worker.states
+    assert case.holder() == ""
+
+
+def forbidden_in_mid_run(case: Case) -> None:
+    worker = case.start("worker", 5.0)
+    worker.wait_to_be("step", 3)
+    grant(case.kube, case.namespace, ["get"])
+    worker.wait_to_be("lost")
+    grant(case.kube, case.namespace, LEASE_VERBS)
+    assert worker.end() == 0
+    assert case.holder() == ""
+
+
+def namespace_deleted(case: Case) -> None:
+    """No controller runs that would empty it, so this does; a namespace that ends takes nothing new."""
+    worker = case.start("worker", 3.0)
+    worker.wait_to_be("step", 3)
+    case.admin.delete(f"/api/v1/namespaces/{case.namespace}")
+    case.admin.delete(case.slot)
+    worker.wait_to_be("lost")
+    worker.popen.send_signal(signal.SIGTERM)
+    assert worker.end() == 3
+
+
+PEOPLE = {
+    "the Lease is deleted": deleted_by_an_admin,
+    "the Lease is emptied": emptied_by_an_admin,
+    "the Lease is taken": taken_by_hand,
+    "the Lease loses its times": made_unreadable,
+    "the token is rotated": token_rotated,
+    "the rights are taken for a while": forbidden_in_mid_run,
+    "the namespace is deleted": namespace_deleted,
+}
+
+
+@pytest.mark.timeout(600)
+def test_people_who_change_what_is_held(kube: Kube, pki: Pki, tmp_path: Path) -> None:
+    assert run_all(PEOPLE, kube, pki, tmp_path) == {}
+
+
+def any_held(queue: list[Worker]) -> bool:
+    return any("held" in worker.states for worker in queue)
+
+
+def api_server_restarted(server: RealServer) -> None:
+    server.forget_history()
+
+
+def etcd_away(how: Callable[[RealServer], Any], seconds: float, server: RealServer) -> None:
+    with how(server):
+        time.sleep(seconds)
+
+
+SERVER: dict[str, Callable[[RealServer], object]] = {
+    "the API server restarts, and its history is gone": api_server_restarted,
+    "etcd is stopped for longer than the duration": functools.partial(
+        etcd_away, RealServer.etcd_stopped, 2 * DURATION
+    ),
+    "etcd dies and comes back": functools.partial(etcd_away, RealServer.etcd_killed, 2.0),
+}
+
+
+@pytest.mark.timeout(600)
+def test_a_server_that_goes_and_comes_back(kube: Kube, pki: Pki, tmp_path: Path) -> None:
+    """One thing after the other, under three queues of which each has one who holds and two who wait."""
+    assert isinstance(kube.server, RealServer)
+    with ExitStack() as stack:
+        cases = [stack.enter_context(new_case(kube, pki, tmp_path)) for _ in range(3)]
+        for name, act in SERVER.items():
+            workers = [
+                [case.start(f"pod-{n}-{uuid.uuid4().hex[:4]}", 2.0) for n in range(3)] for case in cases
+            ]
+            for one in chain(*workers):
+                one.wait_to_be("waiting")
+            for queue in workers:
+                assert wait_for(functools.partial(any_held, queue), PATIENCE)
+            act(kube.server)
+            assert [[one.end() for one in queue] for queue in workers] == [[0] * 3] * 3, name
+        assert [case.problems() for case in cases] == [[], [], []]
+        # A release that fell into an outage is left to expiry; all others freed the slot.
+        assert [case.holder() for case in cases] == ["", "", ""]
