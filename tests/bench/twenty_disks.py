@@ -1,0 +1,73 @@
+"""Twenty disks for one host at once, whole programs, by both scopes of the lease.
+
+Twenty Python processes need a while to start on a small machine, and that is not what is measured: the array lets
+nobody map a LUN until all have come that far. From then on the time counts, to the moment the last program has torn
+down.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import datetime
+
+from tests.bench.figure import Figure
+from tests.lab.lab import Lab
+from tests.lab.program import Program
+from tests.lab.rest import Request
+
+DISKS, COPY, RESCAN = 20, 6.0, 2.0
+TOGETHER = 120
+"""seconds within which all must have come to the starting line"""
+MAPS = "/protocols/san/lun-maps"
+
+
+def measure() -> Iterator[Figure]:
+    """Yield all figures of this part."""
+    with Lab("real") as lab:
+        ideal = DISKS / 2 * COPY
+        yield run(lab, "copy", ideal, ideal * 1.05 + RESCAN)
+        yield run(lab, "rescan", COPY + RESCAN, COPY + RESCAN + 3)
+
+
+def run(lab: Lab, scope: str, ideal: float, reach: float) -> Figure:
+    """Populate all disks in one scope."""
+    lab.tidy()
+    lab.host.rescan_seconds, lab.host.copy_seconds = RESCAN, COPY
+    lab.host.falls_over = (
+        scope == "copy"
+    )  # the lab counts copies, too, which are many at once by the other scope
+    line = threading.Barrier(DISKS)
+    begun: list[float] = []
+
+    def arrive(request: Request) -> None:
+        line.wait(TOGETHER)
+        begun.append(time.time())
+
+    lab.array.before("POST", MAPS, arrive, DISKS)
+    programs = [
+        lab.program(
+            lab.add_target(),
+            arguments={"storage-http-timeout-seconds": str(TOGETHER)},
+            environment={"HOST_LEASE_SCOPE": scope, "HOSTNAME": f"pod-{n}"},
+            scrape_interval=1.0,
+        )
+        for n in range(DISKS)
+    ]
+    with ExitStack() as stack:
+        for program in programs:
+            stack.enter_context(program)
+        for program in programs:
+            if program.wait(300):
+                raise SystemExit(f"a run failed:\n{program.text()}")
+    copies = [one for one in lab.host.history if one.name == "clone"]
+    rescans = sum(one.name == "rescan add" for one in lab.host.history)
+    took = max(map(torn_down, programs)) - min(begun)
+    note = f"{len(copies)} copies, {rescans} rescans for new devices, at most {lab.host.max_overlap} steps at once"
+    return Figure(f"{DISKS} disks on one host, scope {scope}", took, ideal, reach, "s", note)
+
+
+def torn_down(program: Program) -> float:
+    """Return when a program had torn down: what follows is the wait for the controller's last scrape."""
+    line = next(line for line in program.lines if line["message"] == line.get("phase") == "last scrape")
+    return datetime.fromisoformat(line["time"]).timestamp()
