@@ -14,7 +14,7 @@ PROCESSES = 8
 def measure() -> Iterator[Figure]:
     """Yield all figures of this part."""
     with cluster() as here:
-        yield from crowd(here, "many-hosts", hosts=50, waiters=20, hold=3.0)
+        yield from crowd(here, "many-hosts", hosts=50, waiters=20, hold=6.0)
     with cluster() as here:
         yield from crowd(here, "one-host", hosts=1, waiters=1000, hold=1.0)
 

@@ -226,7 +226,30 @@ def watches(fault: str) -> Act:
     return functools.partial(queue_survives, rule, 20.0)
 
 
+def held_through(fault: str) -> Act:
+    """Return the case in which all calls of one who works have that fault for longer than his word is good for."""
+
+    def act(case: Case) -> None:
+        worker = case.start("worker", PATIENCE)
+        worker.wait_to_be("step", 3)
+        heir = case.start("heir", 0.5)
+        heir.wait_to_be("waiting")
+        case.break_calls(lambda call: fault)
+        worker.wait_to_be("lost")
+        time.sleep(DURATION)
+        case.repair()
+        worker.wait_to_be("step", worker.states.count("step") + 3)
+        worker.popen.send_signal(signal.SIGTERM)
+        assert [worker.end(), heir.end()] == [3, 0]
+        assert case.holder() == ""
+
+    return act
+
+
 CALLS = {
+    "cut off while it works": held_through("before"),
+    "hang while it works": held_through("hang"),
+    "refused while it works": held_through("429 1"),
     "paused for less than a time-out": calls("pause 0.5", 0.3),
     "paused for longer than the duration": calls("pause 5", 0.1),
     "all hang for longer than the duration": calls("hang", 1.0, 5.0),
@@ -395,7 +418,7 @@ def made_unreadable(case: Case) -> None:
 
 def token_rotated(case: Case) -> None:
     """The old token is refused from one moment to the next; the new one lies in the file by then."""
-    worker = case.start("worker", 5.0)
+    worker = case.start("worker", PATIENCE)
     worker.wait_to_be("step", 3)
     account = path("serviceaccounts", case.namespace)
     case.admin.delete(f"{account}/populator")
@@ -405,10 +428,13 @@ def token_rotated(case: Case) -> None:
     old = config["users"][0]["user"]["token"]
     config["users"][0]["user"]["token"] = case.kube.service_account_token(case.namespace, "populator")
     case.kubeconfig.write_text(json.dumps(config))
-    wait_for(lambda: not can_list(case.kube.client(old), case.namespace))
-    assert worker.end() == 0
-    assert case.holder() == ""
+    wait_for(lambda: not can_list(case.kube.client(old), case.namespace), PATIENCE)
+    renewals = len(case.judge.history)
+    wait_for(lambda: len(case.judge.history) > renewals + 3 or "lost" in worker.states, PATIENCE)
+    worker.popen.send_signal(signal.SIGTERM)
+    assert worker.end() == 3
     assert "lost" not in worker.states
+    assert case.holder() == ""
 
 
 def forbidden_in_mid_run(case: Case) -> None:

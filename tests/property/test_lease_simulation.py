@@ -61,7 +61,7 @@ def hard() -> Iterator[Schedule]:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_the_judge_catches_each_known_mistake(mutant: Mutant) -> None:
     with mutated(mutant) as lease:
-        found = first_breach(chain(hard(), map(draw, range(500))), lease, mutant.caught_by)
+        found = first_breach(chain(hard(), map(draw, range(2000))), lease, mutant.caught_by)
     assert found is not None, f"no schedule shows that {mutant.caught_by} is broken by: {mutant.mistake}"
     assert not judge(play(found), found.slots), "the rules themselves break nothing there"
 
