@@ -101,9 +101,12 @@ class Answer:
         return found if isinstance(found, dict) else {}
 
     @property
-    def busy_with(self) -> str:
-        """The task that keeps a copy from starting, as it writes to the device; empty where that is not the reason."""
-        return str(self.facts.get("taskId", "")) if self.facts.get("reason") == "busy" else ""
+    def busy_with(self) -> str | None:
+        """The task that keeps a copy from starting, as it writes to the device; None where that is not the reason.
+
+        Empty where the writer is a vmkfstools that belongs to no task.
+        """
+        return str(self.facts.get("taskId", "")) if self.facts.get("reason") == "busy" else None
 
     @property
     def complaint(self) -> str:

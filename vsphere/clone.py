@@ -205,8 +205,10 @@ class Cloner:
                 raise self._left(order.device, held, error.text) from error
             log.warning("%s Looking whether the copy was started.", error.text)
             return self._find_started(order, held)
-        if answer.busy_with:
-            return self._adopted(self._writer(answer.busy_with, order, held), order, held)
+        if (writer := answer.busy_with) is not None:
+            if not writer:
+                raise self._left(order.device, held, answer.complaint)
+            return self._adopted(self._writer(writer, order, held), order, held)
         if answer.status != "0":
             raise self._refused(answer.complaint)
         task = str(answer.facts.get("taskId", ""))

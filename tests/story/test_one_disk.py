@@ -76,6 +76,10 @@ def test_every_kind_of_disk(lab: Lab, vm: str, disk: str) -> None:
     populate(lab, lab.add_target(), vm=vm, disk=disk)
 
 
+def test_a_name_that_would_break_a_shell_line_is_copied(lab: Lab) -> None:
+    populate(lab, lab.add_target(), vm=world.QUOTE_VM, disk=world.QUOTE_DISK)
+
+
 def test_fibre_channel_is_used_where_the_datastore_is_on_it(lab: Lab) -> None:
     target = lab.add_target()
     with lab.program(target, vm=world.FC_VM, disk=world.FC_DISK) as program:

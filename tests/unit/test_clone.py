@@ -676,6 +676,14 @@ def test_a_copy_of_another_disk_onto_our_device_is_left_alone(able: Run, seen: s
     assert able.slot.left
 
 
+def test_a_writer_that_belongs_to_no_task_is_left_alone_too(able: Run) -> None:
+    refusal = {"taskId": "", "stdErr": "a vmkfstools writes to it", "xcopyUsed": False, "reason": "busy"}
+    able.host.clone_answer = ("1", json.dumps(refusal))
+    with pytest.raises(CopyMayBeRunning, match="a vmkfstools writes to it"):
+        able.copy()
+    assert able.slot.left
+
+
 def test_ended_tasks_of_ours_are_tidied_up_and_no_others(able: Run) -> None:
     able.host.foreign = [
         foreign(exit_code="0"),
