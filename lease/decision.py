@@ -17,7 +17,7 @@ LONGEST_REQUEST = 4.0
 """seconds"""
 NARROWEST, FIRST_SPREAD, WIDEST = 0.02, 0.05, 100.0
 """seconds: for one waiter, for one who does not know yet how many there are, for a thousand"""
-HANDOVER = 0.04
+HANDOVER, LONGEST_HANDOVER = 0.04, 0.4
 """seconds; others hear of a claim some 10 to 30 ms after it was sent, and ought not to send theirs meanwhile"""
 SCOPES = ("copy", "rescan")
 """what a slot is held for: all of a copy with what goes before and after it, or each step of that which rescans"""
@@ -108,21 +108,30 @@ def backoff(failures: int, retry_after: float | None, chance: float) -> float:
     return growing if retry_after is None else retry_after + growing * 0.2
 
 
-def hesitate(spread: float, waited: float, chance: float) -> float:
+def handover_for(soonest: float) -> float:
+    """Return for how many seconds a slot should stand free, when it was heard to be taken after `soonest` at least.
+
+    That is how late one hears of a claim, as in a crowd somebody always reaches at once: on a busy machine, or among
+    a thousand, later than HANDOVER. Who reaches for the slot within that time reaches in vain.
+    """
+    return HANDOVER if soonest == math.inf else min(max(3 * soonest, HANDOVER), LONGEST_HANDOVER)
+
+
+def hesitate(spread: float, waited: float, chance: float, handover: float) -> float:
     """Return seconds to let a slot stand free before reaching for it; `chance` is random, from 0 to below 1.
 
-    Many who draw with a spread in proportion to their number leave it free for HANDOVER, more or less, and seldom
+    Many who draw with a spread in proportion to their number leave it free for `handover`, more or less, and seldom
     meet; those who have waited longer are a little ahead. What is drawn beyond ten times that matters only when the
     crowd has gone, and grows by its logarithm.
     """
     drawn = -spread * math.log(1 - chance) / min(1 + waited / 30, 4)
-    longest = 10 * HANDOVER
+    longest = 10 * handover
     return drawn if drawn <= longest else longest * (1 + math.log2(drawn / longest))
 
 
-def spread_after(spread: float, stood_free: float) -> float:
+def spread_after(spread: float, stood_free: float, handover: float) -> float:
     """Return the spread for the next time, when a slot was free for so many seconds before somebody else had it."""
-    factor = 1.5 if stood_free < HANDOVER else 1 / 1.5
+    factor = 1.5 if stood_free < handover else 1 / 1.5
     return min(max(spread * factor, NARROWEST), WIDEST)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from lease.api import ApiError, Json, Watch
-from lease.decision import FIRST_SPREAD, WIDEST, Ours, Wait, backoff, hesitate, spread_after
+from lease.decision import FIRST_SPREAD, WIDEST, Ours, Wait, backoff, handover_for, hesitate, spread_after
 from lease.errors import hopeless
 from lease.glance import Glance
 from lease.ports import Clock, Event, Tasks
@@ -75,6 +75,7 @@ class Turn:
         self._look_at: dict[str, float] = {}
         self._free: dict[str, _Free] = {}
         self._spread = 0.0
+        self._soonest = math.inf
 
     def take(self, journal: Callable[[], str]) -> Claimed | None:
         """Return the slot that we got, None when told to stop or when a glance tells that we do not need it any more.
@@ -132,7 +133,8 @@ class Turn:
         version = record.version if record else ""
         known = self._free.get(name)
         if known is None or known.version != version:
-            pause = hesitate(self._spread, now - self._began, random.random())  # noqa: S311
+            chance = random.random()  # noqa: S311
+            pause = hesitate(self._spread, now - self._began, chance, handover_for(self._soonest))
             known = self._free[name] = _Free(version, now, now + pause)
         return known.try_at
 
@@ -156,7 +158,9 @@ class Turn:
         if isinstance(self._slots.decision(name), Wait):
             self._spread = max(self._spread, FIRST_SPREAD)
             if free := self._free.pop(name, None):
-                self._spread = spread_after(self._spread, self._clock.now() - free.since)
+                stood_free = self._clock.now() - free.since
+                self._soonest = min(self._soonest, stood_free)
+                self._spread = spread_after(self._spread, stood_free, handover_for(self._soonest))
 
     def _failed(self, error: ApiError) -> None:
         now = self._clock.now()
