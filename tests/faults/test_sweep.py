@@ -10,7 +10,7 @@ from tests.lab.faults import FAULTS
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("scope", "kinds"), [("copy", FAULTS), ("rescan", ("after", "reset"))])
+@pytest.mark.parametrize(("scope", "kinds"), [("copy", FAULTS), ("rescan", ("after",))])
 def test_no_fault_of_a_single_call_leaks_or_lies(scope: str, kinds: tuple[str, ...]) -> None:
     verdicts = sweep(kinds, scope)
     print(table(verdicts))
@@ -18,5 +18,5 @@ def test_no_fault_of_a_single_call_leaks_or_lies(scope: str, kinds: tuple[str, .
         f"{one.fault} {one.label} ({one.code} {one.text}): {one.problems}" for one in verdicts if one.problems
     ]
     assert bad == []
-    # A fault that passes is survived wherever the program may ask again: all but the start of the copy.
-    assert {one.label for one in verdicts if one.code} == {"vcenter: esxcli vmkfstools.clone"}
+    # With a wrapper that can be asked what runs, a fault that passes is survived everywhere.
+    assert [f"{one.fault} {one.label}" for one in verdicts if one.code] == []
