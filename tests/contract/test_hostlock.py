@@ -44,6 +44,13 @@ def wait_for(condition: Callable[[], Any], within: float = 10.0) -> Any:
     return result
 
 
+class Fast(Clock):
+    """A clock on which a 403 is believed soon; remote calls take their real time."""
+
+    def now(self) -> float:
+        return super().now() * 500
+
+
 def allowed(call: Callable[[], Any]) -> bool:
     """Whether a call is not forbidden, be it successful or not."""
     try:
@@ -89,6 +96,7 @@ class World:
         duration: int = DURATION,
         kubeconfig: Path | None = None,
         observer: Observer | None = None,
+        clock: Clock | None = None,
     ) -> HostLock:
         api = Api.connect(str(kubeconfig or self.kubeconfig))
         return HostLock(
@@ -96,7 +104,7 @@ class World:
             namespace=self.namespace,
             identity=identity,
             duration=duration,
-            clock=Clock(),
+            clock=clock or Clock(),
             slots=slots,
             observer=observer,
         )
@@ -688,10 +696,20 @@ def test_each_right_is_looked_for_before_anything_is_changed(world: World, missi
     world.grant([verb for verb in LEASE_VERBS if verb != missing])
     world.ledger.reset(lambda call: "403" if review == "forbidden" and "reviews" in call.label else None)
     with pytest.raises(LeaseError) as refused:
-        world.lock("me").prepare("host-1")
+        world.lock("me", clock=Fast()).prepare("host-1")
     assert f"cannot {missing} " in refused.value.text
     assert f"-n {world.namespace}" in refused.value.hint
     assert "--verb=get,list,watch,create,update --resource=leases.coordination.k8s.io" in refused.value.hint
+
+
+def test_a_server_that_has_not_read_its_roles_yet_is_asked_again(world: World) -> None:
+    world.ledger.reset(lambda call: "403" if call.number <= 2 else None)
+    lock = world.lock("me")
+    lock.prepare("host-1")
+    assert [call.fault for call in world.ledger.calls[:3]] == ["403", "403", None]
+    with lock.hold("host-1"):
+        pass
+    assert world.holder() == ""
 
 
 def test_looking_for_rights_takes_one_call_and_leaves_a_held_slot_alone(world: World) -> None:

@@ -25,6 +25,12 @@ from typing import Any
 
 import pytest
 
+from lease.api import Api
+from lease.errors import LeaseError
+from lease.hostlock import HostLock
+from populator.clock import Clock
+from populator.errors import VolumeError
+from populator.volume import find_volume
 from tests.contract.lease_holder import STEP
 from tests.contract.test_hostlock import DURATION, LEASE_VERBS, RBAC, ROOT, wait_for
 from tests.lab.faults import Call, Ledger, Rule, proxy
@@ -614,3 +620,36 @@ def test_a_server_that_goes_and_comes_back(kube: Kube, pki: Pki, tmp_path: Path)
         long = beside.submit(survive, [etcd_stopped_and_dead], 1, second, pki, tmp_path / "long")
         survive(short, 3, kube, pki, tmp_path)
         long.result()
+
+
+@pytest.mark.timeout(120)
+def test_a_server_that_has_not_read_its_roles_yet_is_not_believed(kube: Kube, tmp_path: Path) -> None:
+    """It forbids everything for a moment of its start; several ask all the time, so that some ask in that moment."""
+    target, leases, over = f"vms-{uuid.uuid4().hex[:8]}", f"leases-{uuid.uuid4().hex[:8]}", threading.Event()
+    kube.apply_rbac(target, leases)
+    uid = kube.add_volume(target, target, "handle-1", {})
+    kubeconfig = str(kube.kubeconfig(tmp_path, token=kube.service_account_token(target, "populator")))
+    refused: list[str] = []
+
+    def begin(act: Callable[[Api, Clock], object]) -> None:
+        while not over.is_set():
+            try:
+                act(Api.connect(kubeconfig), Clock())
+            except (VolumeError, LeaseError) as error:
+                refused.append(error.text)
+
+    def find(api: Api, clock: Clock) -> None:
+        find_volume(api, target, target, uid, clock)
+
+    def prepare(api: Api, clock: Clock) -> None:
+        HostLock(api, namespace=leases, identity="me", duration=DURATION, clock=clock).prepare("host-1")
+
+    assert isinstance(kube.server, RealServer)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        asking = [pool.submit(begin, act) for act in (find, prepare) for _ in range(AT_ONCE // 2)]
+        try:
+            kube.server.forget_history()
+        finally:
+            over.set()
+        assert [one.result() for one in asking] == [None] * AT_ONCE
+    assert [text for text in refused if "forbid" in text] == []
