@@ -32,7 +32,7 @@ from populator.clock import Clock
 from populator.errors import VolumeError
 from populator.volume import find_volume
 from tests.contract.lease_holder import STEP
-from tests.contract.test_hostlock import DURATION, LEASE_VERBS, RBAC, ROOT, wait_for
+from tests.contract.test_hostlock import DURATION, LEASE_VERBS, PATIENCE, RBAC, ROOT, wait_for
 from tests.lab.faults import Call, Ledger, Rule, proxy
 from tests.lab.kube import Client, Kube, path, start_kube
 from tests.lab.kube.real import RealServer
@@ -43,8 +43,6 @@ from tests.lab.pki import Pki
 
 AT_ONCE = 6
 """cases: more processes than that starve each other on a small machine"""
-PATIENCE = 60.0
-"""seconds for anything that is waited for"""
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +76,7 @@ class Worker:
             self.said.append(json.loads(line))
 
     def wait_to_be(self, state: str, times: int = 1) -> None:
-        wait_for(lambda: self.states.count(state) >= times, PATIENCE)
+        wait_for(lambda: self.states.count(state) >= times)
 
     @property
     def states(self) -> list[str]:
@@ -370,7 +368,7 @@ def while_it_waits(ending: Ending, case: Case) -> None:
     holder = case.start("holder", PATIENCE)
     holder.wait_to_be("held")
     victim = case.start("victim")
-    wait_for(lambda: any(is_watch(call) for call in case.ledger.calls), PATIENCE)
+    wait_for(lambda: any(is_watch(call) for call in case.ledger.calls))
     ending.signal(victim)
     assert victim.end() in ending.codes
     heir = case.start("heir")
@@ -386,12 +384,12 @@ def while_it_takes(ending: Ending, case: Case) -> None:
     case.start("first", STEP).end()
     victim = case.start("victim", PATIENCE)
     case.break_calls(slow_writes)
-    wait_for(lambda: any(call.label.startswith("PUT") for call in case.ledger.calls), PATIENCE)
+    wait_for(lambda: any(call.label.startswith("PUT") for call in case.ledger.calls))
     ending.signal(victim)
     assert victim.end() in ending.codes
     case.repair()
     if ending is KILLED:  # what he sent is stored all the same
-        wait_for(lambda: case.holder() == "victim", PATIENCE)
+        wait_for(lambda: case.holder() == "victim")
     assert case.start("heir").end() == 0
     assert case.holder() == ""
     assert case.recording.taken_from("heir") == ["victim" if ending is KILLED else ""]
@@ -413,7 +411,7 @@ def while_it_releases(ending: Ending, case: Case) -> None:
     victim = case.start("victim", 0.5)
     victim.wait_to_be("step", 4)
     case.break_calls(slow_writes)
-    wait_for(lambda: case.ledger.calls, PATIENCE)
+    wait_for(lambda: case.ledger.calls)
     ending.signal(victim)
     assert victim.end() in ending.code_when_done
     case.repair()
@@ -510,9 +508,9 @@ def token_rotated(case: Case) -> None:
     old = config["users"][0]["user"]["token"]
     config["users"][0]["user"]["token"] = case.kube.service_account_token(case.namespace, "populator")
     case.kubeconfig.write_text(json.dumps(config))
-    wait_for(lambda: not can_list(case.kube.client(old), case.namespace), PATIENCE)
+    wait_for(lambda: not can_list(case.kube.client(old), case.namespace))
     renewals = len(case.recording.writes)
-    wait_for(lambda: len(case.recording.writes) > renewals + 3 or "lost" in worker.states, PATIENCE)
+    wait_for(lambda: len(case.recording.writes) > renewals + 3 or "lost" in worker.states)
     worker.tell()
     assert worker.end() == 3
     assert "lost" not in worker.states
@@ -593,7 +591,7 @@ def survive(outages: list[Outage], queues: int, kube: Kube, pki: Pki, folder: Pa
             for worker in chain(*crews):
                 worker.wait_to_be("waiting")
             for crew in crews:
-                assert wait_for(functools.partial(any_held, crew), PATIENCE)
+                assert wait_for(functools.partial(any_held, crew))
             for case in cases:
                 case.recording.trouble_begins()
             outage(kube.server)
