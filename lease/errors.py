@@ -12,6 +12,9 @@ _RIGHTS = {
     "persistentvolumes": "get",
 }
 """what the populator needs; a hint grants all of it at once, else the verbs would be missed one by one"""
+BELIEVED_AFTER = 2.0
+"""seconds within which a 403 is asked again before it is believed: an API server that starts forbids everything until
+it has read its roles, in the words that it has for a right that is missing"""
 
 
 class LeaseError(Exception):
@@ -61,6 +64,11 @@ class ApiError(Exception):
         return self.reason in {"Untrusted", "Config"} or self.status in {401, 403, 422} or self.no_namespace
 
     @property
+    def forbidden(self) -> bool:
+        """Whether a right is missing, or the server does not know our rights yet."""
+        return self.status == 403
+
+    @property
     def no_namespace(self) -> bool:
         """Whether the namespace itself is missing: a create says so, while a read just finds nothing."""
         return self.status == 404 and self.message.startswith("namespaces ")
@@ -98,7 +106,7 @@ def _refusal(error: ApiError) -> tuple[str, str]:
             f"The Kubernetes API server {error.server} does not accept our credentials (401).",
             "The token may have expired: `oc whoami` tells; in a pod, check its service account.",
         )
-    if error.status == 403:
+    if error.forbidden:
         return f"Kubernetes forbids {error.request}: {error.message}.", grant(error)
     if error.no_namespace:
         name = _part(error.request, "namespaces")

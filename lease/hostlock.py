@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from lease.api import Api, ApiError
 from lease.decision import Claimant, Wait, backoff
-from lease.errors import LeaseError, LeaseLost, hopeless
+from lease.errors import BELIEVED_AFTER, LeaseError, LeaseLost, hopeless
 from lease.glance import Glance
 from lease.ports import Clock, Observer, Tasks, Unobserved
 from lease.record import TEMPLATE, Journal, slot_names
@@ -61,21 +61,24 @@ class HostLock:
     def prepare(self, host: str) -> None:
         """Find out, before anything is changed elsewhere, whether a slot of that host can be had at all.
 
-        Raises LeaseError at once when waiting cannot help; waits while the API server is away. `hold` goes on from
-        what was read.
+        Raises LeaseError when waiting cannot help, at once but for a 403, which must be repeated first; waits while
+        the API server is away. `hold` goes on from what was read.
         """
         slots = self._prepared[host] = self._slots_of(host, self._me)
-        failures = 0
+        failures, forbidden_since = 0, math.inf
         while True:
             try:
                 with self._clock.blocking():
                     slots.prepare()
             except ApiError as error:
-                if error.final:
-                    raise hopeless(host, error) from error
-                log.log(logging.DEBUG if failures else logging.WARNING, "%s Trying again.", error.text)
                 failures += 1
-                self._clock.wait(backoff(failures, error.retry_after, random.random()))  # noqa: S311
+                pause = backoff(failures, error.retry_after, random.random())  # noqa: S311
+                now = self._clock.now()
+                forbidden_since = min(forbidden_since, now) if error.forbidden else math.inf
+                if error.final and not now + pause - forbidden_since < BELIEVED_AFTER:
+                    raise hopeless(host, error) from error
+                log.log(logging.DEBUG if failures > 1 else logging.WARNING, "%s Trying again.", error.text)
+                self._clock.wait(pause)
             else:
                 self._rights_seen = True
                 return

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential, wait_random
 
+from lease.errors import BELIEVED_AFTER
 from populator.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -55,5 +56,7 @@ READ = Policy("read", deadline=30)
 """for idempotent reads"""
 CONTACT = Policy("first contact", deadline=3)
 """for the first read of a service, whose address may be wrong: people should not wait long to be told"""
+FORBIDDEN = Policy("forbidden", deadline=BELIEVED_AFTER)
+"""for reads that Kubernetes forbids, before that is believed"""
 WRITE = Policy("write", deadline=30)
 """for writes that begin by reading what a failed try before them may have done"""

@@ -11,7 +11,7 @@ from typing import Any
 from lease.api import Api, ApiError
 from populator.clock import Clock
 from populator.errors import VolumeError
-from populator.retry import CONTACT, READ
+from populator.retry import CONTACT, FORBIDDEN, READ
 from populator.storage.array import Volume
 
 log = logging.getLogger(__name__)
@@ -71,12 +71,18 @@ class Claims:
         Without a resourceVersion a watch begins with what there is, so nothing is missed between two of them.
         """
         wanted = {"fieldSelector": f"metadata.name={name}", "timeoutSeconds": str(max(int(seconds), 1))}
-        try:
+
+        def follow() -> dict[str, Any] | None:
+            last = claim
             with self._clock.blocking(), self._api.watch(self._path, seconds + 5, **wanted) as events:
                 for event in events:
-                    claim = event["object"] if event["type"] != "DELETED" else None
-                    if bound_to(claim):
+                    last = event["object"] if event["type"] != "DELETED" else None
+                    if bound_to(last):
                         break
+            return last
+
+        try:
+            return FORBIDDEN.run(follow, is_forbidden, self._clock)
         except ApiError as error:
             if error.final:
                 raise VolumeError(error.text, error.hint) from error
@@ -114,11 +120,12 @@ class Claims:
             with self._clock.blocking():
                 return self._api.get(path)
 
+        def believed() -> dict[str, Any]:
+            return FORBIDDEN.run(read, is_forbidden, self._clock)
+
         policy, self._policy = self._policy, READ
         try:
-            return policy.run(
-                read, lambda error: isinstance(error, ApiError) and is_passing(error), self._clock
-            )
+            return policy.run(believed, is_passing, self._clock)
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -130,6 +137,11 @@ def bound_to(claim: dict[str, Any] | None) -> str:
     return str((claim or {}).get("spec", {}).get("volumeName") or "")
 
 
-def is_passing(error: ApiError) -> bool:
+def is_passing(error: BaseException) -> bool:
     """Return whether the same read may well work a little later."""
-    return not error.final and error.status != 404
+    return isinstance(error, ApiError) and not error.final and error.status != 404
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """Return whether a right is missing, or seems to be."""
+    return isinstance(error, ApiError) and error.forbidden

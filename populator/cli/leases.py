@@ -74,7 +74,7 @@ def command(context: click.Context, /, **given: Any) -> None:
         code = show.follow(api) if given["watch"] else show.once(api)
     except ApiError as error:
         rights = "list,watch" if given["watch"] else "list"
-        hint = errors.grant(error, rights) if error.status == 403 else error.hint
+        hint = errors.grant(error, rights) if error.forbidden else error.hint
         click.echo("\n".join(filter(None, (error.text, hint))), err=True)
         code = UNREADABLE
     except KeyboardInterrupt:

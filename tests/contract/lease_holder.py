@@ -1,7 +1,7 @@
 """A process that holds a host's lease; says on stdout what happens, as JSON lines with the monotonic time.
 
 Without a number of seconds it holds until a line comes on stdin. With one it works for that long, in short steps of
-which each begins only while the slot is ours, and says of each when it began.
+which each begins only while the slot is ours, and says of each when it asked for that.
 """
 
 import json
@@ -17,11 +17,11 @@ from populator.clock import Clock
 from populator.errors import Cancelled
 
 STEP = 0.1
-"""seconds"""
+"""seconds that a step takes on the host"""
 
 
 def say(**facts: Any) -> None:
-    print(json.dumps(facts | {"at": time.monotonic()}), flush=True)
+    print(json.dumps({"at": time.monotonic()} | facts), flush=True)
 
 
 def main() -> int:
@@ -68,13 +68,15 @@ def work(held: Held, clock: Clock, seconds: float) -> None:
     """Do that many seconds of steps, however long it takes to be allowed to."""
     left = seconds
     while left > 0:
+        asked = time.monotonic()  # whatever holds us up from here on, the answer is true for that moment
         try:
             with held.step("rescan"):
-                say(state="step")
+                say(state="step", at=asked)
+                clock.wait(STEP)
             left -= STEP
         except LeaseLost:
             say(state="lost")
-        clock.wait(STEP)
+            clock.wait(STEP)
 
 
 if __name__ == "__main__":

@@ -21,27 +21,39 @@ import pytest
 
 from lease.api import Api, ApiError
 from lease.errors import LeaseError, LeaseLost
-from lease.hostlock import Held, HostLock
+from lease.hostlock import TEARDOWN_WAITS, Held, HostLock
 from lease.ports import Observer
 from lease.record import HOST_LABEL, JOURNAL, micro_time
 from lease.stepwise import AT_ONCE, StepLock
+from lease.waiting import REFUSED_FOR
 from populator.clock import Clock
 from tests.lab.faults import Call, Ledger, proxy
 from tests.lab.kube import Client, Kube, Refused, path, start_kube
 from tests.lab.pki import Pki
 
 DURATION = 3
+LONG = 60
+"""a duration with which nothing expires or falls due while a test runs, so that what happens has been told"""
+PATIENCE = 60.0
+"""seconds for what is sure to come; how fast it comes is measured in the bench"""
 ROOT = Path(__file__).resolve().parents[2]
 RBAC = "rbac.authorization.k8s.io"
 LEASE_VERBS = ["get", "list", "watch", "create", "update"]
 
 
-def wait_for(condition: Callable[[], Any], within: float = 10.0) -> Any:
+def wait_for(condition: Callable[[], Any], within: float = PATIENCE) -> Any:
     deadline = time.monotonic() + within
     while not (result := condition()):
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
     return result
+
+
+class Fast(Clock):
+    """A clock on which a 403 is believed soon; remote calls take their real time."""
+
+    def now(self) -> float:
+        return super().now() * 500
 
 
 def allowed(call: Callable[[], Any]) -> bool:
@@ -89,6 +101,7 @@ class World:
         duration: int = DURATION,
         kubeconfig: Path | None = None,
         observer: Observer | None = None,
+        clock: Clock | None = None,
     ) -> HostLock:
         api = Api.connect(str(kubeconfig or self.kubeconfig))
         return HostLock(
@@ -96,7 +109,7 @@ class World:
             namespace=self.namespace,
             identity=identity,
             duration=duration,
-            clock=Clock(),
+            clock=clock or Clock(),
             slots=slots,
             observer=observer,
         )
@@ -208,7 +221,7 @@ class Background:
             with self.lock.hold(self.host) as self.held:
                 self.at = time.monotonic()
                 self.got.set()
-                self.let_go.wait(60)
+                self.let_go.wait(2 * PATIENCE)
         except LeaseError as error:
             self.error = error
             self.got.set()
@@ -218,7 +231,7 @@ class Background:
 
     def __exit__(self, *error: object) -> None:
         self.let_go.set()
-        self.thread.join(10)
+        self.thread.join(PATIENCE)
 
 
 def test_a_hold_takes_three_calls_and_leaves_a_free_record(world: World) -> None:
@@ -241,38 +254,47 @@ def test_a_hold_takes_three_calls_and_leaves_a_free_record(world: World) -> None
     assert lease["metadata"]["labels"][HOST_LABEL] == "host-1"
 
 
-def test_two_hold_a_third_waits_and_gets_the_slot_at_once_when_released(world: World) -> None:
+def test_two_hold_a_third_waits_and_gets_the_slot_when_it_hears_of_the_release(world: World) -> None:
     with ExitStack() as stack:
-        first = stack.enter_context(Background(world.lock("first")))
-        second = stack.enter_context(Background(world.lock("second")))
-        assert first.got.wait(5)
-        assert second.got.wait(5)
+        first = stack.enter_context(Background(world.lock("first", duration=LONG)))
+        second = stack.enter_context(Background(world.lock("second", duration=LONG)))
+        assert first.got.wait(PATIENCE)
+        assert second.got.wait(PATIENCE)
         assert {world.holder(0), world.holder(1)} == {"first", "second"}
-        third = stack.enter_context(Background(world.lock("third")))
+        third = stack.enter_context(Background(world.lock("third", duration=LONG)))
         wait_for(lambda: any("GET" in c.label and c.label.endswith("leases") for c in world.ledger.calls))
-        assert not third.got.wait(2 * DURATION), "both slots are held and renewed"
-        released = time.monotonic()
+        assert not third.got.wait(1), "both slots are held"
+        world.ledger.reset()
         first.let_go.set()
-        assert third.got.wait(5)
-        assert third.at - released < 0.5
+        assert third.got.wait(LONG / 4), (
+            "its next look is due after half the duration, and an expiry after all of it"
+        )
+        assert world.labels() == ["PUT", "PUT"], "a release, and a claim without a look"
         assert third.held
         assert third.held.inherited is None
-        assert third.held.waited > 2 * DURATION
+        assert third.held.waited > 1
 
 
 def test_a_waiters_calls_are_few(world: World) -> None:
     with Background(world.lock("holder", slots=1)) as holder:
-        assert holder.got.wait(5)
+        assert holder.got.wait(PATIENCE)
         world.ledger.reset()
         waiter = Background(world.lock("waiter", slots=1))
-        assert not waiter.got.wait(6)
-        renewals = world.labels().count("PUT")
-        assert 5 <= renewals <= 7
-        assert len(world.ledger.calls) - renewals <= 3, "a look, a watch, and maybe one more"
+        wait_for(lambda: world.labels().count("PUT") > 6)
+        assert not waiter.got.is_set()
+        calls = list(world.ledger.calls)
+        renewed = [call.at for call in calls if call.label.startswith("PUT")]
+        assert len(renewed) <= 2 + (renewed[-1] - renewed[0]) / (DURATION / 3), (
+            "one in a third of the duration"
+        )
+        late = sum(b - a > DURATION / 2 for a, b in itertools.pairwise([calls[0].at, *renewed]))
+        assert len(calls) - len(renewed) <= 3 + late, (
+            "a look, a watch, maybe one more, and one for each silence"
+        )
         holder.let_go.set()
-        assert waiter.got.wait(5)
+        assert waiter.got.wait(PATIENCE)
         waiter.let_go.set()
-        waiter.thread.join(5)
+        waiter.thread.join(PATIENCE)
 
 
 def test_a_crowd_never_holds_more_than_two_and_all_get_their_turn(world: World) -> None:
@@ -280,7 +302,7 @@ def test_a_crowd_never_holds_more_than_two_and_all_get_their_turn(world: World) 
     guard = threading.Lock()
 
     def one(number: int) -> None:
-        with world.lock(f"pod-{number}").hold("host-1") as held:
+        with world.lock(f"pod-{number}", duration=LONG).hold("host-1") as held:
             with guard:
                 inside[0] += 1
                 most[0] = max(most[0], inside[0])
@@ -294,7 +316,7 @@ def test_a_crowd_never_holds_more_than_two_and_all_get_their_turn(world: World) 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     assert served[0] == 12
     assert most[0] == 2
     assert world.lease(0)["spec"]["leaseTransitions"] + world.lease(1)["spec"]["leaseTransitions"] == 10
@@ -307,9 +329,10 @@ def test_a_killed_holders_slot_is_had_after_its_duration_with_his_journal(world:
         with Background(world.lock("heir", slots=1)) as heir:
             wait_for(lambda: any(call.label.endswith("leases") for call in world.ledger.calls))
             victim.popen.kill()
-            killed = time.monotonic()
-            assert heir.got.wait(DURATION + 3)
-            assert DURATION * 0.6 < heir.at - killed < DURATION + 1
+            renewed = datetime.fromisoformat(world.lease()["spec"]["renewTime"])
+            assert heir.got.wait(PATIENCE)
+            taken = datetime.fromisoformat(world.lease()["spec"]["acquireTime"])
+            assert DURATION <= (taken - renewed).total_seconds() < 2 * DURATION
             assert heir.held
             assert heir.held.inherited
             assert heir.held.inherited.holder == "victim"
@@ -333,10 +356,11 @@ def test_a_killed_holders_slot_is_had_after_its_duration_with_his_journal(world:
 def test_only_our_own_clock_decides_when_a_record_is_dead(world: World, spec: dict[str, Any]) -> None:
     world.stranger(0, "host-7", **spec)
     began = time.monotonic()
-    with Background(world.lock("me", slots=1), "host-7") as me:
-        assert me.got.wait(8)
+    own = LONG if "leaseDurationSeconds" in spec else DURATION
+    with Background(world.lock("me", slots=1, duration=own), "host-7") as me:
+        assert me.got.wait(PATIENCE)
         promised = spec.get("leaseDurationSeconds", DURATION)
-        assert promised <= me.at - began < promised + 1
+        assert promised <= me.at - began < LONG / 2
         assert me.held
         assert me.held.inherited
         assert me.held.inherited.holder == "stranger"
@@ -344,19 +368,19 @@ def test_only_our_own_clock_decides_when_a_record_is_dead(world: World, spec: di
 
 def test_a_holder_with_a_wrong_clock_keeps_his_slot_while_he_renews(world: World) -> None:
     world.stranger(0, "host-8", leaseDurationSeconds=2)
+
+    def renew(lease: Any) -> None:
+        lease["spec"]["renewTime"] = micro_time(datetime(1999, 1, 1, tzinfo=UTC))
+        lease["spec"]["leaseTransitions"] = lease["spec"].get("leaseTransitions", 0) + 1
+
     with Background(world.lock("me", slots=1), "host-8") as me:
         for _ in range(8):
-            assert not me.got.wait(0.6)
-
-            def renew(lease: Any) -> None:
-                lease["spec"]["renewTime"] = micro_time(datetime(1999, 1, 1, tzinfo=UTC))
-                lease["spec"]["leaseTransitions"] = lease["spec"].get("leaseTransitions", 0) + 1
-
+            if me.got.wait(0.6):
+                break  # on a machine so busy that the renewal came too late
+            last = time.monotonic()
             world.admin.change(world.slot(0, "host-8"), renew)
-        last = time.monotonic()
-        assert me.got.wait(6)
-        # The stranger sets no label, so no watch tells of him: he is looked at each 1.5 to 2.25 s.
-        assert 2 - 0.1 < me.at - last < 2 + 2.25 + 0.7
+        assert me.got.wait(PATIENCE)
+        assert me.at - last >= 2
 
 
 @pytest.mark.parametrize("verb", ["POST", "PUT"])
@@ -374,9 +398,9 @@ def test_a_reply_lost_after_the_commit_is_found_out_by_reading(world: World, ver
 
     world.ledger.reset(lose_first)
     began = time.monotonic()
-    with world.lock("me", slots=1).hold("host-1") as held:
+    with world.lock("me", slots=1, duration=LONG).hold("host-1") as held:
         assert lost
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < LONG / 4, "not by an expiry, nor by the look that falls due"
         assert held.valid
         assert held.inherited is None
         assert world.holder() == "me"
@@ -385,37 +409,35 @@ def test_a_reply_lost_after_the_commit_is_found_out_by_reading(world: World, ver
 
 def test_the_slot_is_renewed_while_the_holder_is_blocked(world: World) -> None:
     with ExitStack() as stack:
-        with world.lock("me", slots=1).hold("host-1") as held:
+        with world.lock("me", slots=1, duration=2 * DURATION).hold("host-1") as held:
             rival = stack.enter_context(Background(world.lock("rival", slots=1)))
             first = world.lease()["spec"]["renewTime"]
-            time.sleep(2 * DURATION)  # as a call of minutes would
+            time.sleep(2 * DURATION + 1)  # as a call of minutes would
             held.guard("clone")
             assert not rival.got.is_set()
             assert world.lease()["spec"]["renewTime"] > first
             assert world.lease()["spec"]["leaseTransitions"] == 0
-        assert rival.got.wait(2)
+        assert rival.got.wait(PATIENCE)
 
 
 def test_an_api_server_that_goes_away_costs_the_holder_his_certainty_and_gives_it_back(world: World) -> None:
     with world.lock("me", slots=1).hold("host-1") as held:
         held.guard("rescan")
         world.ledger.reset(lambda call: "before")
-        wait_for(lambda: not held.valid, DURATION)
+        wait_for(lambda: not held.valid)
         with pytest.raises(LeaseLost) as lost:
             held.guard("rescan")
         assert "rescan" in lost.value.text
         assert "esxi-lock-host-1-slot-0" in lost.value.hint
-        began = time.monotonic()
         threading.Timer(1.0, world.ledger.reset).start()
         with held.teardown("detach") as needed:
             assert needed
-        assert 0.5 < time.monotonic() - began < 3
-        held.guard("detach")
+            assert held.valid, "it was waited for, and not for nothing"
     assert world.holder() == ""
 
 
 def test_a_hanging_call_does_not_cost_the_slot(world: World) -> None:
-    with world.lock("me", slots=1, duration=6).hold("host-1") as held:
+    with world.lock("me", slots=1, duration=12).hold("host-1") as held:
         hung: list[int] = []
 
         def hang_once(call: Call) -> str | None:
@@ -425,11 +447,11 @@ def test_a_hanging_call_does_not_cost_the_slot(world: World) -> None:
             return None
 
         world.ledger.reset(hang_once)
-        end = time.monotonic() + 6
-        while time.monotonic() < end:
+        wait_for(lambda: hung or not held.valid)
+        while world.labels().count("PUT") < 2:
             assert held.valid
             time.sleep(0.02)
-        assert hung
+        held.guard("clone")
 
 
 def test_a_slot_taken_by_hand_is_lost_and_another_is_found(world: World) -> None:
@@ -447,14 +469,17 @@ def test_a_slot_taken_by_hand_is_lost_and_another_is_found(world: World) -> None
 def test_tidying_up_goes_on_without_a_slot_that_does_not_come_back(world: World) -> None:
     with world.lock("me", slots=1).hold("host-1") as held:
         world.admin.change(
-            world.slot(), lambda lease: lease["spec"].update(holderIdentity="admin", leaseDurationSeconds=60)
+            world.slot(),
+            lambda lease: lease["spec"].update(holderIdentity="admin", leaseDurationSeconds=LONG),
         )
         wait_for(lambda: not held.valid)
         began = time.monotonic()
         with held.teardown("remove dead paths") as needed:
             assert needed
-        assert 4 < time.monotonic() - began < 6
-    assert time.monotonic() - began < 9
+        waited = time.monotonic() - began
+        assert not held.valid
+        assert TEARDOWN_WAITS - 0.1 < waited < LONG / 2, "the admin's record is good for longer"
+    assert time.monotonic() - began < LONG / 2
     assert world.holder() == "admin"
 
 
@@ -477,7 +502,7 @@ def test_the_journal_is_readable_and_what_is_left_is_not_released(world: World) 
     with world.lock("me", slots=1).hold("host-1") as held:
         held.note(device="naa.600a0980", phase="clone")
         held.note(phase="teardown")
-        wait_for(lambda: "naa.600a0980" in world.lease()["metadata"]["annotations"][JOURNAL], DURATION)
+        wait_for(lambda: "naa.600a0980" in world.lease()["metadata"]["annotations"][JOURNAL])
         assert json.loads(world.lease()["metadata"]["annotations"][JOURNAL]) == {
             "device": "naa.600a0980",
             "phase": "teardown",
@@ -487,9 +512,10 @@ def test_the_journal_is_readable_and_what_is_left_is_not_released(world: World) 
     assert lease["spec"]["holderIdentity"] == "me"
     assert lease["spec"]["leaseDurationSeconds"] == DURATION
     assert json.loads(lease["metadata"]["annotations"][JOURNAL])["left"] == "copy task-1 was left running"
+    began = time.monotonic()
     with Background(world.lock("heir", slots=1)) as heir:
-        assert not heir.got.wait(DURATION - 0.5)
-        assert heir.got.wait(2)
+        assert heir.got.wait(PATIENCE)
+        assert heir.at - began >= DURATION
         assert heir.held
         assert heir.held.inherited
         assert heir.held.inherited.facts["left"] == "copy task-1 was left running"
@@ -535,7 +561,7 @@ def test_an_observer_hears_what_becomes_of_the_lease(world: World) -> None:
     counts = Counts()
     with world.lock("me", slots=1, observer=counts).hold("host-1") as held:
         wait_for(lambda: "renewed" in counts.seconds)
-        assert counts.heard == ["took over"]
+        assert counts.heard.count("took over") == 1
         world.ledger.reset(lambda call: "before")
         wait_for(lambda: counts.heard.count("lost"))
         assert not held.valid
@@ -546,8 +572,8 @@ def test_an_observer_hears_what_becomes_of_the_lease(world: World) -> None:
     assert counts.heard.count("lost") == 1
     assert counts.heard.count("renew failed") >= 1
     assert counts.heard.count("took over") == 1
-    assert 1 <= counts.seconds["waited"][0] < counts.seconds["held"][0] + 1
-    assert 0 < counts.seconds["renewed"][0] < 1
+    assert counts.seconds["waited"][0] >= 1
+    assert counts.seconds["held"][0] > counts.seconds["renewed"][0] > 0
     assert (len(counts.seconds["waited"]), len(counts.seconds["held"])) == (1, 1)
 
 
@@ -576,10 +602,10 @@ def test_who_waits_for_a_step_looks_at_most_once_a_second_and_leaves_when_it_is_
 
             world.admin.change(world.slot(), touch)
             time.sleep(0.1)
-        assert 1 <= len(looks) <= 4
+        assert looks
         assert all(later - sooner > 0.95 for sooner, later in itertools.pairwise(looks))
         done.set()
-        waiter.join(5)
+        waiter.join(PATIENCE)
         assert needed == [False]
         assert held.slot
         wait_for(lambda: world.holder() == "holder")
@@ -598,7 +624,7 @@ def test_a_step_whose_slot_came_late_is_looked_at_once_more(world: World) -> Non
         waiter.start()
         wait_for(lambda: any("GET" in c.label and c.label.endswith("leases") for c in world.ledger.calls))
         time.sleep(AT_ONCE)
-    waiter.join(5)
+    waiter.join(PATIENCE)
     assert needed == [False]
     assert world.holder() == ""
 
@@ -616,8 +642,11 @@ def test_each_step_is_a_holder_of_its_own_and_nothing_is_held_between(world: Wor
 
 
 def test_a_process_told_to_stop_leaves_the_queue_at_once(world: World) -> None:
-    with Background(world.lock("holder", slots=1)) as holder, world.process("waiter") as waiter:
-        assert holder.got.wait(5)
+    with (
+        Background(world.lock("holder", slots=1)) as holder,
+        world.process("waiter", duration=LONG) as waiter,
+    ):
+        assert holder.got.wait(PATIENCE)
         assert waiter.says()["state"] == "waiting"
         wait_for(
             lambda: any(call.label.endswith("leases") and "GET" in call.label for call in world.ledger.calls)
@@ -625,8 +654,8 @@ def test_a_process_told_to_stop_leaves_the_queue_at_once(world: World) -> None:
         told = time.monotonic()
         waiter.popen.send_signal(signal.SIGTERM)
         assert waiter.says()["state"] == "cancelled"
-        assert waiter.popen.wait(5) == 3
-        assert time.monotonic() - told < 1
+        assert waiter.popen.wait(PATIENCE) == 3
+        assert time.monotonic() - told < LONG / 4, "sooner than it would have looked again"
         assert world.holder() == "holder"
 
 
@@ -643,18 +672,19 @@ def test_a_process_that_ends_has_released_and_one_that_leaves_has_not(world: Wor
         assert world.holder() == "two"
 
 
-def test_release_does_not_wait_for_a_server_that_does_not_answer(world: World) -> None:
-    with world.lock("me", slots=1).hold("host-1"):
+def test_release_does_not_wait_for_a_server_that_does_not_answer(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    with world.lock("me", slots=1, duration=LONG).hold("host-1"):
         world.ledger.reset(lambda call: "hang")
-        began = time.monotonic()
-    assert time.monotonic() - began < 3
+    assert "could not be released in time" in caplog.text, "the call is still under way"
 
 
 def test_errors_that_pass_are_waited_out(world: World) -> None:
     end = time.monotonic() + 2
     faults = ["before", "5xx", "reset", "after", "5xx"]
     world.ledger.reset(lambda call: faults[call.number % 5] if time.monotonic() < end else None)
-    with world.lock("me", slots=1).hold("host-1") as held:
+    with world.lock("me", slots=1, duration=LONG).hold("host-1") as held:
         held.guard("rescan")
     assert world.holder() == ""
 
@@ -671,7 +701,7 @@ def test_a_missing_right_ends_it_at_once_with_the_command_that_repairs_it(world:
     began = time.monotonic()
     with pytest.raises(LeaseError) as refused, world.lock("me").hold("host-1"):
         pass
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < REFUSED_FOR / 2
     assert "forbids" in refused.value.text
     assert "host-1" in refused.value.text
     assert "oc create role" in refused.value.hint
@@ -688,10 +718,20 @@ def test_each_right_is_looked_for_before_anything_is_changed(world: World, missi
     world.grant([verb for verb in LEASE_VERBS if verb != missing])
     world.ledger.reset(lambda call: "403" if review == "forbidden" and "reviews" in call.label else None)
     with pytest.raises(LeaseError) as refused:
-        world.lock("me").prepare("host-1")
+        world.lock("me", clock=Fast()).prepare("host-1")
     assert f"cannot {missing} " in refused.value.text
     assert f"-n {world.namespace}" in refused.value.hint
     assert "--verb=get,list,watch,create,update --resource=leases.coordination.k8s.io" in refused.value.hint
+
+
+def test_a_server_that_has_not_read_its_roles_yet_is_asked_again(world: World) -> None:
+    world.ledger.reset(lambda call: "403" if call.number <= 2 else None)
+    lock = world.lock("me")
+    lock.prepare("host-1")
+    assert [call.fault for call in world.ledger.calls[:3]] == ["403", "403", None]
+    with lock.hold("host-1"):
+        pass
+    assert world.holder() == ""
 
 
 def test_looking_for_rights_takes_one_call_and_leaves_a_held_slot_alone(world: World) -> None:

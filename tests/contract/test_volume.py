@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,13 @@ from tests.lab.kube.client import Json
 from tests.lab.pki import Pki
 
 ATTRIBUTES = {"internalName": "trident_pvc_1"}
+
+
+class Fast(Clock):
+    """A clock on which five minutes pass in under a second; remote calls take their real time."""
+
+    def now(self) -> float:
+        return super().now() * 500
 
 
 @pytest.fixture(scope="module", params=["simulated", "real"])
@@ -225,13 +233,6 @@ def test_a_stop_ends_the_waiting_at_once(world: World) -> None:
         signal.signal(signal.SIGUSR1, before)
 
 
-class Fast(Clock):
-    """A clock on which five minutes pass in under a second; remote calls take their real time."""
-
-    def now(self) -> float:
-        return super().now() * 500
-
-
 @pytest.mark.parametrize(
     ("exists", "says"), [(True, "is not bound after 300 s"), (False, "has not appeared after 300 s")]
 )
@@ -289,6 +290,7 @@ def test_a_missing_right_is_named_with_the_command_that_gives_it(
     what: str,
 ) -> None:
     world.find()
+    world.clock = Fast()  # a first refusal is asked again before it is believed
     where = path(plural, world.namespace if namespaced else None, "populator")
     world.kube.admin.delete(where)
     error = world.fails_within(10)  # a real server takes a moment to see it
@@ -296,6 +298,22 @@ def test_a_missing_right_is_named_with_the_command_that_gives_it(
     assert "forbidden" in error.text
     assert f"--resource={what}" in error.hint
     assert f"--serviceaccount={world.namespace}:populator" in error.hint
+
+
+@pytest.mark.parametrize("first", [1, 2, 4], ids=["claim", "volume", "watch"])
+def test_a_server_that_has_not_read_its_roles_yet_is_asked_again(world: World, first: int) -> None:
+    if first == 4:  # after the claim, its prime, and a watch that began in time
+        world.add_volume(bound=False)
+
+    def starting(call: Call) -> str | None:
+        if call.number == 3 and first == 4:
+            return "ends"
+        return "403" if first <= call.number < first + 2 else None
+
+    world.ledger.reset(starting)
+    with world.when_watching(world.bind) if first == 4 else nullcontext():
+        assert world.find().handle == "handle-1"
+    assert [call.fault for call in world.ledger.calls].count("403") == 2
 
 
 def test_no_token_no_volume(world: World, tmp_path: Path) -> None:
