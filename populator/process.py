@@ -69,6 +69,12 @@ def listen_for_stop(clock: Clock) -> None:
     signal.signal(signal.SIGINT, lambda *_: clock.stop())
 
 
+def ignore_stop() -> None:
+    """Let the process end with its own code: a second SIGTERM while Python shuts down would replace it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def refuse(error: SettingsError, termination_message: Path) -> int:
     """Tell about a call that could not even begin; return the exit code."""
     for problem in error.problems:

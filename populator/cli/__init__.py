@@ -70,4 +70,5 @@ def main() -> NoReturn:
     except click.ClickException as error:
         log.set_up("info", "lines", ())
         code = process.refuse(SettingsError([error.format_message()]), Path(TERMINATION_MESSAGE))
+    process.ignore_stop()
     sys.exit(code)

@@ -103,3 +103,22 @@ def test_a_key_line_that_cannot_be_made_is_an_error(words: tuple[str, ...], says
     assert done.returncode != 0
     assert done.stdout == ""
     assert says in done.stderr
+
+
+LATE_SIGTERM = """
+import os, signal, sys
+from populator.cli import main
+
+class Late:
+    def __del__(self, kill=os.kill, me=os.getpid(), number=signal.SIGTERM):
+        kill(me, number)
+
+sys.modules["late"] = Late()  # dropped when Python has put the handlers of signals away
+sys.argv = ["populator", "--version"]
+main()
+"""
+
+
+def test_a_sigterm_while_python_shuts_down_does_not_change_the_exit_code() -> None:
+    done = subprocess.run([sys.executable, "-c", LATE_SIGTERM], cwd=ROOT, timeout=60, check=False)
+    assert done.returncode == 0
