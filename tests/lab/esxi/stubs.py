@@ -165,7 +165,7 @@ class Programs:
             return
         file.parent.mkdir(parents=True, exist_ok=True)
         counters = {
-            "cloneReadOps": 0,
+            "cloneReadOps": self.copies.clone_write_ops[naa],
             "cloneWriteOps": self.copies.clone_write_ops[naa],
             "failedCloneOps": self.copies.clone_failed_ops[naa],
             "blocksCloneWrite": self.copies.clone_write_blocks[naa],
