@@ -409,26 +409,46 @@ def test_a_clean_up_takes_the_mapping_with_it(host: Host) -> None:
     assert (reply.status, reply.message, host.beside(), host.script.temporary) == ("0", "", [], [])
 
 
-@pytest.mark.parametrize("extent", ["disk-flat.vmdk", "../vm a/disk-flat.vmdk", "/etc/passwd"])
+@pytest.mark.parametrize(
+    "extent", ["disk-flat.vmdk", "../vm a/disk-flat.vmdk", "/etc/passwd", "../@", "/etc/@"]
+)
 def test_a_mapping_that_names_something_else_leaves_that_alone(host: Host, extent: str) -> None:
     task = host.clone()
     host.finish(task)
-    (host.disk.parent / f"disk.vmdk-rdmdisk-{task}").write_text(f'RW 1 VMFSRDM "{extent}"\n')
+    ours_by_name = f"disk.vmdk-rdmdisk-{task}-rdm.vmdk"
+    victims = [
+        host.datastore / ours_by_name,
+        host.sandbox.path(f"/etc/{ours_by_name}"),
+        disks.flat_of(host.disk),
+    ]
+    for victim in victims[:2]:
+        victim.touch()
+    names = extent.replace("@", ours_by_name)
+    (host.disk.parent / f"disk.vmdk-rdmdisk-{task}").write_text(f'RW 1 VMFSRDM "{names}"\n')
     assert host.call("--task-clean", "-i", task).status == "0"
-    assert disks.flat_of(host.disk).exists()
+    assert [victim.exists() for victim in victims] == [True] * 3
 
 
-def test_an_rdmfile_that_leads_elsewhere_is_not_followed(host: Host) -> None:
+@pytest.mark.parametrize("path", ["/etc/x-rdmdisk-1", "/vmfs/volumes/ds one/../../../etc/x-rdmdisk-1"])
+def test_an_rdmfile_that_leads_elsewhere_is_not_followed(host: Host, path: str) -> None:
     task = host.clone()
     host.finish(task)
     victim = host.sandbox.path("/etc/x-rdmdisk-1")
     victim.write_text("keep")
-    for path in ("/etc/x-rdmdisk-1", "/vmfs/volumes/ds one/../../../etc/x-rdmdisk-1"):
-        (host.folder(task) / "rdmfile").write_text(f"{path}\n")
-        host.folder(task).with_suffix(".copy").mkdir(exist_ok=True)
-        host.get(task)
+    (host.folder(task) / "rdmfile").write_text(f"{path}\n")
     assert host.call("--task-clean", "-i", task).status == "0"
     assert victim.read_text() == "keep"
+
+
+def test_an_rdmfile_that_is_a_link_is_not_followed(host: Host) -> None:
+    task = host.clone()
+    host.finish(task)
+    (link,) = (each for each in host.disk.parent.iterdir() if each.name == f"disk.vmdk-rdmdisk-{task}")
+    link.rename(host.datastore / "elsewhere")
+    link.symlink_to("../elsewhere")
+    assert host.call("--task-clean", "-i", task).status == "0"
+    assert (host.datastore / "elsewhere").exists()
+    assert link.is_symlink(), "who made it knows what it is for"
 
 
 def test_killed_together_with_its_shell_it_has_died(host: Host) -> None:
