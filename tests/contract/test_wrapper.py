@@ -456,6 +456,8 @@ def test_killed_together_with_its_shell_it_has_died(host: Host) -> None:
     told = host.finish(host.clone())
     assert (told["state"], told["exitCode"]) == ("died", "1")
     assert "left no exit code" in told["stdErr"]
+    host.machine.faults.dies_at = None
+    assert host.finish(host.clone())["state"] == "succeeded", "and it keeps nobody from its device"
 
 
 def test_a_vmkfstools_whose_shell_was_killed_is_seen_to_run(host: Host) -> None:
