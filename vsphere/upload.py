@@ -51,11 +51,10 @@ def _ask(script: Script, ours: OurScript) -> bool:
         )
     pin = script.ask_key_line(key_line.PIN)
     if pin not in {key_line.READY, key_line.checksum(ours.content)}:
-        new = key_line.hardened(ours.public_key, ours.content, [script.datastore])
         raise VsphereError(
             f"The key line of host {script.host} pins another script (sha256 {pin[:64]}) than this program's, "
             f"version {ours.version}.",
-            f"{_renew(new)} Name the other datastores in it too.",
+            _renew_hardened(script, ours),
         )
     return pin != key_line.READY
 
@@ -64,7 +63,12 @@ def _runs(script: Script, ours: OurScript) -> bool:
     """Whether the host runs our script already, from the copy that a hardened line keeps."""
     try:
         return parse_version(script.version()).number == ours.version
-    except (WrapperMissing, Unreadable):
+    except (WrapperMissing, Unreadable) as error:
+        if key_line.NOT_LISTED in error.text:
+            raise WrapperMissing(
+                f"The key line of host {script.host} does not allow datastore {script.datastore!r}.",
+                _renew_hardened(script, ours),
+            ) from error
         return False
 
 
@@ -96,6 +100,11 @@ def _check(script: Script, ours: OurScript) -> None:
 
 def _renew(line: str) -> str:
     return f"Put this line into {key_line.FILE} on the host, in place of the populator's old one: {line}"
+
+
+def _renew_hardened(script: Script, ours: OurScript) -> str:
+    line = key_line.hardened(ours.public_key, ours.content, [script.datastore])
+    return f"{_renew(line)} Add the other datastores to it, which the host does not tell: see the old line."
 
 
 def _version_in(script: bytes) -> str:

@@ -6,12 +6,14 @@ The golden files in `wrapper/` are what clients of version 0.3.x parse, byte for
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,8 @@ from tests.lab.san import LunFile, San
 from vsphere.esxi import CAPABILITIES, PLUGIN_XML, VERSION
 
 MIB = 1 << 20
-NAA, OTHER = "naa.600a098038303053455d463045727654", "naa.600a098038303053455d463045727655"
+NAA, OTHER = (f"naa.600a0980{secrets.token_hex(12)}" for _ in range(2))
+"""unlike those of other runs, whose processes ps may show too; so never a part of a test's id"""
 IQN = "iqn.1998-01.com.vmware:esx-1"
 DISK, DEVICE = "/vmfs/volumes/ds one/vm a/disk.vmdk", f"/vmfs/devices/disks/{NAA}"
 UNKNOWN = "01234567-89ab-cdef-0123-456789abcdef"
@@ -133,15 +136,30 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.005)
 
 
-@pytest.fixture(params=SHELLS)
-def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+@contextmanager
+def running(shell: str) -> Iterator[Host]:
     with tempfile.TemporaryDirectory() as name:
-        host = Host(Path(name), request.param)
+        host = Host(Path(name), shell)
         try:
             yield host
         finally:
             host.machine.close()
             assert host.sandbox.processes() == []
+
+
+@pytest.fixture(params=SHELLS)
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    with running(request.param) as host:
+        yield host
+
+
+@pytest.fixture(scope="module", params=SHELLS)
+def idle_host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    """One for many tests, none of which gets anything done."""
+    with running(request.param) as host:
+        yield host
+        assert host.machine.clones_started == {}
+        assert host.script.temporary == []
 
 
 # What clients parse
@@ -201,21 +219,21 @@ def test_the_end_of_a_copy_is_told_as_by_0_3(host: Host) -> None:
         ("target-not-allowed.xml", ["--clone", "-s", DISK, "-t", "/dev/null"]),
     ],
 )
-def test_answers_without_a_task(host: Host, name: str, arguments: list[str]) -> None:
-    golden(name, host.call(*arguments))
+def test_answers_without_a_task(idle_host: Host, name: str, arguments: list[str]) -> None:
+    golden(name, idle_host.call(*arguments))
 
 
 @pytest.mark.parametrize(
     "arguments", [["--clone"], ["--clone", "-s", DISK], ["--clone", "-t", DEVICE], ["-s"], ["-i"], []]
 )
-def test_a_call_that_is_not_complete_is_answered_too(host: Host, arguments: list[str]) -> None:
-    reply = host.call(*arguments)
+def test_a_call_that_is_not_complete_is_answered_too(idle_host: Host, arguments: list[str]) -> None:
+    reply = idle_host.call(*arguments)
     assert (reply.status, reply.code) == ("1", 1)
     assert reply.message
 
 
-def test_version_names_what_it_can_do(host: Host) -> None:
-    assert host.call("--version").facts == {"version": VERSION, "capabilities": list(CAPABILITIES)}
+def test_version_names_what_it_can_do(idle_host: Host) -> None:
+    assert idle_host.call("--version").facts == {"version": VERSION, "capabilities": list(CAPABILITIES)}
 
 
 def test_a_trailing_carriage_return_leaves_an_empty_line(host: Host) -> None:
@@ -334,10 +352,20 @@ def test_stop_ends_the_copy_and_can_be_repeated(host: Host) -> None:
     host.finish(host.clone())
 
 
+def test_stop_ends_no_other_copy(host: Host) -> None:
+    host.machine.copy_seconds = 60
+    task, other = host.clone(), host.clone(target=f"/vmfs/devices/disks/{OTHER}")
+    assert host.call("--task-stop", "-i", task).facts["state"] == "stopped"
+    assert host.get(other)["state"] == "running"
+    assert host.machine.running_copies == [OTHER]
+
+
 def test_stop_tells_the_real_end_of_a_copy_that_had_ended(host: Host) -> None:
     task = host.clone()
     host.finish(task)
     assert host.call("--task-stop", "-i", task).facts["state"] == "succeeded"
+    (host.folder(task) / "stopped").touch()  # as when it ended just after it was looked at
+    assert host.get(task)["state"] == "succeeded"
 
 
 def test_a_copy_that_ignores_the_request_is_killed(host: Host) -> None:
@@ -381,26 +409,46 @@ def test_a_clean_up_takes_the_mapping_with_it(host: Host) -> None:
     assert (reply.status, reply.message, host.beside(), host.script.temporary) == ("0", "", [], [])
 
 
-@pytest.mark.parametrize("extent", ["disk-flat.vmdk", "../vm a/disk-flat.vmdk", "/etc/passwd"])
+@pytest.mark.parametrize(
+    "extent", ["disk-flat.vmdk", "../vm a/disk-flat.vmdk", "/etc/passwd", "../@", "/etc/@"]
+)
 def test_a_mapping_that_names_something_else_leaves_that_alone(host: Host, extent: str) -> None:
     task = host.clone()
     host.finish(task)
-    (host.disk.parent / f"disk.vmdk-rdmdisk-{task}").write_text(f'RW 1 VMFSRDM "{extent}"\n')
+    ours_by_name = f"disk.vmdk-rdmdisk-{task}-rdm.vmdk"
+    victims = [
+        host.datastore / ours_by_name,
+        host.sandbox.path(f"/etc/{ours_by_name}"),
+        disks.flat_of(host.disk),
+    ]
+    for victim in victims[:2]:
+        victim.touch()
+    names = extent.replace("@", ours_by_name)
+    (host.disk.parent / f"disk.vmdk-rdmdisk-{task}").write_text(f'RW 1 VMFSRDM "{names}"\n')
     assert host.call("--task-clean", "-i", task).status == "0"
-    assert disks.flat_of(host.disk).exists()
+    assert [victim.exists() for victim in victims] == [True] * 3
 
 
-def test_an_rdmfile_that_leads_elsewhere_is_not_followed(host: Host) -> None:
+@pytest.mark.parametrize("path", ["/etc/x-rdmdisk-1", "/vmfs/volumes/ds one/../../../etc/x-rdmdisk-1"])
+def test_an_rdmfile_that_leads_elsewhere_is_not_followed(host: Host, path: str) -> None:
     task = host.clone()
     host.finish(task)
     victim = host.sandbox.path("/etc/x-rdmdisk-1")
     victim.write_text("keep")
-    for path in ("/etc/x-rdmdisk-1", "/vmfs/volumes/ds one/../../../etc/x-rdmdisk-1"):
-        (host.folder(task) / "rdmfile").write_text(f"{path}\n")
-        host.folder(task).with_suffix(".copy").mkdir(exist_ok=True)
-        host.get(task)
+    (host.folder(task) / "rdmfile").write_text(f"{path}\n")
     assert host.call("--task-clean", "-i", task).status == "0"
     assert victim.read_text() == "keep"
+
+
+def test_an_rdmfile_that_is_a_link_is_not_followed(host: Host) -> None:
+    task = host.clone()
+    host.finish(task)
+    (link,) = (each for each in host.disk.parent.iterdir() if each.name == f"disk.vmdk-rdmdisk-{task}")
+    link.rename(host.datastore / "elsewhere")
+    link.symlink_to("../elsewhere")
+    assert host.call("--task-clean", "-i", task).status == "0"
+    assert (host.datastore / "elsewhere").exists()
+    assert link.is_symlink(), "who made it knows what it is for"
 
 
 def test_killed_together_with_its_shell_it_has_died(host: Host) -> None:
@@ -408,6 +456,8 @@ def test_killed_together_with_its_shell_it_has_died(host: Host) -> None:
     told = host.finish(host.clone())
     assert (told["state"], told["exitCode"]) == ("died", "1")
     assert "left no exit code" in told["stdErr"]
+    host.machine.faults.dies_at = None
+    assert host.finish(host.clone())["state"] == "succeeded", "and it keeps nobody from its device"
 
 
 def test_a_vmkfstools_whose_shell_was_killed_is_seen_to_run(host: Host) -> None:
@@ -467,11 +517,11 @@ def test_a_task_of_version_0_3_is_understood(host: Host) -> None:
     "task", ["../x", "..", UNKNOWN.upper(), f"{UNKNOWN}/.", f" {UNKNOWN}", "*", "$(id)", "x'y"]
 )
 @pytest.mark.parametrize("command", ["--task-get", "--task-clean", "--task-stop"])
-def test_only_a_task_id_is_taken_for_one(host: Host, command: str, task: str) -> None:
-    host.folder(UNKNOWN).mkdir()
-    reply = host.call(command, "-i", task)
+def test_only_a_task_id_is_taken_for_one(idle_host: Host, command: str, task: str) -> None:
+    idle_host.folder(UNKNOWN).mkdir()
+    reply = idle_host.call(command, "-i", task)
     assert (reply.status, reply.facts["reason"]) == ("1", "unknown")
-    assert host.folder(UNKNOWN).exists()
+    idle_host.folder(UNKNOWN).rmdir()
 
 
 def test_a_task_folder_that_is_a_link_is_none(host: Host) -> None:
@@ -496,9 +546,12 @@ def test_old_tasks_are_swept_with_their_mappings_unless_they_run(host: Host) -> 
     young = host.folder(UNKNOWN)
     young.mkdir()
     age(young, 4.5)
+    pattern = host.sandbox.path(f"/tmp/{PREFIX}*")  # a name that means all of them, were it expanded
+    pattern.mkdir()
+    age(pattern, 9)
     task = host.clone()
     host.finish(task)
-    wait_for(lambda: not host.folder(ended).exists())
+    wait_for(lambda: not host.folder(ended).exists() and not pattern.exists())
     left = [each["taskId"] for each in host.call("--task-list").facts["tasks"]]
     assert sorted(left) == sorted([running, UNKNOWN, task])
     assert [name for name in host.beside() if ended in name] == []
@@ -546,16 +599,37 @@ def test_a_tmp_that_fills_up_in_mid_copy_does_not_swallow_the_end(host: Host) ->
 
 
 def test_counters_are_the_tasks_own(host: Host) -> None:
+    host.machine.faults.xcopy_fails = True
     host.finish(first := host.clone())
     told = host.get(first)
+    operations = host.machine.copies.clone_write_ops[NAA]
     assert told["xcopyUsed"] is True
-    assert told["xcopy"]["writeOps"] == host.machine.copies.clone_write_ops[NAA]
-    assert told["xcopy"]["writeBytes"] == 4 * MIB
-    host.machine.xcopy = False
+    assert told["xcopy"] == {
+        "writeOps": operations,
+        "readOps": operations,
+        "failedOps": operations,
+        "writeBytes": 4 * MIB,
+    }
+    host.machine.xcopy, host.machine.faults.xcopy_fails = False, False
     host.finish(second := host.clone())
     assert host.get(second)["xcopyUsed"] is False
     assert host.get(second)["xcopy"] == {"writeOps": 0, "readOps": 0, "failedOps": 0, "writeBytes": 0}
-    assert host.get(first)["xcopy"] == told["xcopy"], "and do not change any more"
+    assert host.get(second)["fallback"] == ""
+    host.machine.xcopy = True
+    host.finish(host.clone())
+    assert host.machine.copies.clone_write_ops[NAA] > operations
+    assert host.get(first)["xcopy"] == told["xcopy"], "an ended task's do not change any more"
+
+
+def test_counters_that_begin_anew_are_not_taken_for_less_than_nothing(host: Host) -> None:
+    """As they do when the device was away in between."""
+    host.finish(host.clone())
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    for counters in (host.machine.copies.clone_write_ops, host.machine.copies.clone_write_blocks):
+        counters.clear()
+    host.script.programs.publish()
+    assert all(value >= 0 for value in host.get(task)["xcopy"].values())
 
 
 def test_unreadable_counters_say_nothing(host: Host) -> None:
@@ -636,30 +710,33 @@ def test_every_name_is_copied_verbatim(host: Host, first: int) -> None:
         "pct:/vmfs/volumes/a/%", "pct:/vmfs/volumes/a/b/%2e%2e/c.vmdk", "/vmfs/volumes/../etc/x.vmdk",
         "/vmfs/volumes/x.vmdk", "/vmfs/volumes//x.vmdk", "/vmfs/volumes/ds one/disk-flat", "/tmp/x.vmdk", "-rf",
         "/vmfs/devices/disks/x.vmdk", "vmfs/volumes/ds one/x.vmdk", "/vmfs/volumes/ds one/vm a/disk.vmdk ",
+        # In folders that are not there, so that no look at where they really lie helps.
+        "/vmfs/devices/none/x.vmdk", "/none/x.vmdk", "/vmfs/volumes/ds one/none/x",
+        "/vmfs/volumes/ds one/none/../../x.vmdk",
     ],
 )  # fmt: skip
-def test_a_source_that_is_no_disk_of_a_datastore_is_refused(host: Host, source: str) -> None:
-    reply = host.call("--clone", "-s", source, "-t", DEVICE)
+def test_a_source_that_is_no_disk_of_a_datastore_is_refused(idle_host: Host, source: str) -> None:
+    reply = idle_host.call("--clone", "-s", source, "-t", DEVICE)
     assert reply.status == "1"
     assert reply.message.startswith("Path validation error: ")
-    assert host.machine.clones_started == {}
-    assert host.script.temporary == []
+    assert idle_host.machine.clones_started == {}
+    assert idle_host.script.temporary == []
 
 
 @pytest.mark.parametrize(
     "target",
     [
         "/vmfs/devices/disks/mpx.vmhba0:C0:T0:L0", "/vmfs/devices/disks/naa.", "/vmfs/devices/disks/vml.01",
-        f"{DEVICE}:1", f"{DEVICE}/x", f"{DEVICE};x", f"{DEVICE} x", f"{DEVICE}\n", f"/vmfs/devices/../{NAA}",
-        f"/dev/disks/{NAA}", "/vmfs/volumes/ds one/naa.1", "/tmp/naa.1", f"pct:{DEVICE}%20", "naa.1", "$(x)", "-d",
-        f"/vmfs/devices/disks//{NAA}",
+        "@:1", "@/x", "@;x", "@ x", "@\n", "/vmfs/devices/../#",
+        "/dev/disks/#", "/vmfs/volumes/ds one/naa.1", "/tmp/naa.1", "pct:@%20", "naa.1", "$(x)", "-d",
+        "/vmfs/devices/disks//#",
     ],
 )  # fmt: skip
-def test_a_target_that_is_no_whole_device_is_refused(host: Host, target: str) -> None:
-    reply = host.call("--clone", "-s", DISK, "-t", target)
+def test_a_target_that_is_no_whole_device_is_refused(idle_host: Host, target: str) -> None:
+    reply = idle_host.call("--clone", "-s", DISK, "-t", target.replace("@", DEVICE).replace("#", NAA))
     assert reply.status == "1"
     assert reply.message.startswith("Path validation error: ")
-    assert host.machine.clones_started == {}
+    assert idle_host.machine.clones_started == {}
 
 
 def test_links_do_not_lead_out(host: Host) -> None:
@@ -669,7 +746,9 @@ def test_links_do_not_lead_out(host: Host) -> None:
     (folder / "nowhere.vmdk").symlink_to("/etc/no/such.vmdk")
     (folder / "up").symlink_to("../../../../etc")
     (folder / "in.vmdk").symlink_to("disk.vmdk")
-    for name in ("out.vmdk", "nowhere.vmdk", "up/secret.vmdk"):
+    (folder / "vm.log").write_text("x")
+    (folder / "log.vmdk").symlink_to("vm.log")
+    for name in ("out.vmdk", "nowhere.vmdk", "up/secret.vmdk", "log.vmdk"):
         reply = host.call("--clone", "-s", f"/vmfs/volumes/ds one/vm a/{name}", "-t", DEVICE)
         assert reply.message.startswith("Path validation error: Path not in allowed directories"), name
     host.sandbox.path("/vmfs/devices/disks/naa.1").symlink_to(NAA)
@@ -691,8 +770,8 @@ def test_links_do_not_lead_out(host: Host) -> None:
         "--clone -t x -s y",
     ],
 )
-def test_a_forced_command_of_another_shape_is_refused(host: Host, command: str) -> None:
-    reply = host.call(ssh=command)
+def test_a_forced_command_of_another_shape_is_refused(idle_host: Host, command: str) -> None:
+    reply = idle_host.call(ssh=command)
     assert (reply.status, reply.code) == ("1", 1)
 
 

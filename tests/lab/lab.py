@@ -280,6 +280,7 @@ class Lab:
             found += [f"{host.name} has task {task}" for task in host.wrapper.tasks]
         for store in world.datastores(self.datastores):
             found += [f"{half} lies on {store.name}" for half in store.directory.glob(f"{key_line.SCRIPT}.*")]
+            found += [f"mapping {file} lies on {store.name}" for file in store.directory.rglob("*-rdmdisk-*")]
         found += [f"group {group.name} exists" for group in self.array.groups.values()]
         found += [
             f"{name} is held by {holder}" for name, holder in self.kube.lease_holders(LEASE_NAMESPACE).items()

@@ -295,9 +295,28 @@ def test_a_line_that_pins_another_script_gets_the_new_line(lab: Lab, ssh: dict[s
     script_on(lab).write_bytes(b"an older one")
     target = lab.add_target()
     with lab.program(target, environment=ssh) as program:
-        assert key_line.hardened(key, SCRIPT, ["ds one"]) in fails(program)
+        said = fails(program)
+    assert key_line.hardened(key, SCRIPT, ["ds one"]) in said
+    assert "the other datastores" in said
     assert script_on(lab).read_bytes() == b"an older one"  # others still work with it
     assert lab.leftovers(target) == []
+
+
+def test_a_line_without_the_datastore_gets_one_that_has_it(lab: Lab, ssh: dict[str, str | None]) -> None:
+    key = public_key(key_of(ssh))
+    lab.authorize(key_line.hardened(key, SCRIPT, ["fast-fc"]))
+    target = lab.add_target()
+    with lab.program(target, environment=ssh) as program:
+        said = fails(program)
+    assert "does not allow datastore 'ds one'" in said
+    assert key_line.hardened(key, SCRIPT, ["ds one"]) in said
+    assert "the other datastores" in said
+    assert key_line.compatible(key) not in said
+    assert uploads(lab) == [], "nothing is written to a datastore that the host would not read it from"
+    assert lab.leftovers(target) == []
+    lab.authorize(key_line.hardened(key, SCRIPT, ["ds one", "fast-fc"]))
+    with lab.program(target, environment=ssh) as program:
+        assert program.wait() == 0, program.text()
 
 
 def test_a_newer_script_is_left_alone(lab: Lab, ssh: dict[str, str | None]) -> None:

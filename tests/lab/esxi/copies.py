@@ -54,7 +54,7 @@ class Task:
     halt: threading.Event = field(default_factory=threading.Event)
     lost: bool = False
     thread: threading.Thread | None = None
-
+    pace: vmkfstools.Pace = field(default_factory=vmkfstools.Pace)
     told: int = 0
     """percent"""
 
@@ -112,6 +112,7 @@ class Copies:
 
     def _begin(self, task: Task) -> Operation:
         operation = self.recorder.begin("clone", task.device)
+        task.pace = self.pace  # what is set after a task was seen is for later ones
         with self._lock:
             self.started[task.device] += 1
             self.seen.add(task.id)
@@ -202,7 +203,7 @@ class Copies:
                 f"Cloning disk '{task.source}'...\n",
             )
             vmkfstools.copy(
-                source, lun, self.pace, task.halt, lambda n: self._progress(task, n), lambda: self._gate(task)
+                source, lun, task.pace, task.halt, lambda n: self._progress(task, n), lambda: self._gate(task)
             )
         finally:
             lun.writers.remove(writer)

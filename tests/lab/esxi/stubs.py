@@ -77,9 +77,11 @@ class Acceleration:
 class Process(Task):
     """A task whose vmkfstools is a real process; `connection` leads to it."""
 
-    def __init__(self, connection: socket.socket, pid: int, source: str, rdmfile: str, device: str) -> None:
+    def __init__(
+        self, connection: socket.socket, pid: int, pidfd: int, source: str, rdmfile: str, device: str
+    ) -> None:
         super().__init__(rdmfile.rpartition("-rdmdisk-")[2], pid, source, rdmfile, device)
-        self._connection, self._pidfd = connection, os.pidfd_open(pid)
+        self._connection, self._pidfd = connection, pidfd
 
     def __del__(self) -> None:
         os.close(self._pidfd)
@@ -165,7 +167,7 @@ class Programs:
             return
         file.parent.mkdir(parents=True, exist_ok=True)
         counters = {
-            "cloneReadOps": 0,
+            "cloneReadOps": self.copies.clone_write_ops[naa],
             "cloneWriteOps": self.copies.clone_write_ops[naa],
             "failedCloneOps": self.copies.clone_failed_ops[naa],
             "blocksCloneWrite": self.copies.clone_write_blocks[naa],
@@ -187,9 +189,14 @@ class Programs:
         """Be one vmkfstools, until it is killed or done."""
         words = [each.decode(errors="surrogateescape") for each in _receive(connection).split(b"\0")]
         pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:  # killed before it had begun
+            connection.close()
+            return
         match words:
             case ["-i", source, "-d", target, rdmfile] if target.startswith("rdm:/vmfs/devices/disks/"):
-                process = Process(connection, pid, source, rdmfile, Path(target).name)
+                process = Process(connection, pid, pidfd, source, rdmfile, Path(target).name)
             case _:
                 raise ValueError(f"the lab's vmkfstools does not know {words}")
         threading.Thread(target=process.follow, daemon=True).start()
