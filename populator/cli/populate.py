@@ -7,58 +7,57 @@ from pathlib import Path
 import click
 
 from populator import log, process
+from populator.cli.flags import Flag, add
 from populator.errors import SettingsError
 from populator.settings import decoded, parse_settings
 
 TERMINATION_MESSAGE = "/dev/termination-log"
 
-# Long name, environment default, fixed default, help. Values stay text here: settings.py checks them all at once.
-OPTIONS: tuple[tuple[str, str | None, str | None, str], ...] = (
-    ("source-vm-id", None, None, "Source VM: managed object id (vm-1234), name or inventory path."),
-    ("source-vmdk", None, None, "Source disk: '[datastore] folder/disk.vmdk'."),
-    ("target-namespace", None, None, "Namespace of the target PVC."),
-    ("owner-name", None, None, "Name of the target PVC."),
-    ("owner-uid", None, None, "UID of the target PVC."),
-    ("cr-name", None, None, "Name of the VSphereXcopyVolumePopulator (informational)."),
-    ("cr-namespace", None, None, "Namespace of the VSphereXcopyVolumePopulator (informational)."),
-    ("secret-name", None, None, "Secret that the environment comes from (informational)."),
-    ("storage-vendor-product", "STORAGE_VENDOR", None, "Storage array: ontap."),
-    ("migration-host", None, None, "ESXi host to copy on (host-1234); else the VM's own."),
-    ("pvc-size", None, None, "Size of the PVC in bytes (informational)."),
-    ("storage-hostname", "STORAGE_HOSTNAME", None, "Management address of the array."),
-    ("storage-username", "STORAGE_USERNAME", None, "User of the array's API."),
-    ("storage-password", "STORAGE_PASSWORD", None, "Password; rather give it in the environment."),
-    ("storage-token", "STORAGE_TOKEN", None, "API token; rather give it in the environment."),
-    ("storage-skip-ssl-verification", "STORAGE_SKIP_SSL_VERIFICATION", "false", "Trust any certificate."),
-    ("storage-http-timeout-seconds", "STORAGE_HTTP_TIMEOUT_SECONDS", "30", "Time-out of one array request."),
-    ("vsphere-hostname", "GOVMOMI_HOSTNAME", None, "vCenter: host, host:port or URL."),
-    ("vsphere-username", "GOVMOMI_USERNAME", None, "vCenter user."),
-    ("vsphere-password", "GOVMOMI_PASSWORD", None, "Password; rather give it in the environment."),
-    ("esxi-clone-method", "ESXI_CLONE_METHOD", "vib", "How the host is told to clone: vib or ssh."),
-    ("kubeconfig", "KUBECONFIG", None, "Kubeconfig file; in a pod the service account is used."),
-    ("master", None, None, "URL of the API server, instead of the kubeconfig's."),
-    ("http-endpoint", None, ":8443", "Address of the metrics page."),
-    ("metrics-path", None, "/metrics", "Path of the metrics page."),
-    ("termination-message-path", None, TERMINATION_MESSAGE, "The pod's termination message file."),
+FLAGS = (
+    Flag(("source-vm-id",), None, None, "Source VM: managed object id (vm-1234), name or inventory path."),
+    Flag(("source-vmdk",), None, None, "Source disk: '[datastore] folder/disk.vmdk'."),
+    Flag(("target-namespace",), None, None, "Namespace of the target PVC."),
+    Flag(("owner-name",), None, None, "Name of the target PVC."),
+    Flag(("owner-uid",), None, None, "UID of the target PVC."),
+    Flag(("cr-name",), None, None, "Name of the VSphereXcopyVolumePopulator (informational)."),
+    Flag(("cr-namespace",), None, None, "Namespace of the VSphereXcopyVolumePopulator (informational)."),
+    Flag(("secret-name",), None, None, "Secret that the environment comes from (informational)."),
+    Flag(("storage-vendor-product",), "STORAGE_VENDOR", None, "Storage array: ontap."),
+    Flag(("migration-host",), None, None, "ESXi host to copy on (host-1234); else the VM's own."),
+    Flag(("pvc-size",), None, None, "Size of the PVC in bytes (informational)."),
+    Flag(("storage-hostname",), "STORAGE_HOSTNAME", None, "Management address of the array."),
+    Flag(("storage-username",), "STORAGE_USERNAME", None, "User of the array's API."),
+    Flag(("storage-password",), "STORAGE_PASSWORD", None, "Password; rather give it in the environment."),
+    Flag(("storage-token",), "STORAGE_TOKEN", None, "API token; rather give it in the environment."),
+    Flag(
+        ("storage-skip-ssl-verification",),
+        "STORAGE_SKIP_SSL_VERIFICATION",
+        "false",
+        "Trust any certificate.",
+        bare=True,
+    ),
+    Flag(
+        ("storage-http-timeout-seconds",),
+        "STORAGE_HTTP_TIMEOUT_SECONDS",
+        "30",
+        "Time-out of one array request.",
+    ),
+    Flag(("vsphere-hostname",), "GOVMOMI_HOSTNAME", None, "vCenter: host, host:port or URL."),
+    Flag(("vsphere-username",), "GOVMOMI_USERNAME", None, "vCenter user."),
+    Flag(("vsphere-password",), "GOVMOMI_PASSWORD", None, "Password; rather give it in the environment."),
+    Flag(("esxi-clone-method",), "ESXI_CLONE_METHOD", "vib", "How the host is told to clone: vib or ssh."),
+    Flag(("kubeconfig",), "KUBECONFIG", None, "Kubeconfig file; in a pod the service account is used."),
+    Flag(("master",), None, None, "URL of the API server, instead of the kubeconfig's."),
+    Flag(("http-endpoint",), None, ":8443", "Address of the metrics page."),
+    Flag(("metrics-path",), None, "/metrics", "Path of the metrics page."),
+    Flag(("termination-message-path",), None, TERMINATION_MESSAGE, "The pod's termination message file."),
 )
 
 
 def add_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command all flags of the populator."""
-    for name, variable, default, text in reversed(OPTIONS):
-        # `--name` alone means true for the one flag that Go's flag package takes both ways.
-        bare = "true" if name == "storage-skip-ssl-verification" else None
-        command = click.option(
-            f"--{name}",
-            envvar=variable,
-            default=default,
-            help=text,
-            show_default=default is not None,
-            show_envvar=True,
-            is_flag=False,
-            flag_value=bare,
-        )(command)
     levels = click.Choice(["debug", "info", "warning", "error"])
+    command = add(FLAGS)(command)
     command = click.option("--log-format", envvar="LOG_FORMAT", type=click.Choice(["lines", "json"]))(command)
     return click.option("--log-level", envvar="LOG_LEVEL", type=levels)(command)
 

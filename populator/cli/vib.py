@@ -1,13 +1,13 @@
 """`populator vib`: build the hosts' package, and bring it onto hosts. Flags and environment as Forklift's installer."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from populator import log, process
 from populator.cli.file import write_whole
+from populator.cli.flags import Flag, add
 from populator.cli.table import draw
 from populator.clock import Clock
 from populator.errors import PopulatorError
@@ -17,28 +17,27 @@ from vsphere.errors import VsphereError
 from vsphere.esxi import PLUGIN_XML, SCRIPT, VERSION, installer
 from vsphere.esxi.vib import NAME, build_vib
 
-# Names, environment default, fixed default, help; as in `populate`, values stay text here.
-Flag = tuple[tuple[str, ...], str | None, str | None, str]
 COMMON: tuple[Flag, ...] = (
-    (("esxi-hosts", "hosts"), "ESXI_HOSTS", None, "Hosts, separated by commas; else all that vCenter has."),
-    (("vsphere-hostname", "vcenter"), "GOVMOMI_HOSTNAME", None, "vCenter: host, host:port or URL."),
-    (("vsphere-username",), "GOVMOMI_USERNAME", None, "vCenter user."),
-    (("vsphere-password",), "GOVMOMI_PASSWORD", None, "Password; rather give it in the environment."),
-    (("vsphere-insecure",), "GOVMOMI_INSECURE", "false", "Trust any certificate of vCenter."),
-    (("datacenter",), None, None, "Only the hosts of this datacenter of vCenter."),
-    (("ssh-key-file",), "SSH_KEY_FILE", None, "Private key that may log in to the hosts as root."),
-    (("ssh-timeout-seconds",), "SSH_TIMEOUT_SECONDS", "30", "Time-out of connecting to a host."),
-    (("parallel",), None, "4", "Hosts at a time."),
+    Flag(
+        ("esxi-hosts", "hosts"), "ESXI_HOSTS", None, "Hosts, separated by commas; else all that vCenter has."
+    ),
+    Flag(("vsphere-hostname", "vcenter"), "GOVMOMI_HOSTNAME", None, "vCenter: host, host:port or URL."),
+    Flag(("vsphere-username",), "GOVMOMI_USERNAME", None, "vCenter user."),
+    Flag(("vsphere-password",), "GOVMOMI_PASSWORD", None, "Password; rather give it in the environment."),
+    Flag(("vsphere-insecure",), "GOVMOMI_INSECURE", "false", "Trust any certificate of vCenter.", bare=True),
+    Flag(("datacenter",), None, None, "Only the hosts of this datacenter of vCenter."),
+    Flag(("ssh-key-file",), "SSH_KEY_FILE", None, "Private key that may log in to the hosts as root."),
+    Flag(("ssh-timeout-seconds",), "SSH_TIMEOUT_SECONDS", "30", "Time-out of connecting to a host."),
+    Flag(("parallel",), None, "4", "Hosts at a time."),
 )
-VIB_PATH: Flag = (("vib-path",), "VIB_PATH", None, "VIB to install; else the one that `vib build` writes.")
-RESTART: Flag = (
+VIB_PATH = Flag(("vib-path",), "VIB_PATH", None, "VIB to install; else the one that `vib build` writes.")
+RESTART = Flag(
     ("restart-hostd",),
     "RESTART_HOSTD",
     "true",
     "Restart hostd where it has to load plugins anew.",
+    bare=True,
 )
-BARE = {"vsphere-insecure", "restart-hostd"}
-"""flags that Go's flag package takes alone, for true"""
 
 
 @click.group()
@@ -48,27 +47,6 @@ def command() -> None:
     Hosts are visited whose SSH key is in SSH_KNOWN_HOSTS (lines as ssh-keyscan prints them) or SSH_HOST_FINGERPRINTS
     (SHA256:…). Without either, the key that a host shows first is trusted, and logged. SSH_PORT is 22.
     """
-
-
-def flags(*rows: Flag) -> Callable[..., Callable[..., None]]:
-    """Give a command these flags."""
-
-    def add(function: Callable[..., None]) -> Callable[..., None]:
-        for names, variable, default, text in reversed(rows):
-            function = click.option(
-                *(f"--{name}" for name in names),
-                names[0].replace("-", "_"),
-                envvar=variable,
-                default=default,
-                help=text,
-                show_default=default is not None,
-                show_envvar=True,
-                is_flag=False,
-                flag_value="true" if names[0] in BARE else None,
-            )(function)
-        return function
-
-    return add
 
 
 @command.command()
@@ -85,7 +63,7 @@ def build(context: click.Context, output: Path | None) -> None:
 
 
 @command.command()
-@flags(*COMMON, VIB_PATH, RESTART)
+@add((*COMMON, VIB_PATH, RESTART))
 @click.option("--dry-run", is_flag=True, help="Look, and tell what would be done.")
 @click.pass_context
 def install(context: click.Context, /, dry_run: bool, **arguments: str | None) -> None:
@@ -94,7 +72,7 @@ def install(context: click.Context, /, dry_run: bool, **arguments: str | None) -
 
 
 @command.command()
-@flags(*COMMON, VIB_PATH)
+@add((*COMMON, VIB_PATH))
 @click.pass_context
 def status(context: click.Context, /, **arguments: str | None) -> None:
     """Tell how hosts stand, and what installing would do; exit code 1 where that is not nothing."""
@@ -102,7 +80,7 @@ def status(context: click.Context, /, **arguments: str | None) -> None:
 
 
 @command.command()
-@flags(*COMMON, RESTART)
+@add((*COMMON, RESTART))
 @click.option("--dry-run", is_flag=True, help="Look, and tell what would be done.")
 @click.pass_context
 def remove(context: click.Context, /, dry_run: bool, **arguments: str | None) -> None:
