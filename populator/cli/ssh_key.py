@@ -1,5 +1,7 @@
 """`populator ssh-key`: the line that lets the populator into an ESXi host by the SSH method."""
 
+import os
+
 import click
 
 from populator.settings import decoded
@@ -13,17 +15,12 @@ from vsphere.esxi import SCRIPT
     "--public-key", envvar="SSH_PUBLIC_KEY", show_envvar=True, help="Public key: base64, or the line itself."
 )
 @click.option(
-    "--private-key", envvar="SSH_PRIVATE_KEY", hidden=True, help="Asked where there is no public key."
-)
-@click.option(
     "--hardened", is_flag=True, help="Run this program's script only, from a copy of the host's own."
 )
 @click.option(
     "--datastore", "datastores", multiple=True, metavar="NAME", help="With --hardened: allow only these."
 )
-def command(
-    public_key: str | None, private_key: str | None, hardened: bool, datastores: tuple[str, ...]
-) -> None:
+def command(public_key: str | None, hardened: bool, datastores: tuple[str, ...]) -> None:
     """Print the line for /etc/ssh/keys-root/authorized_keys of each ESXi host.
 
     The key comes from SSH_PUBLIC_KEY or SSH_PRIVATE_KEY, as in the Secret that Forklift makes.
@@ -31,7 +28,7 @@ def command(
     if datastores and not hardened:
         raise click.UsageError("--datastore needs --hardened: the compatible line allows every datastore.")
     try:
-        key = find_key(public_key or "", private_key or "")
+        key = find_key(public_key or "", os.environ.get("SSH_PRIVATE_KEY", ""))
         click.echo(key_line.hardened(key, SCRIPT, datastores) if hardened else key_line.compatible(key))
     except VsphereError as error:
         raise click.ClickException(f"{error.text} {error.hint}".strip()) from error

@@ -95,7 +95,7 @@ def test_the_hardened_line_pins_this_programs_script() -> None:
         (("--public-key", "nonsense"), "neither a public key"),
         (("--public-key", KEY, "--datastore", "ds"), "needs --hardened"),
         (("--public-key", KEY, "--hardened", "--datastore", "a/b"), "no datastore's name"),
-        (("--private-key", "nonsense"), "cannot be read"),
+        (("--private-key", "secret"), "No such option"),
     ],
 )
 def test_a_key_line_that_cannot_be_made_is_an_error(words: tuple[str, ...], says: str) -> None:
@@ -103,6 +103,13 @@ def test_a_key_line_that_cannot_be_made_is_an_error(words: tuple[str, ...], says
     assert done.returncode != 0
     assert done.stdout == ""
     assert says in done.stderr
+
+
+def test_a_private_key_that_cannot_be_read_is_not_shown() -> None:
+    done = run("ssh-key", SSH_PRIVATE_KEY="nonsense of a key")
+    assert done.returncode != 0
+    assert "cannot be read" in done.stderr
+    assert "nonsense" not in done.stderr + done.stdout
 
 
 LATE_SIGTERM = """
