@@ -94,7 +94,8 @@ def trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 def set_up(level: str, style: str, secrets: Iterable[str]) -> None:
-    """Send the program's log to stderr; the libraries' own chatter only from warnings on."""
+    """Send the program's log to stderr, about nothing yet; the libraries' own chatter only from warnings on."""
+    _about.clear()
     long_enough = (secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
     forms = {form for secret in long_enough for form in encodings(secret)}
     _secrets[:] = sorted(forms, key=len, reverse=True)
