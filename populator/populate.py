@@ -55,12 +55,14 @@ def populate(
     report.phase("find the LUN")
     lun = find_lun(job, array, report)
     before = array.mappings_of(lun)
-    check_nobody_else_writes(job, lun, before, array.group_name(job.host.id), devices, cloner)
+    adopting = check_nobody_else_writes(job, lun, before, array.group_name(job.host.id), devices, cloner)
     lease.prepare(job.host.id)
 
     with UndoStack(clock, report) as mapped:
         report.phase("map the LUN")
         mapped.later("restore the mapping", lambda: array.restore(lun, before, job.host.id))
+        if adopting:  # until it is followed to its end, a copy that we did not start is not to be disturbed
+            mapped.later("see that the copy has ended", lambda: devices.ensure_idle(lun.naa))
         group = array.ensure_group(job.host.id, [adapter.initiator for adapter in job.host.adapters])
         report.uses(protocol_of(group), job.disk)
         mapping = array.map(lun, group)
@@ -73,6 +75,8 @@ def populate(
             undo.take_over(mapped)
             if mapping.ours:
                 undo.later("detach the device", lambda: devices.detach(lun.naa, held))
+            if adopting:
+                undo.later("see that the copy has ended", lambda: devices.ensure_idle(lun.naa))
             report.phase("discover the device")
             device = devices.discover(lun.naa, job.disk.capacity, held)
             report.phase("clone")
@@ -108,12 +112,15 @@ def find_lun(job: Job, array: StorageArray, report: Report) -> Lun:
 
 def check_nobody_else_writes(
     job: Job, lun: Lun, before: Sequence[Mapping], own_group: str, devices: Devices, cloner: Cloner
-) -> None:
+) -> bool:
     """Raise when a predecessor that died may still have a copy running onto this LUN, unless we can adopt it.
+
+    Returns whether there is one to be adopted.
 
     Such a one leaves a mapping to a populators' group behind: `own_group`, with or without a suffix, if it worked on
     our host. There its copy can be looked for; on another one it cannot, and two writers would be a wrong copy.
     """
+    adoptable = False
     for mapping in before:
         if not mapping.ours:
             continue
@@ -123,11 +130,15 @@ def check_nobody_else_writes(
                 "copy may be running.",
                 f"When no vmkfstools runs on that host, remove the LUN's mapping to {mapping.group.name}.",
             )
-        if (writers := devices.busy(lun.naa)) and not cloner.copies(job.disk.path, lun.naa):
+        if not (writers := devices.busy(lun.naa)):
+            continue
+        adoptable = cloner.copies(job.disk.path, lun.naa)
+        if not adoptable:
             raise CopyMayBeRunning(
                 f"The host still uses device {lun.naa} ({', '.join(writers)}), which an earlier run left to it.",
                 "Wait for that copy to end, or end it on the host, then start the migration again.",
             )
+    return adoptable
 
 
 def protocol_of(group: Group) -> str:

@@ -82,6 +82,17 @@ class Devices:
             return ()
         return tuple(sorted({row.get("WorldName", "?") for row in rows}))
 
+    def ensure_idle(self, naa: str) -> None:
+        """Raise `CopyMayBeRunning` when something uses the device, or when the host cannot be asked."""
+        try:
+            in_use = self._in_use(naa)
+        except VsphereError as error:
+            raise CopyMayBeRunning(
+                f"Whether a copy uses device {naa} is not known. {error.text}", error.hint
+            ) from error
+        if in_use:
+            raise in_use
+
     def discover(self, naa: str, size: int, held: Held) -> Device:
         """Make a mapped LUN usable on the host; raise unless the device has at least `size` bytes."""
         held.note(device=naa, phase="discover")

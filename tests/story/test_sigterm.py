@@ -118,6 +118,25 @@ def test_a_copy_that_outlasts_the_pod_is_left_alone_loudly(lab: Lab) -> None:
     assert journal["left"]
 
 
+def test_a_copy_that_is_to_be_followed_keeps_its_device_when_we_stop_before_that(lab: Lab) -> None:
+    target = lab.add_target()
+    lab.host.copy_seconds = 60.0
+    with lab.program(target, environment={"HOST_LEASE_DURATION_SECONDS": "60"}) as dead:
+        dead.wait_for(lambda line: line["message"] == "copy started")
+    (held,) = lab.kube.lease_holders(LEASE_NAMESPACE)
+    hold(lab, 1 - int(held[-1]))
+    with lab.program(target) as program:
+        program.wait_for(lambda line: line["message"].startswith("Waiting for the host lease"))
+        program.signal(signal.SIGTERM)
+        assert program.wait(GRACE) == 9, program.text()
+    assert lab.host.running_copies == [target.naa]
+    assert lab.san.mappings(target.naa)
+    assert lab.host.harm == []
+    assert lab.host.unclean == []
+    assert program.message["left"] == ["restore the mapping"]
+    assert "uses it" in program.message["undoFailures"][0]
+
+
 def test_an_unbound_prime_pvc_is_no_reason_to_stay(lab: Lab) -> None:
     target = lab.add_target(bound=False)
     with lab.program(target) as program:
