@@ -15,10 +15,11 @@ SHORTEST, LONGEST = 3, 3600
 
 LONGEST_REQUEST = 4.0
 """seconds"""
-NARROWEST, FIRST_SPREAD, WIDEST = 0.02, 0.05, 100.0
-"""seconds: for one waiter, for one who does not know yet how many there are, for a thousand"""
-HANDOVER, LONGEST_HANDOVER = 0.04, 0.4
-"""seconds; others hear of a claim some 10 to 30 ms after it was sent, and ought not to send theirs meanwhile"""
+NARROWEST, FIRST_SPREAD, WIDEST = 0.02, 0.05, 200.0
+"""seconds: for one waiter, for a crowd of which nothing is known yet, for some thousands"""
+HANDOVER = 0.03
+"""seconds that a slot stands free on average; others hear of a claim some 10 to 30 ms after it was sent"""
+EULER = 0.5772
 SCOPES = ("copy", "rescan")
 """what a slot is held for: all of a copy with what goes before and after it, or each step of that which rescans"""
 
@@ -108,31 +109,34 @@ def backoff(failures: int, retry_after: float | None, chance: float) -> float:
     return growing if retry_after is None else retry_after + growing * 0.2
 
 
-def handover_for(soonest: float) -> float:
-    """Return for how many seconds a slot should stand free, when it was heard to be taken after `soonest` at least.
-
-    That is how late one hears of a claim, as in a crowd somebody always reaches at once: on a busy machine, or among
-    a thousand, later than HANDOVER. Who reaches for the slot within that time reaches in vain.
-    """
-    return HANDOVER if soonest == math.inf else min(max(3 * soonest, HANDOVER), LONGEST_HANDOVER)
-
-
-def hesitate(spread: float, waited: float, chance: float, handover: float) -> float:
+def hesitate(spread: float, waited: float, lost: int, chance: float) -> float:
     """Return seconds to let a slot stand free before reaching for it; `chance` is random, from 0 to below 1.
 
-    Many who draw with a spread in proportion to their number leave it free for `handover`, more or less, and seldom
-    meet; those who have waited longer are a little ahead. What is drawn beyond ten times that matters only when the
-    crowd has gone, and grows by its logarithm.
+    Many who draw with a spread in proportion to their number leave it free for HANDOVER, more or less, and seldom
+    meet; those who have waited longer are a little ahead. What is drawn beyond a multiple of that matters only when
+    the crowd has gone, and grows by its logarithm. Whoever has `lost` many races hears late of them, as on a busy
+    machine, and lets it begin to do so later.
     """
     drawn = -spread * math.log(1 - chance) / min(1 + waited / 30, 4)
-    longest = 10 * handover
+    longest = HANDOVER * (3 + lost)
     return drawn if drawn <= longest else longest * (1 + math.log2(drawn / longest))
 
 
-def spread_after(spread: float, stood_free: float, handover: float) -> float:
-    """Return the spread for the next time, when a slot was free for so many seconds before somebody else had it."""
-    factor = 1.5 if stood_free < handover else 1 / 1.5
-    return min(max(spread * factor, NARROWEST), WIDEST)
+def spread_after(spread: float, paused: float, lost: int) -> float:
+    """Return the spread that fits the crowd better, in the eyes of one who got the slot after a pause of his.
+
+    The shortest of many pauses tells how many there are: its logarithm lies around that of spread / number, Euler's
+    constant below. One such word is not worth much, so it is followed for a third, but where it is far off for most of
+    it. Each race that he `lost` before says that all should take more time.
+    """
+    error = math.log(HANDOVER / max(paused, 1e-4)) - EULER
+    step = 0.3 * error + 0.5 * math.copysign(max(abs(error) - 1.5, 0.0), error)
+    return clamp_spread(spread * math.exp(max(step, -1.5) + 0.03 * min(lost, 20)))
+
+
+def clamp_spread(spread: float | None) -> float:
+    """Return a spread that makes sense, whatever a record says."""
+    return FIRST_SPREAD if spread is None else min(max(spread, NARROWEST), WIDEST)
 
 
 def check_settings(duration: int, slots: int, template: str, scope: str) -> dict[str, str]:

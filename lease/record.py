@@ -5,6 +5,7 @@ cannot be understood is None. Writing keeps what others put into the object (lab
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from copy import deepcopy
@@ -17,6 +18,8 @@ GO_TEMPLATE = "esxi-lock-hostsystem-{host}-slot-{slot}"
 """what the Go populator really calls its slots"""
 JOURNAL = "xcopy-populator/journal"
 """annotation that holds the journal"""
+SPREAD = "xcopy-populator/spread"
+"""annotation that holds the seconds over which waiters spread their claims, as the last one of them judged it"""
 HOST_LABEL = "xcopy-populator/host"
 """label that lets one watch follow the slots of one host, and nothing else"""
 JOURNAL_BYTES = 4096
@@ -61,6 +64,8 @@ class Record:
     """wall-clock times as written: for people only"""
     transitions: int
     journal: Mapping[str, str]
+    spread: float | None
+    """seconds; see SPREAD"""
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
 
@@ -80,6 +85,7 @@ def parse_record(lease: Any) -> Record:
     """Read a Lease, whatever is in it."""
     raw = _mapping(lease)
     meta, spec = _mapping(raw.get("metadata")), _mapping(raw.get("spec"))
+    annotations = _mapping(meta.get("annotations"))
     return Record(
         name=_text(meta.get("name")) or "",
         version=_text(meta.get("resourceVersion")) or "",
@@ -88,15 +94,27 @@ def parse_record(lease: Any) -> Record:
         acquired=_text(spec.get("acquireTime")),
         renewed=_text(spec.get("renewTime")),
         transitions=_positive(spec.get("leaseTransitions")) or 0,
-        journal=_parse_journal(_mapping(meta.get("annotations")).get(JOURNAL)),
+        journal=_parse_journal(annotations.get(JOURNAL)),
+        spread=_seconds(annotations.get(SPREAD)),
         raw=raw,
     )
 
 
 def held_lease(
-    record: Record | None, name: str, host: str, *, holder: str, duration: int, now: datetime, journal: str
+    record: Record | None,
+    name: str,
+    host: str,
+    *,
+    holder: str,
+    duration: int,
+    now: datetime,
+    journal: str,
+    spread: float | None = None,
 ) -> dict[str, Any]:
-    """Return the Lease that says: held by us, renewed now. `record` is what it replaces, None to create it."""
+    """Return the Lease that says: held by us, renewed now. `record` is what it replaces, None to create it.
+
+    Without a `spread`, the one that stands there is kept.
+    """
     lease = _copy(record, name)
     spec = lease["spec"]
     if record is None or record.holder != holder or not record.acquired:
@@ -110,7 +128,10 @@ def held_lease(
     spec["renewTime"] = micro_time(now)
     if _LABEL.fullmatch(host):
         lease["metadata"].setdefault("labels", {})[HOST_LABEL] = host
-    lease["metadata"].setdefault("annotations", {})[JOURNAL] = journal
+    annotations = lease["metadata"].setdefault("annotations", {})
+    annotations[JOURNAL] = journal
+    if spread is not None:
+        annotations[SPREAD] = f"{spread:.3f}"
     return lease
 
 
@@ -157,6 +178,14 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _seconds(text: Any) -> float | None:
+    try:
+        seconds = float(text) if isinstance(text, str) else math.nan
+    except ValueError:
+        seconds = math.nan
+    return seconds if math.isfinite(seconds) else None
 
 
 def _positive(value: Any) -> int | None:

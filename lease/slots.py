@@ -72,8 +72,10 @@ class Slots:
         self._see(record.name, None if event.get("type") == "DELETED" else record)
         return record.name
 
-    def write(self, name: str, journal: str) -> Claimed | None:
+    def write(self, name: str, journal: str, spread: float | None = None) -> Claimed | None:
         """Put our name into a slot, or renew it there; None when the slot has changed since it was seen.
+
+        With a `spread`, say so to the others who wait.
 
         May be repeated after any ApiError: if the write was done after all, the next one is None, and a look
         shows our name.
@@ -81,7 +83,14 @@ class Slots:
         before, sent = self.seen[name].record, self._clock.now()
         now, me = self._clock.utc(), self.me
         lease = held_lease(
-            before, name, self.host, holder=me.identity, duration=me.duration, now=now, journal=journal
+            before,
+            name,
+            self.host,
+            holder=me.identity,
+            duration=me.duration,
+            now=now,
+            journal=journal,
+            spread=spread,
         )
         if not self._store(name, before, lease):
             return None

@@ -1,10 +1,10 @@
 """Waiting for a slot: woken by a watch at a release, by our own clock at an expiry, by a look when all is silent.
 
-Waiters that saw the same release do not all run for it. Each draws a moment within a spread of his own, which grows
-when the slot was gone sooner than a claim takes to be heard of, and narrows when it stood free for longer; so all of
-them find the spread that fits their number, and most never lose a race on the server. Those who have waited longer
-draw from a smaller one. There is no limit to the waiting: a queue of migrations may be long. Whoever waits may be
-told to stop.
+Waiters that saw the same release do not all run for it. Each draws a moment within a spread that should fit their
+number, so that few lose a race on the server. The spread stands in the record: whoever gets a slot judges by his own
+pause, and by the races he lost, whether it was too narrow or too wide, and writes a better one with his claim. So all
+know the same, newcomers included, and it follows a crowd that shrinks. There is no limit to the waiting: a queue of
+migrations may be long. Whoever waits may be told to stop.
 """
 
 import logging
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from lease.api import ApiError, Json, Watch
-from lease.decision import FIRST_SPREAD, WIDEST, Ours, Wait, backoff, handover_for, hesitate, spread_after
+from lease.decision import Ours, Wait, backoff, clamp_spread, hesitate, spread_after
 from lease.errors import hopeless
 from lease.glance import Glance
 from lease.ports import Clock, Event, Tasks
@@ -38,7 +38,8 @@ class _Free:
     """A slot that could be ours."""
 
     version: str
-    since: float
+    pause: float
+    """seconds that we let it stand free"""
     try_at: float
 
 
@@ -74,8 +75,8 @@ class Turn:
         self._rest_until = -math.inf
         self._look_at: dict[str, float] = {}
         self._free: dict[str, _Free] = {}
-        self._spread = 0.0
-        self._soonest = math.inf
+        self._queueing = False
+        self._lost = 0
 
     def take(self, journal: Callable[[], str]) -> Claimed | None:
         """Return the slot that we got, None when told to stop or when a glance tells that we do not need it any more.
@@ -115,10 +116,11 @@ class Turn:
         now = self._clock.now()
         if name not in self._slots.seen or now < self._moment(name, now):
             return None
-        claimed = self._slots.write(name, journal())
+        claimed = self._slots.write(name, journal(), self._better_spread(name))
         self._failures, self._refused_since = 0, math.inf
         if claimed is None:
-            self._spread = min(max(2 * self._spread, FIRST_SPREAD), WIDEST)
+            self._queueing = True
+            self._lost += 1
             # With a watch, its next event tells who was faster; without one, look at once.
             self._look_at[name] = self._clock.now() + (LOST_RACE if self._watcher else 0.0)
         return claimed
@@ -133,10 +135,19 @@ class Turn:
         version = record.version if record else ""
         known = self._free.get(name)
         if known is None or known.version != version:
-            chance = random.random()  # noqa: S311
-            pause = hesitate(self._spread, now - self._began, chance, handover_for(self._soonest))
-            known = self._free[name] = _Free(version, now, now + pause)
+            pause, chance = 0.0, random.random()  # noqa: S311
+            if self._queueing:
+                spread = clamp_spread(record.spread if record else None)
+                pause = hesitate(spread, now - self._began, self._lost, chance)
+            known = self._free[name] = _Free(version, pause, now + pause)
         return known.try_at
+
+    def _better_spread(self, name: str) -> float | None:
+        """Return what to tell the other waiters; nothing when we reach for a slot without having queued."""
+        record, known = self._slots.seen[name].record, self._free.get(name)
+        if record is None or known is None or known.version != record.version or not self._queueing:
+            return None
+        return spread_after(clamp_spread(record.spread), known.pause, self._lost)
 
     def _listen(self) -> None:
         """Take in what the watch has told."""
@@ -156,11 +167,8 @@ class Turn:
         quiet = self._slots.me.duration / 2 * random.uniform(1.0, 1.5)  # noqa: S311 - holders renew each third
         self._look_at[name] = self._clock.now() + quiet
         if isinstance(self._slots.decision(name), Wait):
-            self._spread = max(self._spread, FIRST_SPREAD)
-            if free := self._free.pop(name, None):
-                stood_free = self._clock.now() - free.since
-                self._soonest = min(self._soonest, stood_free)
-                self._spread = spread_after(self._spread, stood_free, handover_for(self._soonest))
+            self._queueing = True
+            self._free.pop(name, None)
 
     def _failed(self, error: ApiError) -> None:
         now = self._clock.now()

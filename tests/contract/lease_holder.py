@@ -1,10 +1,11 @@
 """A process that holds a host's lease; says on stdout what happens, as JSON lines with the monotonic time.
 
 Without a number of seconds it holds until a line comes on stdin. With one it works for that long, in short steps of
-which each begins only while the slot is ours, and says of each when it asked for that.
+which each begins only while the slot is ours, and says of each when it asked for that; and of each call to the API.
 """
 
 import json
+import logging
 import signal
 import sys
 import time
@@ -20,13 +21,25 @@ STEP = 0.1
 """seconds that a step takes on the host"""
 
 
+class Calls(logging.Handler):
+    """Says each call by what the log says of its answer."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(state="called", call=record.getMessage())
+
+
 def say(**facts: Any) -> None:
-    print(json.dumps({"at": time.monotonic()} | facts), flush=True)
+    # In one piece, as renewals are told of by another thread.
+    print(json.dumps({"at": time.monotonic()} | facts) + "\n", end="", flush=True)
 
 
 def main() -> int:
     kubeconfig, namespace, identity, duration, host, *seconds = sys.argv[1:]
     clock = Clock()
+    if seconds:
+        calls = logging.getLogger("lease.api")
+        calls.addHandler(Calls())
+        calls.setLevel(logging.DEBUG)
     signal.signal(signal.SIGTERM, lambda number, frame: clock.stop())
     lock = HostLock(
         Api.connect(kubeconfig),

@@ -28,7 +28,7 @@ from lease.stepwise import AT_ONCE, StepLock
 from lease.waiting import REFUSED_FOR
 from populator.clock import Clock
 from tests.lab.faults import Call, Ledger, proxy
-from tests.lab.kube import Client, Kube, Refused, path, start_kube
+from tests.lab.kube import Client, Kube, Refused, path
 from tests.lab.pki import Pki
 
 DURATION = 3
@@ -167,19 +167,6 @@ class Process:
         self.popen.stdin.write(line + "\n")
         self.popen.stdin.close()
         self.popen.stdin = None
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    return Pki(tmp_path_factory.mktemp("pki"))
-
-
-@pytest.fixture(scope="module", params=["simulated", "real"])
-def kube(
-    request: pytest.FixtureRequest, pki: Pki, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Kube]:
-    with start_kube(request.param, tmp_path_factory.mktemp("kube"), pki) as kube:
-        yield kube
 
 
 @pytest.fixture

@@ -21,19 +21,11 @@ from typing import Any
 
 import pytest
 
-from tests.lab.kube import Client, Kube, Refused, path, start_kube
-from tests.lab.pki import Pki
+from tests.lab.kube import Client, Kube, Refused, path
 from tests.lab.tools import tool
 
 Json = dict[str, Any]
 LEASES = "coordination.k8s.io"
-
-
-@pytest.fixture(scope="module", params=["simulated", "real"])
-def kube(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
-    directory = tmp_path_factory.mktemp("kube")
-    with start_kube(request.param, directory / "server", Pki(directory / "pki")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -20,8 +20,7 @@ import pytest
 import yaml
 
 from lease.record import micro_time
-from tests.lab.kube import Kube, Refused, path, start_kube
-from tests.lab.pki import Pki
+from tests.lab.kube import Kube, Refused, path
 from tests.lab.program import ROOT
 
 RBAC = "rbac.authorization.k8s.io"
@@ -103,19 +102,6 @@ class World:
                 yield process
             finally:
                 process.kill()
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    return Pki(tmp_path_factory.mktemp("pki"))
-
-
-@pytest.fixture(scope="module", params=["simulated", "real"])
-def kube(
-    request: pytest.FixtureRequest, pki: Pki, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Kube]:
-    with start_kube(request.param, tmp_path_factory.mktemp("kube"), pki) as kube:
-        yield kube
 
 
 @pytest.fixture

@@ -31,11 +31,6 @@ ISCSI_GROUP, FC_GROUP = "xcopy-hostsystem-host-1234-iscsi", "xcopy-hostsystem-ho
 GROUPS, MAPS, LUNS = "/protocols/san/igroups", "/protocols/san/lun-maps", "/storage/luns"
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    return Pki(tmp_path_factory.mktemp("pki"))
-
-
 @pytest.fixture
 def lab(pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OntapLab]:
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):

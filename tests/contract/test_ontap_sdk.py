@@ -16,11 +16,6 @@ IQN = "iqn.1998-01.com.vmware:esx-1"
 WWPN = "20:00:00:25:b5:aa:00:01"
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    return Pki(tmp_path_factory.mktemp("pki"))
-
-
 @pytest.fixture(autouse=True)
 def trust(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
     """In requests this variable is stronger than the SDK's `verify`."""

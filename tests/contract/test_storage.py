@@ -24,11 +24,6 @@ FC_2 = "fc.20000025b5000001:20000025b5aa0002"
 OTHER_HOST = "iqn.1998-01.com.vmware:worker-7"
 
 
-@pytest.fixture(scope="session")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    return Pki(tmp_path_factory.mktemp("pki"))
-
-
 @pytest.fixture(params=sorted(BUILT))
 def lab(
     request: pytest.FixtureRequest, pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

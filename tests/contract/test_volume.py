@@ -19,9 +19,8 @@ from populator.errors import Cancelled, VolumeError
 from populator.storage.array import Volume
 from populator.volume import find_volume
 from tests.lab.faults import Call, Ledger, nth, proxy
-from tests.lab.kube import Kube, path, start_kube
+from tests.lab.kube import Kube, path
 from tests.lab.kube.client import Json
-from tests.lab.pki import Pki
 
 ATTRIBUTES = {"internalName": "trident_pvc_1"}
 
@@ -31,13 +30,6 @@ class Fast(Clock):
 
     def now(self) -> float:
         return super().now() * 500
-
-
-@pytest.fixture(scope="module", params=["simulated", "real"])
-def kube(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
-    directory = tmp_path_factory.mktemp("kube")
-    with start_kube(request.param, directory / "server", Pki(directory / "pki")) as running:
-        yield running
 
 
 @dataclass

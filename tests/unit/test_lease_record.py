@@ -12,6 +12,7 @@ from lease.record import (
     HOST_LABEL,
     JOURNAL,
     JOURNAL_BYTES,
+    SPREAD,
     TEMPLATE,
     Journal,
     free_lease,
@@ -111,6 +112,22 @@ def test_nonsense_is_read_as_a_free_slot(nonsense: Any) -> None:
     record = parse_record(nonsense)
     assert record.holder == ""
     assert record.duration is None
+
+
+def test_the_spread_of_the_waiters_outlasts_holders() -> None:
+    claimed = held_lease(
+        None, "a", "host-1", holder="pod-1", duration=10, now=NOW, journal="{}", spread=1.23456
+    )
+    assert parse_record(claimed).spread == 1.235
+    renewed = write(parse_record(claimed), "pod-1")
+    freed = free_lease(parse_record(renewed), NOW)
+    taken = write(parse_record(freed), "pod-2")
+    assert parse_record(renewed).spread == parse_record(freed).spread == parse_record(taken).spread == 1.235
+
+
+@pytest.mark.parametrize("spread", [None, "", "x", "nan", "inf", "-inf", 3, [], {"a": 1}])
+def test_a_spread_that_is_none_is_read_as_none(spread: Any) -> None:
+    assert parse_record({"metadata": {"annotations": {SPREAD: spread}}}).spread is None
 
 
 @pytest.mark.parametrize("duration", [None, 0, -1, "10", 1.5, True])

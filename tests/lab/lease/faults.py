@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 CALLS = (
     "refused", "hang", "late", "lost", "slow", "half", "stale",
-    "409", "429", "429 with Retry-After", "500", "503",
+    "409", "429", "429 with Retry-After", "500", "503", "401", "403", "no namespace", "untrusted",
 )  # fmt: skip
 WATCHES = ("gap", "silent", "bookmarks", "gone", "close")
 

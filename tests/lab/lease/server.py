@@ -6,6 +6,7 @@ headers, bodies and broken connections are what it gets.
 
 import json
 import random
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -123,7 +124,7 @@ class Line:
         self.server.history.append(Called(sent, self._who()))
         fault = self.faults.of_call(verb, sent)
         if "watch=true" in parts.query and (
-            fault is None or fault.kind not in {"refused", "hang", *REFUSALS}
+            fault is None or fault.kind not in {"refused", "untrusted", "hang", *REFUSALS}
         ):
             self._pass()
             return SimpleNamespace(response=Watching(self, parse_qs(parts.query), _request_timeout[1]))
@@ -142,6 +143,9 @@ class Line:
         if kind == "refused":
             self._pass()
             raise ConnectionRefusedError(111, "Connection refused")
+        if kind == "untrusted":
+            self._pass()
+            raise untrusted()
         if kind == "hang":
             self.process.block(limit)
             raise TimeoutError("timed out")
@@ -170,6 +174,8 @@ class Line:
         if body.get("kind") == "SelfSubjectRulesReview":
             everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
             return Answer(201, {**body, "status": {"resourceRules": [everything]}}, {})
+        if not body:  # what is sent to learn whether it is allowed
+            return status(422, "Invalid", "name or generateName is required")
         who = self._author(body, self.server.lease(name))
         if verb == "POST":
             return self.server.create(who, sent, body)
@@ -190,7 +196,17 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
     "429 with Retry-After": (429, "TooManyRequests", "too many requests", "2"),
     "500": (500, "InternalError", "etcdserver: leader changed"),
     "503": (503, "ServiceUnavailable", "apiserver not ready", "1"),
+    "401": (401, "Unauthorized", "Unauthorized"),
+    "403": (403, "Forbidden", 'leases is forbidden: User "populator" cannot do that'),
+    "no namespace": (404, "NotFound", 'namespaces "n" not found'),
 }
+
+
+def untrusted() -> ssl.SSLCertVerificationError:
+    """Return what TLS raises over a certificate that somebody else has signed."""
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "unable to get local issuer certificate"
+    return error
 
 
 class Reply:
@@ -218,8 +234,8 @@ class Watching:
         self._line = line
         self._process = line.process
         self._world = line.server.world
-        key, _, value = query["labelSelector"][0].partition("=")
-        self._wanted = (key, value)
+        key, _, value = query.get("labelSelector", [""])[0].partition("=")
+        self._wanted = {key: value} if key else {}
         self._silence = silence
         self._ends = self._world.now + float(query["timeoutSeconds"][0])
         self._data = b""
@@ -232,7 +248,7 @@ class Watching:
 
     def tell(self, event: Json) -> None:
         """Send an event, if it is wanted and nothing goes wrong."""
-        if event["object"]["metadata"].get("labels", {}).get(self._wanted[0]) != self._wanted[1]:
+        if not self._wanted.items() <= event["object"]["metadata"].get("labels", {}).items():
             return
         fault = self._line.faults.of_watch(self._world.now)
         kind = fault.kind if fault else ""
