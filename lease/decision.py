@@ -119,7 +119,7 @@ def hesitate(spread: float, waited: float, lost: int, chance: float) -> float:
     """
     drawn = -spread * math.log(1 - chance) / min(1 + waited / 30, 4)
     longest = HANDOVER * (3 + lost)
-    return drawn if drawn <= longest else longest * (1 + math.log2(drawn / longest))
+    return drawn if drawn <= longest else longest * (1 + math.log(drawn / longest))
 
 
 def spread_after(spread: float, paused: float, lost: int) -> float:
@@ -131,7 +131,7 @@ def spread_after(spread: float, paused: float, lost: int) -> float:
     """
     error = math.log(HANDOVER / max(paused, 1e-4)) - EULER
     step = 0.3 * error + 0.5 * math.copysign(max(abs(error) - 1.5, 0.0), error)
-    return clamp_spread(spread * math.exp(max(step, -1.5) + 0.03 * min(lost, 20)))
+    return clamp_spread(spread * math.exp(max(step, -1.5) + 0.04 * min(lost, 20)))
 
 
 def clamp_spread(spread: float | None) -> float:
