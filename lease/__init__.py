@@ -14,7 +14,7 @@ It needs get, list, watch, create and update of leases in one namespace. Other p
 A slot is held for all of the work (`hostlock.HostLock`), or for each step of it (`stepwise.StepLock`); either way a
 step is done inside a context of what `hold` gives, so the work need not know which it is.
 
-`hostlock` holds, renews and releases; `waiting` queues, and `glance` looks whether that is still needed; `slots`
-makes the calls; `decision` has the rules and `record` the format, both pure; `overview` is for onlookers; `api` is the
-door to Kubernetes, which the rest of a program may use, too.
+`hostlock` holds and lets steps begin; `waiting` queues, and `glance` looks whether that is still needed; `renewal`
+keeps what was had, and gives it back; `slots` makes the calls; `decision` has the rules and `record` the format, both
+pure; `overview` is for onlookers; `api` is the door to Kubernetes, which the rest of a program may use, too.
 """

@@ -30,6 +30,21 @@ class Claimed:
     """what the holder before us left behind, if he did not release the slot"""
 
 
+@dataclass(frozen=True)
+class News:
+    """What the watch has told of a slot; `record` is None where its Lease was deleted."""
+
+    name: str
+    record: Record | None
+    at: float
+    """when we heard it, on our monotonic clock"""
+
+    @property
+    def free(self) -> bool:
+        """Whether nobody holds the slot."""
+        return self.record is None or not self.record.holder
+
+
 class Slots:
     """What we know of each slot, and the calls that read and change it; for one thread at a time."""
 
@@ -64,13 +79,16 @@ class Slots:
             record = None
         self._see(name, record)
 
-    def hear(self, event: Json) -> str | None:
-        """Take notice of an event of the watch; return the name of the slot, if it is one of ours."""
+    def news_of(self, event: Json) -> News | None:
+        """Return what an event of the watch tells, if it is about one of these slots; may be called by any thread."""
         record = parse_record(event.get("object"))
         if record.name not in self.names:
             return None
-        self._see(record.name, None if event.get("type") == "DELETED" else record)
-        return record.name
+        return News(record.name, None if event.get("type") == "DELETED" else record, self._clock.now())
+
+    def hear(self, news: News) -> None:
+        """Take notice of news, however late; the slot counts as seen when they came."""
+        self.seen[news.name] = see(self.seen.get(news.name), news.record, news.at)
 
     def write(self, name: str, journal: str, spread: float | None = None) -> Claimed | None:
         """Put our name into a slot, or renew it there; None when the slot has changed since it was seen.

@@ -15,12 +15,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from lease.api import ApiError, Json, Watch
-from lease.decision import Ours, Wait, backoff, clamp_spread, hesitate, spread_after
+from lease.api import ApiError, Watch
+from lease.decision import Ours, Wait, backoff, crowd_spread, hesitate, spread_after
 from lease.errors import hopeless
 from lease.glance import Glance
 from lease.ports import Clock, Event, Tasks
-from lease.slots import Claimed, Slots
+from lease.slots import Claimed, News, Slots
 
 LOST_RACE = 2.0
 """seconds within which the watch should tell who was faster"""
@@ -77,6 +77,7 @@ class Turn:
         self._free: dict[str, _Free] = {}
         self._queueing = False
         self._lost = 0
+        self._lost_of_late = 0
 
     def take(self, journal: Callable[[], str]) -> Claimed | None:
         """Return the slot that we got, None when told to stop or when a glance tells that we do not need it any more.
@@ -112,7 +113,7 @@ class Turn:
         if self._clock.now() >= self._look_at.get(name, -math.inf):
             with self._interruptible():
                 self._slots.look(name, self._failures)
-            self._heard(name)
+            self._heard(name, self._clock.now())
         now = self._clock.now()
         if name not in self._slots.seen or now < self._moment(name, now):
             return None
@@ -121,6 +122,8 @@ class Turn:
         if claimed is None:
             self._queueing = True
             self._lost += 1
+            self._lost_of_late += 1
+            self._free.pop(name, None)
             # With a watch, its next event tells who was faster; without one, look at once.
             self._look_at[name] = self._clock.now() + (LOST_RACE if self._watcher else 0.0)
         return claimed
@@ -137,8 +140,7 @@ class Turn:
         if known is None or known.version != version:
             pause, chance = 0.0, random.random()  # noqa: S311
             if self._queueing:
-                spread = clamp_spread(record.spread if record else None)
-                pause = hesitate(spread, now - self._began, self._lost, chance)
+                pause = hesitate(self._spread(), now - self._began, self._lost, chance)
             known = self._free[name] = _Free(version, pause, now + pause)
         return known.try_at
 
@@ -147,28 +149,33 @@ class Turn:
         record, known = self._slots.seen[name].record, self._free.get(name)
         if record is None or known is None or known.version != record.version or not self._queueing:
             return None
-        return spread_after(clamp_spread(record.spread), known.pause, self._lost)
+        return spread_after(self._spread(), known.pause, self._lost)
+
+    def _spread(self) -> float:
+        records = [sighting.record for sighting in self._slots.seen.values()]
+        return crowd_spread([record.spread for record in records if record], self._lost_of_late)
 
     def _listen(self) -> None:
         """Take in what the watch has told."""
         while self._watcher:
             try:
-                event = self._watcher.news.get_nowait()
+                news = self._watcher.news.get_nowait()
             except Empty:
                 return
-            if isinstance(event, ApiError):
-                raise event
-            if name := self._slots.hear(event):
-                self._heard(name)
+            if isinstance(news, ApiError):
+                raise news
+            self._slots.hear(news)
+            self._heard(news.name, news.at)
 
-    def _heard(self, name: str) -> None:
-        """Note that a slot is known as it is now, so that it needs no look for a while."""
+    def _heard(self, name: str, at: float) -> None:
+        """Note that a slot is known as it was then, so that it needs no look for a while."""
         self._failures, self._refused_since = 0, math.inf
         quiet = self._slots.me.duration / 2 * random.uniform(1.0, 1.5)  # noqa: S311 - holders renew each third
-        self._look_at[name] = self._clock.now() + quiet
+        self._look_at[name] = at + quiet
         if isinstance(self._slots.decision(name), Wait):
             self._queueing = True
-            self._free.pop(name, None)
+            if self._free.pop(name, None):  # somebody else was faster, and we have heard of it in time
+                self._lost_of_late = max(self._lost_of_late - 1, 0)
 
     def _failed(self, error: ApiError) -> None:
         now = self._clock.now()
@@ -202,10 +209,14 @@ class Turn:
 
 
 class _Watcher:
-    """Keeps one watch open and hands on what it tells; begins anew when it ends, lags or breaks."""
+    """Keeps one watch open and hands on what it tells; begins anew when it ends, lags or breaks.
+
+    Wakes the waiter for a slot that is free, and for errors. That a slot is held is no reason: he listens before he
+    reaches for one, so a thousand waiters are not all woken by one claim, or by a renewal.
+    """
 
     def __init__(self, slots: Slots, tasks: Tasks, wake: Event) -> None:
-        self.news: SimpleQueue[Json | ApiError] = SimpleQueue()
+        self.news: SimpleQueue[News | ApiError] = SimpleQueue()
         self._slots = slots
         self._wake = wake
         self._end = tasks.event()
@@ -221,7 +232,8 @@ class _Watcher:
                     failures = 0
             except ApiError as error:
                 if error.final:
-                    self._tell(error)
+                    self.news.put(error)
+                    self._wake.set()
                     if not self._slots.rights_seen:
                         return
                 log.debug("%s", error.text)
@@ -242,10 +254,9 @@ class _Watcher:
             if self._end.is_set():
                 return any_told
             for event in self._watch:
-                self._tell(event)
                 any_told = True
+                if news := self._slots.news_of(event):
+                    self.news.put(news)
+                    if news.free:
+                        self._wake.set()
         return any_told
-
-    def _tell(self, news: Json | ApiError) -> None:
-        self.news.put(news)
-        self._wake.set()

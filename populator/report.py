@@ -17,9 +17,9 @@ from populator.clock import Clock
 from populator.metrics import Page
 from populator.pace import Pace
 from populator.storage.array import ArrayInfo
-from vsphere.clone import CopyResult
 from vsphere.errors import CloneFailed, CopyMayBeRunning, VsphereError
 from vsphere.host import SourceDisk
+from vsphere.result import CopyResult
 
 logger = logging.getLogger(__name__)
 

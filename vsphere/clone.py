@@ -12,20 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from vsphere.answers import (
-    TASK_ID,
-    TaskState,
-    Version,
-    Xcopy,
-    parse_task,
-    parse_tasks,
-    parse_version,
-    shorten,
-    translate,
-)
+from vsphere.answers import TASK_ID, TaskState, Version, shorten
 from vsphere.devices import Device
-from vsphere.errors import CloneFailed, CopyMayBeRunning, NotStarted, VsphereError, WrapperMissing
+from vsphere.errors import CopyMayBeRunning, NotStarted, VsphereError
 from vsphere.ports import Clock, Held, Wrapper
+from vsphere.result import CopyResult, failure_of, refused, restarted, result_of
+from vsphere.tasks import Tasks, UnknownTask
 from vsphere.vmdk import parse_vmdk
 from vsphere.watch import Watch
 
@@ -37,32 +29,6 @@ LOOK_FOR_IT = 10.0
 """for how long a copy whose start got no answer is looked for before it is started again"""
 UNKNOWN_PATIENCE = 120.0
 """how long a task may be unknown to a host that has not restarted: hostd loads its plugins late"""
-
-
-@dataclass(frozen=True)
-class CopyResult:
-    """A copy that ended well."""
-
-    task_id: str
-    xcopy_used: bool | None
-    """whether the array copied; None where the host cannot tell"""
-    xcopy: Xcopy | None = None
-    fallback: str = ""
-
-    @property
-    def verdict(self) -> str:
-        """Say for people whether the array moved the bytes."""
-        if self.xcopy_used is None:
-            return "unknown: the host cannot tell"
-        if not self.xcopy_used:
-            return "not used: the host moved the bytes" + (
-                f", because: {self.fallback}" if self.fallback else ""
-            )
-        if self.xcopy is None:
-            return "used, by a counter that an earlier copy onto the same device may have moved"
-        if self.xcopy.failed:
-            return f"partly used: {self.xcopy.operations} operations by the array, {self.xcopy.failed} failed"
-        return f"used: {self.xcopy.operations} operations by the array"
 
 
 @dataclass(frozen=True)
@@ -82,10 +48,6 @@ class Order:
         return (state.source, state.device) == (self.source, self.device.naa)
 
 
-class UnknownTask(Exception):
-    """The host answered, but does not know the task."""
-
-
 class Cloner:
     """Copies disks onto devices of one host by its vmkfstools wrapper."""
 
@@ -93,30 +55,25 @@ class Cloner:
         self, wrapper: Wrapper, boot_time: Callable[[], str], clock: Clock, grace: float = 15.0
     ) -> None:
         """`boot_time` reads when the host started; `grace` is what a copy gets after SIGTERM, in seconds."""
-        self._wrapper = wrapper
+        self._tasks = Tasks(wrapper)
         self._boot_time = boot_time
         self._clock = clock
         self._grace = grace
-        self._can = Version()
         self._must_adopt = False
 
     def version(self) -> Version:
         """Learn what the wrapper is and can; to be called first. Raises where there is none."""
-        answer = self._wrapper.version()
-        self._can = parse_version(answer)
-        if not self._can.number:
-            log.warning("the wrapper's version is not known; it said: %s", shorten(answer.message))
-        return self._can
+        return self._tasks.learn()
 
     def check(self, source: str) -> None:
         """Raise when the wrapper cannot be told of `[datastore] folder/disk.vmdk`."""
-        self._wrapper.spell(parse_vmdk(source), self._can)
+        self._tasks.spell(parse_vmdk(source))
 
     def copies(self, source: str, naa: str) -> bool:
         """Return whether a copy of that disk onto that device is running, so that `copy` will adopt it."""
         path = parse_vmdk(source).host_path
         self._must_adopt = any(
-            (one.source, one.device, one.ended) == (path, naa, False) for one in self._tasks()
+            (one.source, one.device, one.ended) == (path, naa, False) for one in self._tasks.all()
         )
         return self._must_adopt
 
@@ -127,7 +84,7 @@ class Cloner:
         clock raises when the copy was stopped because we were told to stop.
         """
         path = parse_vmdk(source)
-        order = Order(path.host_path, self._wrapper.spell(path, self._can), device)
+        order = Order(path.host_path, self._tasks.spell(path), device)
         booted = self._boot_time()
         held.note(device=device.naa, phase="clone")
         task = self._running_already(order, held) or self._start(order, held)
@@ -139,21 +96,21 @@ class Cloner:
             if state.succeeded:
                 progress(100)
             held.note(phase="copied" if state.succeeded else "copy failed")
-            self._clean(task)
+            self._tasks.clean(task)
         return self._result(state)
 
     def _result(self, state: TaskState) -> CopyResult:
         if state.succeeded:
-            return CopyResult(state.task, state.xcopy_used, state.xcopy, state.fallback)
+            return result_of(state)
         if state.stopped:
             with self._clock.blocking():  # raises where it was we who stopped it
                 pass
-        raise self._failure(state)
+        raise failure_of(state, self._tasks.host)
 
     def _running_already(self, order: Order, held: Held) -> str:
         """Return the task that does our work already, if there is one; tidy up after those that did it before."""
         try:
-            states = self._tasks()
+            states = self._tasks.all()
         except VsphereError as error:
             if self._must_adopt:
                 raise self._left(order.device, held, error.text) from error
@@ -163,11 +120,8 @@ class Cloner:
             if state.device == order.device.naa and not state.ended:
                 return self._adopted(state, order, held)
             if order.is_done_by(state):
-                self._clean(state.task)
+                self._tasks.clean(state.task)
         return ""
-
-    def _tasks(self) -> tuple[TaskState, ...]:
-        return parse_tasks(self._wrapper.task_list()) if self._can.lists else ()
 
     def _adopted(self, state: TaskState, order: Order, held: Held) -> str:
         """Return a running task that was not started by us, if it does what we want; raise if it does not."""
@@ -197,11 +151,11 @@ class Cloner:
 
     def _try_start(self, order: Order, held: Held) -> str:
         try:
-            answer = self._wrapper.clone(order.spelled, order.device.path)
+            answer = self._tasks.start(order.spelled, order.device.path)
         except VsphereError as error:
             if not error.unclear:
                 raise
-            if not self._can.lists:
+            if not self._tasks.can.lists:
                 raise self._left(order.device, held, error.text) from error
             log.warning("%s Looking whether the copy was started.", error.text)
             return self._find_started(order, held)
@@ -210,7 +164,7 @@ class Cloner:
                 raise self._left(order.device, held, answer.complaint)
             return self._adopted(self._writer(writer, order, held), order, held)
         if answer.status != "0":
-            raise self._refused(answer.complaint)
+            raise refused(answer.complaint, self._tasks.host)
         task = str(answer.facts.get("taskId", ""))
         if not TASK_ID.fullmatch(task):
             raise self._left(order.device, held, "The host told no task id that can be used.")
@@ -224,7 +178,7 @@ class Cloner:
         deadline = self._clock.now() + LOOK_FOR_IT
         while True:
             try:
-                for state in self._tasks():
+                for state in self._tasks.all():
                     if state.task not in order.earlier and order.is_done_by(state):
                         return state.task
                 if self._clock.now() > deadline:
@@ -240,7 +194,7 @@ class Cloner:
     def _writer(self, task: str, order: Order, held: Held) -> TaskState:
         """Return the state of the task that keeps ours from starting; raise `NotStarted` where it has just ended."""
         try:
-            for state in self._tasks():
+            for state in self._tasks.all():
                 if state.task == task and not state.ended:
                     return state
         except VsphereError as error:
@@ -254,13 +208,13 @@ class Cloner:
         """
         while True:
             self._clock.wait(watch.pause(self._clock.now(), stopping=self._clock.stopping()))
-            if self._clock.stopping() and self._can.stops and (state := self._stop(watch)):
+            if self._clock.stopping() and self._tasks.can.stops and (state := self._stop(watch)):
                 return state
             if self._clock.expired():
                 raise self._left(watch.device, held, "The process was told to stop.", watch.task)
             watch.polls += 1
             try:
-                state = self._poll(watch.task)
+                state = self._tasks.poll(watch.task)
             except UnknownTask as error:
                 self._unknown(watch, held, str(error))
             except VsphereError as error:
@@ -269,38 +223,17 @@ class Cloner:
                 watch.saw(state)
                 progress(min(watch.percent or 0, 99))
                 if state.ended:
-                    return self._confirmed(watch.task, state)
+                    return self._tasks.confirmed(watch.task, state)
 
     def _stop(self, watch: Watch) -> TaskState | None:
         """End the copy; return its end state once the host says that nothing writes any more."""
         try:
-            answer = self._wrapper.task_stop(watch.task)
-            if answer.status != "0":
-                raise VsphereError(f"the host could not end the copy ({shorten(answer.complaint)})")
-            state = parse_task(answer)
+            state = self._tasks.stop(watch.task)
         except VsphereError as error:
             watch.failed(error)
             return None
         log.info("told to stop: the copy %s", "was complete" if state.succeeded else "was ended on the host")
         return state if state.ended else None
-
-    def _poll(self, task: str) -> TaskState:
-        try:
-            answer = self._wrapper.task_get(task)
-        except WrapperMissing as error:
-            raise UnknownTask(error.text) from error
-        if answer.status != "0":
-            raise UnknownTask(answer.complaint)
-        return parse_task(answer)
-
-    def _confirmed(self, task: str, state: TaskState) -> TaskState:
-        """Read the end state once more: the wrapper can tell of an end before the exit code is written."""
-        try:
-            again = self._poll(task)
-        except (UnknownTask, VsphereError) as error:
-            log.warning("the copy's end state could be read just once: %s", error)
-            return state
-        return again if again.ended else state
 
     def _unknown(self, watch: "Watch", held: Held, said: str) -> None:
         """Judge a task that the host does not know: has it restarted, is it not ready yet, or is all lost?"""
@@ -310,11 +243,7 @@ class Cloner:
             watch.failed(error)
             return
         if booted != watch.booted:
-            raise CloneFailed(
-                f"Host {self._wrapper.host} restarted in mid-copy; the LUN holds a part of the disk.",
-                "Start the migration again when the host is well. A file named …-rdmdisk-… beside the disk may be "
-                "left over.",
-            )
+            raise restarted(self._tasks.host)
         if watch.unknown_since is None:
             watch.unknown_since = self._clock.now()
         if self._clock.now() - watch.unknown_since > UNKNOWN_PATIENCE:
@@ -322,37 +251,6 @@ class Cloner:
                 watch.device, held, f"The host no longer knows the copy's task ({shorten(said)}).", watch.task
             )
         watch.failed(VsphereError(said))
-
-    def _clean(self, task: str) -> None:
-        """Remove the task's files from the host; what remains is little, and the host removes it in some days."""
-        try:
-            answer = self._wrapper.task_clean(task)
-        except VsphereError as error:
-            log.warning("task %s is not cleaned up: %s", task, error.text)
-            return
-        if answer.status != "0":  # as it is, too, where the answer to a first try was lost
-            log.info("task %s is not cleaned up: %s", task, shorten(answer.complaint))
-
-    def _refused(self, complaint: str) -> CloneFailed:
-        meaning, hint = translate(complaint)
-        return CloneFailed(f"Host {self._wrapper.host} did not start the copy: {meaning}.", hint)
-
-    def _failure(self, state: TaskState) -> CloneFailed:
-        if state.exit_code == "0":
-            return CloneFailed(
-                f"vmkfstools on host {self._wrapper.host} says it succeeded, but its last line is "
-                f"'{shorten(state.last_line)}'.",
-                "Do not use the volume; look at the host's vmkernel.log and start the migration again.",
-            )
-        if state.stopped:
-            return CloneFailed(
-                f"The copy was stopped on host {self._wrapper.host}, and not by us.",
-                "Find out who ended it (esxcli vmkfstools taskStop, or by hand), then start the migration again.",
-            )
-        meaning, hint = translate(state.stderr or state.last_line)
-        return CloneFailed(
-            f"The copy failed on host {self._wrapper.host} with exit code {state.exit_code}: {meaning}.", hint
-        )
 
     @contextmanager
     def _left_if_unforeseen(self, device: Device, held: Held, task: str = "") -> Iterator[None]:
@@ -368,7 +266,7 @@ class Cloner:
     def _left(self, device: Device, held: Held, why: str, task: str = "") -> CopyMayBeRunning:
         """Return the error that leaves everything in place, and say so in the lease's journal."""
         which = f"task {task}" if task else "a task whose id is not known"
-        text = f"{why} A copy onto {device.naa} may be running on host {self._wrapper.host} ({which})."
+        text = f"{why} A copy onto {device.naa} may be running on host {self._tasks.host} ({which})."
         log.error("%s Device and mapping stay as they are.", text)
         held.leave(text)
         return CopyMayBeRunning(

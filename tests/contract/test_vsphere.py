@@ -24,7 +24,7 @@ from tests.lab.pki import Pki
 from tests.lab.san import LunFile, San
 from tests.lab.slot import Slot
 from tests.lab.vcenter import HostSpec, VCenter
-from vsphere.clone import Cloner, CopyResult
+from vsphere.clone import Cloner
 from vsphere.devices import Devices
 from vsphere.errors import (
     CloneFailed,
@@ -40,6 +40,7 @@ from vsphere.esxcli import Esxcli
 from vsphere.host import Adapter
 from vsphere.inventory import boot_time, find_source
 from vsphere.plugin import Plugin
+from vsphere.result import CopyResult
 from vsphere.session import Session
 from vsphere.soap import Soap, pyvmomi, tls_context
 

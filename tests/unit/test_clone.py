@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.lab.slot import Slot
 from vsphere.answers import Answer, Version, Xcopy, parse_answer, parse_task, parse_version, translate
-from vsphere.clone import Cloner, CopyResult
+from vsphere.clone import Cloner
 from vsphere.devices import Device
 from vsphere.errors import (
     CloneFailed,
@@ -28,6 +28,7 @@ from vsphere.errors import (
 )
 from vsphere.plugin import Plugin
 from vsphere.polling import next_delay, soonest_end
+from vsphere.result import CopyResult
 from vsphere.vmdk import VmdkPath
 
 DEVICE = Device("naa.600a098038303053453f463045727654", "on", 1024)

@@ -12,9 +12,9 @@ from populator.metrics import Page
 from populator.pace import MIB
 from populator.report import MESSAGE_LIMIT, Report, outcome_of
 from vsphere.answers import Xcopy
-from vsphere.clone import CopyResult
 from vsphere.errors import CloneFailed, CopyMayBeRunning, LoginRefused, VsphereError
 from vsphere.host import SourceDisk
+from vsphere.result import CopyResult
 
 
 @pytest.fixture

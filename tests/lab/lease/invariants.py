@@ -40,6 +40,8 @@ HAND_ON = 1.0
 """seconds from a release to the next holder"""
 EXPIRY_SLACK = 2.0
 """seconds from an expiry to the next holder"""
+TIDY_WAITS = 10.0
+"""seconds; who has queued for longer to tidy up may go on without a slot"""
 NEAR = 0.01
 """seconds that do not matter"""
 INT32 = 2**31 - 1
@@ -201,8 +203,10 @@ def i3(history: History) -> list[str]:
 
     A step counts for as long as its holder's word lasts: one that was begun in time and overruns it, because its holder
     was stopped, cut off or ousted by a stranger, is not ended on the host by anybody. In a calm history (nobody
-    stopped, killed, told to stop or cut off, no strangers) it counts to its end, and tidying up counts as well.
+    stopped, killed, told to stop or cut off, no strangers) it counts to its end, and tidying up counts as well, unless
+    that has queued for its slot as long as it may: then it goes on without.
     """
+    patient = {(w.who, w.until) for w in history.wishes if w.had and w.until - w.at > TIDY_WAITS}
     steps = [s for s in history.of(Step) if isinstance(s, Step) and history.ours(s.who)]
     lasting: dict[str, list[Word]] = defaultdict(list)
     for word in history.words:
@@ -212,7 +216,9 @@ def i3(history: History) -> list[str]:
         if not step.at <= at < step.end:
             return False
         backed = any(word.at <= at < word.until for word in lasting[step.who])
-        return history.calm or (backed and not step.teardown)
+        if history.calm:
+            return backed or not step.teardown or (step.who, step.at) not in patient
+        return backed and not step.teardown
 
     breaches = []
     for begun in steps:

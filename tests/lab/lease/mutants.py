@@ -50,7 +50,7 @@ MUTANTS = (
         (("min(record.duration or me.duration, LONGEST)", "min(record.duration or 0, LONGEST)"),),
     ),
     Mutant(
-        "counted from the reply", "validity is counted from the reply, not from the request", "I2", "hostlock",
+        "counted from the reply", "validity is counted from the reply, not from the request", "I2", "renewal",
         (("self._valid_until = claimed.sent +", "self._valid_until = self._clock.now() +"),),
     ),
     Mutant(
@@ -89,7 +89,7 @@ MUTANTS = (
     Mutant(
         "deaf", "a release is not heard of, and looked for each minute only", "I6", "waiting",
         (
-            ("if name := self._slots.hear(event):", "if False:"),
+            ("if news := self._slots.news_of(event):", "if False:"),
             ("quiet = self._slots.me.duration / 2 * ", "quiet = 60.0 * "),
         ),
     ),
@@ -103,7 +103,7 @@ MUTANTS = (
         ),),
     ),
     Mutant(
-        "left over the next", "the last word about a copy left is written over the next holder", "I4", "hostlock",
+        "left over the next", "the last word about a copy left is written over the next holder", "I4", "renewal",
         ((
             " or isinstance(self._slots.decision(self.slot), Wait):\n            return True",
             ":\n            return True",
