@@ -281,7 +281,7 @@ def test_a_connection_lost_in_mid_copy_leaves_nothing(tmp_path: Path, shell: str
 
 
 def test_a_lost_answer_is_made_good_by_the_next_run(site: Site) -> None:
-    site.sshd.lose_answer("software vib install")
+    site.sshd.break_command("after", "software vib install")
     outcome = site.do(install)
     assert (outcome.failed, outcome.after) == (True, BEFORE)
     assert "broke off the SSH connection" in outcome.result

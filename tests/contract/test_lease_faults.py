@@ -53,6 +53,7 @@ from tests.lab.lease.invariants import judge
 from tests.lab.lease.recording import ADMIN, Recording
 from tests.lab.pki import Pki
 
+pytestmark = pytest.mark.long
 AT_ONCE = 6
 """cases: more processes than that starve each other on a small machine"""
 

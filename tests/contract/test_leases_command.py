@@ -131,6 +131,8 @@ class Watching:
 
 @contextmanager
 def watching(world: World, *words: str) -> Iterator[Watching]:
+    # As in a terminal; what a shell starts in the background ignores Ctrl-C, and so would all that is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         world.command("-w", *words),
         cwd=ROOT, env={**os.environ, "LANG": "C.UTF-8"}, stdout=subprocess.PIPE, text=True,

@@ -237,7 +237,7 @@ def test_a_command_that_takes_too_long_may_have_run(ssh: Ssh) -> None:
 
 
 def test_a_connection_lost_in_mid_command_may_have_run_it(ssh: Ssh, server: Sshd) -> None:
-    server.lose_answer("touch")
+    server.break_command("after", "touch")
     with pytest.raises(Unreachable, match="broke off the SSH connection") as caught:
         ssh.run("touch /tmp/done")
     assert (caught.value.unclear, caught.value.passing) == (True, True)

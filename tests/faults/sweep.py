@@ -1,5 +1,7 @@
 """The fault sweep: every remote call of one run fails once, in every way there is, and the world is looked at after it.
 
+With the method `ssh`, the commands that are sent to the host are calls, too.
+
 The runs happen in this process, several at a time, each worker in a lab of its own; they are the program's own
 `wiring.run` with Forklift's arguments. A run is good when it left nothing behind (or says that a copy may be running
 and left all in place), did no harm, started no second copy, and called nothing a success that is not one.
@@ -20,18 +22,19 @@ from populator.clock import Clock
 from populator.metrics import Page
 from populator.report import Report, explain, outcome_of
 from populator.settings import parse_settings
-from tests.lab.faults import FAULTS, Rule, nth
+from tests.lab.faults import FAULTS, nth
 from tests.lab.lab import Lab, Target
 from tests.lab.pki import Pki
 
 WORKERS = 12
 """most of them wait for a call that hangs"""
-NAMES = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=disk-)\d+|(?<=slot-)\d+")
+NAMES = re.compile(
+    r"(?<=naa\.)[0-9a-f]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=disk-)\d+|(?<=slot-)\d+"
+)
 """what differs between runs in the path of a call"""
 DEFAULTS = {
     "storage-skip-ssl-verification": "false",
     "storage-http-timeout-seconds": "3",
-    "esxi-clone-method": "vib",
     "metrics-path": "/metrics",
     "termination-message-path": "/dev/null",
 }
@@ -47,6 +50,8 @@ FROM_ENVIRONMENT = {
 COPY_SECONDS = 0.3
 """enough for a few polls"""
 UNEXPECTED, MAY_BE_RUNNING = 1, 8
+COMMAND_FAULTS = ("before", "after", "hang")
+"""see `Sshd.break_command`"""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,16 @@ class Fault:
 
     number: int
     kind: str
+    command: bool = False
+    """whether it is a command over SSH; they have numbers of their own"""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the runs are made."""
+
+    scope: str = "copy"
+    method: str = "vib"
 
 
 @dataclass
@@ -68,26 +83,34 @@ class Verdict:
     problems: list[str] = field(default_factory=list)
 
 
-def sweep(kinds: tuple[str, ...] = FAULTS, scope: str = "copy") -> list[Verdict]:
-    """Run all faults of these kinds in one scope of the lease; return a verdict for each, in the order of the calls."""
+def sweep(kinds: tuple[str, ...] = FAULTS, way: Way | None = None) -> list[Verdict]:
+    """Run all faults of these kinds in one way; return a verdict for each, in the order of the calls."""
+    way = way or Way()
     with trusted_pki() as pki:
         with Lab(pki=pki) as lab:
-            run(lab, Fault(0, "none"), scope)
-            calls = len(lab.ledger.calls)
+            run(lab, Fault(0, "none"), way)
+            calls, commands = len(lab.ledger.calls), len(commands_of(lab, way))
+        faults = [Fault(number, kind) for number in range(1, calls + 1) for kind in kinds]
+        faults += [Fault(number, kind, True) for number in range(1, commands + 1) for kind in COMMAND_FAULTS]
         jobs: queue.SimpleQueue[Fault] = queue.SimpleQueue()
-        # Those that hang take longest, so they begin first.
-        for kind in sorted(kinds, key=lambda kind: kind != "hang"):
-            for number in range(1, calls + 1):
-                jobs.put(Fault(number, kind))
+        for fault in sorted(faults, key=lambda fault: fault.kind != "hang"):  # which take longest
+            jobs.put(fault)
         verdicts: list[Verdict] = []
-        threads = [threading.Thread(target=work, args=(pki, jobs, verdicts, scope)) for _ in range(WORKERS)]
+        threads = [threading.Thread(target=work, args=(pki, jobs, verdicts, way)) for _ in range(WORKERS)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    if len(verdicts) < calls * len(kinds):
+    if len(verdicts) < len(faults):
         raise RuntimeError("a worker of the sweep broke down; see above")
-    return sorted(verdicts, key=lambda verdict: (verdict.fault.number, FAULTS.index(verdict.fault.kind)))
+    return sorted(
+        verdicts, key=lambda one: (one.fault.command, one.fault.number, FAULTS.index(one.fault.kind))
+    )
+
+
+def commands_of(lab: Lab, way: Way) -> list[str]:
+    """Return what the host was told over SSH."""
+    return lab.host.ssh.commands if way.method == "ssh" else []
 
 
 @contextmanager
@@ -106,7 +129,7 @@ def trusted_pki() -> Iterator[Pki]:
                 os.environ[variable] = before
 
 
-def work(pki: Pki, jobs: "queue.SimpleQueue[Fault]", verdicts: list[Verdict], scope: str) -> None:
+def work(pki: Pki, jobs: "queue.SimpleQueue[Fault]", verdicts: list[Verdict], way: Way) -> None:
     """Do jobs until there are none."""
     with Lab(pki=pki) as lab:
         while True:
@@ -114,30 +137,40 @@ def work(pki: Pki, jobs: "queue.SimpleQueue[Fault]", verdicts: list[Verdict], sc
                 fault = jobs.get_nowait()
             except queue.Empty:
                 return
-            verdicts.append(run(lab, fault, scope))
+            verdicts.append(run(lab, fault, way))
 
 
-def run(lab: Lab, fault: Fault, scope: str) -> Verdict:
+def run(lab: Lab, fault: Fault, way: Way) -> Verdict:
     """Populate once with the fault, and judge."""
     lab.tidy()
     target = lab.add_target()
     lab.host.copy_seconds = COPY_SECONDS
-    page, error = populate(lab, target, nth(fault.number, fault.kind), scope)
-    hit = next((call for call in lab.ledger.calls if call.number == fault.number), None)
-    label = NAMES.sub("…", f"{hit.service}: {hit.label}") if hit else "(not reached)"
+    page, error = populate(lab, target, fault, way)
+    calls = [f"{call.service}: {call.label}" for call in lab.ledger.calls]
+    if fault.command:
+        calls = [f"ssh: {command}" for command in commands_of(lab, way)]
+    label = NAMES.sub("…", calls[fault.number - 1]) if fault.number <= len(calls) else "(not reached)"
     code, text = outcome_of(error).exit_code, " ".join(explain(error)) if error else ""
     verdict = Verdict(fault, label, code, text)
     verdict.problems = problems(lab, target, page, code, text)
     return verdict
 
 
-def populate(lab: Lab, target: Target, rule: Rule, scope: str) -> tuple[Page, Exception | None]:
+def populate(lab: Lab, target: Target, fault: Fault, way: Way) -> tuple[Page, Exception | None]:
     """Run the program's work; return its metrics page and its error."""
-    environment = lab.environment() | {"HOST_LEASE_SCOPE": scope}
+    environment = lab.environment() | {"HOST_LEASE_SCOPE": way.scope}
+    rule = nth(fault.number, fault.kind)
+    if way.method == "ssh":
+        environment |= {name: value or "" for name, value in lab.start_ssh().items()}
+        environment["SSH_TIMEOUT_SECONDS"] = "3"
+    if fault.command:
+        rule = nth(0, "none")
+        lab.host.ssh.break_command(fault.kind, number=fault.number)
     given: dict[str, str | None] = dict(DEFAULTS | lab.arguments(target))
+    given["esxi-clone-method"] = way.method
     given |= {name: environment[variable] for name, variable in FROM_ENVIRONMENT.items()}
     settings = parse_settings(given, environment)
-    page, clock = Page(target.uid, "ontap", "vib"), Clock()
+    page, clock = Page(target.uid, "ontap", way.method), Clock()
     lab.ledger.reset(rule)
     try:
         wiring.run(settings, clock, Report(page, clock))
@@ -166,12 +199,12 @@ def problems(lab: Lab, target: Target, page: Page, code: int, text: str) -> list
 
 def table(verdicts: list[Verdict]) -> str:
     """Return a line a call, and an exit code for each kind of fault; `!` marks what must not be."""
-    rows: dict[tuple[int, str], dict[str, str]] = {}
+    rows: dict[tuple[bool, int, str], dict[str, str]] = {}
     for one in verdicts:
         cell = str(one.code) + ("!" if one.problems else "")
-        rows.setdefault((one.fault.number, one.label), {})[one.fault.kind] = cell
+        rows.setdefault((one.fault.command, one.fault.number, one.label), {})[one.fault.kind] = cell
     lines = [f"{'call':<78}" + "".join(f"{kind:>8}" for kind in FAULTS)]
-    for (number, label), cells in sorted(rows.items()):
+    for (_, number, label), cells in sorted(rows.items()):
         lines.append(
             f"{number:>3} {label[-73:]:<74}" + "".join(f"{cells.get(kind, ''):>8}" for kind in FAULTS)
         )

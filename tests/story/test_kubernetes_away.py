@@ -9,6 +9,7 @@ from tests.lab.kube.real import RealServer
 from tests.lab.lab import Lab
 from tests.lab.program import Program
 
+pytestmark = pytest.mark.long
 AWAY = 60.0
 """seconds; OpenShift asks of its own components to survive that long without an API server"""
 

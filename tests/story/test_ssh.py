@@ -138,7 +138,7 @@ def test_a_host_without_ssh_for_a_while_does_not_end_a_copy(lab: Lab, ssh: dict[
 def test_a_start_whose_answer_is_lost_is_found_again(lab: Lab, ssh: dict[str, str | None]) -> None:
     target = lab.add_target()
     lab.host.copy_seconds = 3.0
-    lab.host.ssh.lose_answer("--clone")
+    lab.host.ssh.break_command("after", "--clone")
     with lab.program(target, environment=ssh) as program:
         assert program.wait() == 0, program.text()
     assert lab.copied(target)

@@ -32,18 +32,23 @@ PrintMotd no
 """
 SHELL = """\
 #!/bin/sh
-# The login shell of the lab: notes each command, and loses answers where a test wants it so.
+# The login shell of the lab: notes each command, and breaks the connection at one where a test wants it so.
 # A forced command leaves what the client asked for in SSH_ORIGINAL_COMMAND.
 # The PATH is a host's; sshd's own leads to the machine's programs.
 export PATH=/bin
 command=${SSH_ORIGINAL_COMMAND-$2}
 printf '%s\n' "$command" >>/lab/commands
-[ ! -e /lab/lose-answer ] && exec /bin/sh "$@"
-/bin/sh "$@" >/lab/lost 2>&1
+[ ! -e /lab/fault ] && exec /bin/sh "$@"
+{ read -r kind number; IFS= read -r part; } </lab/fault
+sent=$(wc -l </lab/commands)
 case $command in
-    *$(cat /lab/lose-answer)*) rm /lab/lose-answer; kill -9 $PPID;;
-    *) cat /lab/lost;;
+    *"$part"*) [ "${number:-$sent}" -eq "$sent" ] || exec /bin/sh "$@";;
+    *) exec /bin/sh "$@";;
 esac
+rm /lab/fault
+[ "$kind" = before ] || /bin/sh "$@" >/lab/lost 2>&1
+[ "$kind" = hang ] && exec sleep 6
+kill -9 $PPID
 """
 
 
@@ -137,9 +142,13 @@ class Sshd:
         file = self.sandbox.path("/lab/commands")
         return file.read_text(errors="surrogateescape").splitlines() if file.exists() else []
 
-    def lose_answer(self, part: str) -> None:
-        """Cut the connection when a command with this text in it has run, before a byte of its answer is sent."""
-        self.sandbox.path("/lab/lose-answer").write_text(part)
+    def break_command(self, kind: str, part: str = "", number: int | None = None) -> None:
+        """Let one command fail: the next one with this text in it, or the so manieth of all.
+
+        `before`: the connection is cut before the command runs. `after`: it runs, and the connection is cut before a
+        byte of its answer is sent. `hang`: it runs, and for 6 s nothing comes.
+        """
+        self.sandbox.path("/lab/fault").write_text(f"{kind} {number or ''}\n{part}\n")
 
     def drop(self) -> None:
         """Cut all connections."""

@@ -103,6 +103,10 @@ MUTANTS = (
         ),),
     ),
     Mutant(
+        "late news", "what the watch told counts from when it is taken in, not from when it came", "I6", "slots",
+        (("news.record, news.at)", "news.record, self._clock.now())"),),
+    ),
+    Mutant(
         "left over the next", "the last word about a copy left is written over the next holder", "I4", "renewal",
         ((
             " or isinstance(self._slots.decision(self.slot), Wait):\n            return True",
