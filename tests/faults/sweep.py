@@ -29,7 +29,7 @@ from tests.lab.pki import Pki
 WORKERS = 12
 """most of them wait for a call that hangs"""
 NAMES = re.compile(
-    r"(?<=naa\.)[0-9a-f]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=disk-)\d+|(?<=slot-)\d+"
+    r"(?<=naa\.)[0-9a-f]+|(?<=wrapper\.)[0-9a-f]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=disk-)\d+|(?<=slot-)\d+"
 )
 """what differs between runs in the path of a call"""
 DEFAULTS = {
