@@ -24,6 +24,7 @@ HANDOVER = 0.03
 LONG, LONGER = 0.1, 0.03
 """seconds: a pause that is long for one who has lost no race, and what each lost one adds to that"""
 EULER = 0.5772
+"""how far the logarithm of an exponential variable lies below that of its mean, on average"""
 SCOPES = ("copy", "rescan")
 """what a slot is held for: all of a copy with what goes before and after it, or each step of that which rescans"""
 

@@ -100,6 +100,12 @@ def parse_record(lease: Any) -> Record:
     )
 
 
+def parse_event(event: Mapping[str, Any]) -> tuple[str, Record | None]:
+    """Return whom an event of a watch is about, and its record; None where the Lease was deleted."""
+    record = parse_record(event.get("object"))
+    return record.name, None if event.get("type") == "DELETED" else record
+
+
 def held_lease(
     record: Record | None,
     name: str,

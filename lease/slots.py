@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lease.api import Api, ApiError, Json, Watch
 from lease.decision import Claimant, Ours, Sighting, Take, Wait, decide, see
 from lease.ports import Clock
-from lease.record import HOST_LABEL, Journal, Record, free_lease, held_lease, parse_record
+from lease.record import HOST_LABEL, Journal, Record, free_lease, held_lease, parse_event, parse_record
 from lease.rights import check_rights
 
 SILENCE = 30.0
@@ -81,10 +81,8 @@ class Slots:
 
     def news_of(self, event: Json) -> News | None:
         """Return what an event of the watch tells, if it is about one of these slots; may be called by any thread."""
-        record = parse_record(event.get("object"))
-        if record.name not in self.names:
-            return None
-        return News(record.name, None if event.get("type") == "DELETED" else record, self._clock.now())
+        name, record = parse_event(event)
+        return News(name, record, self._clock.now()) if name in self.names else None
 
     def hear(self, news: News) -> None:
         """Take notice of news, however late; the slot counts as seen when they came."""
@@ -163,4 +161,4 @@ class Slots:
         return True
 
     def _see(self, name: str, record: Record | None) -> None:
-        self.seen[name] = see(self.seen.get(name), record, self._clock.now())
+        self.hear(News(name, record, self._clock.now()))

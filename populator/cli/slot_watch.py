@@ -15,7 +15,7 @@ from lease.api import Api, ApiError, Json
 from lease.decision import Sighting, backoff, see
 from lease.overview import GONE, Names, SlotView, by_change, by_dates, in_order
 from lease.ports import Clock
-from lease.record import Record, parse_record
+from lease.record import Record, parse_event, parse_record
 
 SILENCE = 75.0
 """seconds without a word after which a watch is begun anew; a server sends bookmarks about each minute"""
@@ -138,5 +138,4 @@ def _tell(watch: SlotWatch, news: list[Json] | Json | ApiError) -> None:
     if isinstance(news, list):
         watch.hear_all([parse_record(lease) for lease in news])
         return
-    record = parse_record(news.get("object"))
-    watch.hear(record.name, None if news.get("type") == "DELETED" else record)
+    watch.hear(*parse_event(news))
