@@ -2,7 +2,6 @@
 
 import base64
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,21 +15,9 @@ from vsphere.esxi import SCRIPT, VERSION
 from vsphere.ssh_keys import public_key
 from vsphere.vmdk import parse_vmdk
 
+pytestmark = pytest.mark.any_kube
 GRACE = 30.0
 """seconds from SIGTERM to the kubelet's SIGKILL"""
-
-
-@pytest.fixture(scope="module")
-def own_lab() -> Iterator[Lab]:
-    """One with the simulated Kubernetes API, which makes no difference here."""
-    with Lab() as lab:
-        yield lab
-
-
-@pytest.fixture
-def lab(own_lab: Lab) -> Lab:
-    own_lab.tidy()
-    return own_lab
 
 
 @pytest.fixture

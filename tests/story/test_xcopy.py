@@ -1,6 +1,6 @@
 """Whether the array moved the bytes: the same verdict in the log, on the page, and in the termination message."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -9,18 +9,7 @@ from tests.lab.esxi.stubs import Acceleration
 from tests.lab.lab import Lab, Target
 from tests.lab.program import Program
 
-
-@pytest.fixture(scope="module")
-def own_lab() -> Iterator[Lab]:
-    """One with the simulated Kubernetes API, which makes no difference here."""
-    with Lab() as lab:
-        yield lab
-
-
-@pytest.fixture
-def lab(own_lab: Lab) -> Lab:
-    own_lab.tidy()
-    return own_lab
+pytestmark = pytest.mark.any_kube
 
 
 def copy(lab: Lab) -> Program:
