@@ -1,4 +1,4 @@
-"""What the host's vmkfstools wrapper answers: status and message, task states, and vmkfstools' own complaints.
+"""What the host's vmkfstools wrapper answers: status and message, task states, and what complaints mean.
 
 Pure. Every command answers with one row of two strings, `status` ("0" is good) and `message`, which holds JSON for
 a clone or a task, text for a refusal, and nothing at all for a task that was cleaned up.
@@ -10,54 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vsphere.complaints import find_complaint
 from vsphere.errors import Unreadable
 
 TASK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """Nothing else is sent back as a task id: the stock plugin puts it onto a command line without quotes."""
 PERCENT = re.compile(r"(\d+)%")
-COMPLAINTS = (
-    (
-        ("failed to lock", "device or resource busy", "resource busy", "locked"),
-        "the disk is locked by another writer",
-        "Power the VM off, or take a snapshot so that its base disk is no longer written to; end other copies of it.",
-    ),
-    (
-        ("low free space",),
-        "the host's /tmp is full, where the copy keeps its state",
-        "Look at it with: vdf -h, and remove what is old there.",
-    ),
-    (
-        ("no space left", "out of space", "insufficient space", "not enough space", "disk full"),
-        "there is no space left on the LUN or on the datastore",
-        "Make room in the array's pool (the LUN is thin) and on the source datastore.",
-    ),
-    (
-        ("smaller than the source",),
-        "the LUN is smaller than the disk",
-        "Give the PersistentVolumeClaim at least the disk's size.",
-    ),
-    (
-        ("input/output error", "i/o error"),
-        "reading the disk or writing the LUN failed (I/O error)",
-        "Look at the host's vmkernel.log and at the array's events.",
-    ),
-    (
-        ("path validation error",),
-        "the host's plugin does not accept a path",
-        "Rename the datastore, folder or disk that it names.",
-    ),
-    (
-        ("already exists",),
-        "a file of an earlier copy lies beside the disk",
-        "Delete the files named …-rdmdisk-… in the disk's folder, when no other copy of the disk is running.",
-    ),
-    (
-        ("no such file", "could not be found", "cannot find the file"),
-        "the disk's file or the device is not there",
-        "Check that the disk is still at that path (the VM may have been moved), and the host's paths to the LUN.",
-    ),
-)
-"""words of the host, in lower case; what they mean; what to do"""
 
 
 @dataclass(frozen=True)
@@ -229,13 +187,11 @@ def _xcopy(counts: Any) -> Xcopy | None:
 
 def translate(complaint: str) -> tuple[str, str]:
     """Return what a complaint of the host means, and what to do about it."""
-    words = complaint.lower()
-    for signs, meaning, hint in COMPLAINTS:
-        if any(sign in words for sign in signs):
-            return f"{meaning} ({shorten(complaint)})", hint
-    return shorten(complaint).rstrip(
-        "."
-    ) or "the host does not say why", "Look at the host's vmkernel.log and hostd.log."
+    known = find_complaint(complaint)
+    if known:
+        return f"{known[0]} ({shorten(complaint)})", known[1]
+    said = shorten(complaint).rstrip(".") or "the host does not say why"
+    return said, "Look at the host's vmkernel.log and hostd.log."
 
 
 def shorten(text: str, limit: int = 300) -> str:

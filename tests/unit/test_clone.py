@@ -605,6 +605,88 @@ def test_any_complaint_becomes_one_line(text: str) -> None:
     assert "\n" not in meaning
 
 
+OPEN, CLONE = "Failed to open '/vmfs/volumes/ds one/vm/vm.vmdk': ", "Failed to clone disk: "
+
+
+@pytest.mark.parametrize(
+    ("words", "means"),
+    [
+        (OPEN + "Failed to lock the file (16392).", "locked by another writer"),
+        (OPEN + "Device or resource busy (1048585).", "locked by another writer"),
+        (OPEN + "The disk is encrypted and a required key was not found (63).", "encrypted"),
+        (OPEN + "One or more required keys were not provided (26).", "encrypted"),
+        (
+            OPEN + "The parent of this virtual disk could not be opened (23).",
+            "inherits from cannot be opened",
+        ),
+        (
+            "Cannot open the disk 'vm.vmdk' or one of the snapshot disks it depends on.",
+            "inherits from cannot",
+        ),
+        (
+            OPEN
+            + "The parent virtual disk has been modified since the child was created. The content ID of the "
+            "parent virtual disk does not match the corresponding parent content ID in the child (18).",
+            "was changed after",
+        ),
+        (
+            OPEN + "The capacity of the parent virtual disk and the capacity of the child differ.",
+            "another size",
+        ),
+        (OPEN + "Too many levels of redo logs (38).", "too many links"),
+        (
+            OPEN + "Object type requires hosted I/O (5).",
+            "needs repair, or has a format of VMware Workstation",
+        ),
+        (OPEN + "The specified virtual disk needs repair (14).", "damaged"),
+        (OPEN + "The file specified is not a virtual disk (15).", "no descriptor of a disk"),
+        (OPEN + "The system cannot find the file specified (25).", "not there"),
+        (OPEN + "No such file or directory (131081).", "not there"),
+        (CLONE + "The specified feature is not supported by this version (24).", "cannot copy such a disk"),
+        (CLONE + "Function not implemented (2490377).", "cannot copy such a disk"),
+        (CLONE + "Operation not supported (3997705).", "cannot copy such a disk"),
+        (CLONE + "Inappropriate ioctl for device (1638402).", "cannot copy such a disk"),
+        (CLONE + "The destination file system does not support large files (12).", "so large a LUN"),
+        (CLONE + "File too large (1769481).", "so large a LUN"),
+        (CLONE + "The destination device is smaller than the source disk.", "smaller than the disk"),
+        (CLONE + "Operation not permitted (65545).", "does not allow it"),
+        (CLONE + "Permission denied (851977).", "does not allow it"),
+        (CLONE + "Read-only file system (1966089).", "is read-only"),
+        ("Clone: 100% done." + CLONE + "No such device or address (393225).", "lost its way"),
+        (CLONE + "No such device (1245193).", "lost its way"),
+        (CLONE + "Connection timed out (7208969).", "did not answer in time"),
+        (CLONE + "SCSI reservation conflict.", "has reserved the LUN"),
+        (CLONE + "Invalid argument (1441801).", "does not take the device"),
+        (CLONE + "Cannot allocate memory (786441).", "short of memory"),
+        (CLONE + "No space left on device (1835017).", "no space left"),
+        (CLONE + "Input/output error (327682).", "I/O error"),
+        (CLONE + "The file already exists (39).", "of an earlier copy"),
+        (CLONE + "File name too long (2359305).", "leaves no room"),
+    ],
+)
+def test_what_vmkfstools_refuses_by_is_explained(words: str, means: str) -> None:
+    meaning, hint = translate(words)
+    assert means in meaning
+    assert words.partition("(")[0].strip()[-20:] in meaning, "its own words are shown, too"
+    assert hint != translate("Beyond words (77).")[1]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "'/vmfs/volumes/encrypted/not supported/locked.vmdk'",
+        "'/vmfs/volumes/locked: read-only/o'brien is encrypted/timeout.vmdk'",
+    ],
+)
+def test_names_in_a_complaint_say_nothing(path: str) -> None:
+    assert translate(f"Failed to open {path}: Beyond words (77).")[1] == translate("Beyond words (77).")[1]
+    assert (
+        "not there" in translate(f"Failed to open {path}: The system cannot find the file specified (25).")[0]
+    )
+    refused = f"Path validation error: Invalid path detected: {path.strip(chr(39))}"
+    assert "does not accept a path" in translate(refused)[0]
+
+
 # A wrapper that can more
 
 
