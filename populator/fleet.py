@@ -83,13 +83,14 @@ def load_package(file: Path | None) -> Package:
 
 
 def discover(settings: FleetSettings, clock: Clock) -> tuple[HostAddress, ...]:
-    """Return the hosts that vCenter has; those whose address it does not tell are left out, with a warning."""
+    """Return the hosts that vCenter has; those whose address it does not report are left out, with a warning."""
     if settings.vsphere is None:
         return ()
     with wiring.connect(settings.vsphere, clock) as session:
         found = find_hosts(session, settings.datacenter)
-    for name in (host.name for host in found if not host.address):
-        log.warning("vCenter tells no management address: left out", extra={"facts": {"host": name}})
+    for host in found:
+        if not host.address:
+            log.warning("left out: %s", host.problem, extra={"facts": {"host": host.name}})
     hosts = tuple(HostAddress(host.name, host.address, settings.ssh.port) for host in found if host.address)
     if not hosts:
         place = f"datacenter {settings.datacenter}" if settings.datacenter else "vCenter"

@@ -3,7 +3,7 @@
 Pure, over pyVmomi's data objects: VMFS extent 0 -> SCSI LUN -> multipath LUN -> paths that are active -> adapter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +19,12 @@ class Storage:
     multipath: Any
 
 
-def adapters_for(device: str, storage: Storage) -> tuple[Adapter, ...]:
+def adapters_for(devices: Collection[str], storage: Storage) -> tuple[Adapter, ...]:
     """Return the adapters with an active path to a device; with none, the first FC, else the first iSCSI one.
 
-    `device` is the canonical name of the datastore's first extent, empty where it has none.
+    `devices` are the canonical names of the first extents of the source's datastores.
     """
-    keys = _active_adapter_keys(device, storage) if device else set()
+    keys = _active_adapter_keys(devices, storage)
     known = [(hba.key, adapter) for hba in storage.adapters if (adapter := parse_adapter(hba))]
     carrying = tuple(adapter for key, adapter in known if key in keys)
     return carrying or tuple(sorted((adapter for _, adapter in known), key=_fc_first)[:1])
@@ -39,8 +39,8 @@ def parse_adapter(hba: Any) -> Adapter | None:
     return None
 
 
-def _active_adapter_keys(device: str, storage: Storage) -> set[str]:
-    luns = {lun.key for lun in storage.luns if lun.canonicalName == device}
+def _active_adapter_keys(devices: Collection[str], storage: Storage) -> set[str]:
+    luns = {lun.key for lun in storage.luns if lun.canonicalName in devices}
     multipath = [one for one in getattr(storage.multipath, "lun", None) or [] if one.lun in luns]
     return {
         path.adapter for one in multipath for path in one.path if (path.state or path.pathState) == "active"
@@ -48,7 +48,7 @@ def _active_adapter_keys(device: str, storage: Storage) -> set[str]:
 
 
 def _wwn(number: int) -> str:
-    """Return a world-wide name, which vSphere tells as a signed 64-bit number, in 16 hex digits."""
+    """Return a world-wide name, which vSphere gives as a signed 64-bit number, in 16 hex digits."""
     return f"{number & 0xFFFF_FFFF_FFFF_FFFF:016x}"
 
 

@@ -92,7 +92,7 @@ class Datastore:
         deadline = self._clock.now() + TASK_SECONDS
         while True:
             moid = str(task._GetMoId())
-            info = read(self._session, ("Task", ("info.state", "info.error"), [moid])).get(moid, {})
+            info = read(self._session, ("Task", ("info.state", "info.error"), [moid]))[moid]
             state = str(info.get("info.state", ""))
             if state == "success":
                 return

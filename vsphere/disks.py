@@ -1,47 +1,77 @@
-"""The disks of a VM as vCenter tells them: chains of snapshots, kinds of backing, sizes.
+"""The disks of a VM as vCenter reports them: the links of their chains, kinds of backing, sizes.
 
-Pure, over pyVmomi's data objects.
+Pure, over pyVmomi's data objects. A chain has more than one link where the VM has snapshots or is a linked clone: each
+link but the base holds what was written since the one below it was frozen, and inherits the rest.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vsphere.host import SourceDisk
 
-DESCRIPTOR_AND_EXTENTS = {"diskDescriptor", "diskExtent"}
+@dataclass(frozen=True)
+class Link:
+    """A link of a chain: a disk file with a descriptor of its own."""
+
+    path: str
+    """as vSphere spells it"""
+    datastore: str
+    """managed object id; empty where vSphere does not say"""
+    kind: str
+    """`vmdk`, `vvol` or `rdm`"""
+    encrypted: bool
+    extents: int | None
+    """bytes that its own extents take on the datastore, where vSphere says"""
 
 
 @dataclass(frozen=True)
 class VmDisk:
-    """A disk of a VM with all the files of its chain."""
+    """A disk of a VM with all links of its chain."""
 
     label: str
-    chain: tuple[str, ...]
-    """paths as vSphere spells them, the one being written to first, the base last"""
-    base: SourceDisk
+    capacity: int
+    """bytes, as the VM sees them now"""
+    links: tuple[Link, ...]
+    """the one being written to first, the base last"""
+
+    def at(self, path: str) -> tuple[Link, ...]:
+        """Return the link of that path with those that it inherits from, the base last; nothing if it has none."""
+        places = [place for place, link in enumerate(self.links) if link.path == path]
+        return self.links[places[0] :] if places else ()
 
 
 def disks_of(devices: Sequence[Any], layout: Any) -> list[VmDisk]:
     """Return the disks among a VM's devices that are files; `layout` is its layoutEx, or None."""
-    return [
-        _disk(device, layout)
-        for device in devices
-        if hasattr(device, "capacityInKB") and getattr(device.backing, "fileName", None)
-    ]
+    return [_disk(device, layout) for device in devices if _is_file(device)]
 
 
-def find_disk(disks: Sequence[VmDisk], path: str) -> VmDisk | None:
-    """Return the disk that has the path anywhere in its chain."""
-    return next((disk for disk in disks if path in disk.chain), None)
+def frozen_capacities(devices: Sequence[Any]) -> dict[str, int]:
+    """Return the capacity of each link that a snapshot froze, by path; `devices` are the snapshot's."""
+    return {device.backing.fileName: _capacity(device) for device in devices if _is_file(device)}
+
+
+def allocated(links: Sequence[Link]) -> int | None:
+    """Return the bytes that the links' extents take, where vSphere says so of each."""
+    sizes = [link.extents for link in links]
+    return None if None in sizes else sum(size for size in sizes if size)
+
+
+def _is_file(device: Any) -> bool:
+    return hasattr(device, "capacityInKB") and bool(getattr(device.backing, "fileName", None))
 
 
 def _disk(device: Any, layout: Any) -> VmDisk:
-    backings = list(_chain(device.backing))
     label = getattr(device.deviceInfo, "label", None) or f"disk {device.key}"
-    capacity = getattr(device, "capacityInBytes", None) or device.capacityInKB * 1024
-    base = SourceDisk(backings[-1].fileName, capacity, _allocated(device.key, layout), _kind(backings))
-    return VmDisk(label, tuple(backing.fileName for backing in backings), base)
+    units = [
+        unit for disk in getattr(layout, "disk", None) or () if disk.key == device.key for unit in disk.chain
+    ]
+    files = {file.key: file for file in getattr(layout, "file", None) or ()}
+    parts = [[files[key] for key in unit.fileKey if key in files] for unit in units]
+    return VmDisk(label, _capacity(device), tuple(_link(one, parts) for one in _chain(device.backing)))
+
+
+def _capacity(device: Any) -> int:
+    return int(getattr(device, "capacityInBytes", None) or device.capacityInKB * 1024)
 
 
 def _chain(backing: Any) -> Iterator[Any]:
@@ -50,18 +80,30 @@ def _chain(backing: Any) -> Iterator[Any]:
         backing = getattr(backing, "parent", None)
 
 
-def _kind(backings: Sequence[Any]) -> str:
-    """Tell by the backing: a raw device mapping has a `lunUuid` field, a VVol a `backingObjectId`."""
-    if hasattr(backings[-1], "lunUuid"):
+def _link(backing: Any, parts: Sequence[Sequence[Any]]) -> Link:
+    """Read one backing; `parts` are the files of each link of the disk."""
+    extents = [
+        file.size
+        for files in parts
+        if any(file.name == backing.fileName for file in files)
+        for file in files
+        if file.type == "diskExtent"
+    ]
+    datastore = getattr(backing, "datastore", None)
+    return Link(
+        path=backing.fileName,
+        datastore="" if datastore is None else str(datastore._GetMoId()),
+        kind=_kind(backing),
+        encrypted=getattr(backing, "keyId", None) is not None,
+        extents=sum(extents) if extents else None,
+    )
+
+
+def _kind(backing: Any) -> str:
+    """Tell by the backing: a raw device mapping has a `lunUuid` field, a VVol a `backingObjectId`.
+
+    What is a link above a raw device mapping lies in a file, and is no LUN that an array could copy.
+    """
+    if hasattr(backing, "lunUuid") and getattr(backing, "parent", None) is None:
         return "rdm"
-    return "vvol" if any(getattr(backing, "backingObjectId", None) for backing in backings) else "vmdk"
-
-
-def _allocated(key: int, layout: Any) -> int | None:
-    """Return the bytes that the base's files take; vCenter lists a chain from its base on."""
-    units = [disk.chain for disk in (getattr(layout, "disk", None) or []) if disk.key == key and disk.chain]
-    if not units:
-        return None
-    wanted = set(units[0][0].fileKey)
-    files = [one for one in layout.file or [] if one.key in wanted and one.type in DESCRIPTOR_AND_EXTENTS]
-    return sum(one.size for one in files) if files else None
+    return "vvol" if getattr(backing, "backingObjectId", None) else "vmdk"

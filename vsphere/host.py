@@ -26,18 +26,18 @@ class EsxiHost:
     """managed object id, `host-1234`"""
     name: str
     adapters: tuple[Adapter, ...]
-    """those that carry the source datastore; else the first FC, else the first iSCSI one"""
+    """those that carry the source's datastores; else the first FC, else the first iSCSI one"""
 
 
 @dataclass(frozen=True)
 class SourceDisk:
-    """A virtual disk: always the base of its chain."""
+    """A virtual disk as seen at one link of its chain: with all that this link inherits, and nothing written later."""
 
     path: str
     """`[datastore] folder/disk.vmdk`, as vSphere spells it"""
     capacity: int
-    """bytes, as the VM sees them"""
+    """bytes, as the VM saw them when it wrote to this link; never fewer than there are"""
     allocated: int | None
-    """bytes its files take on the datastore, where vSphere says"""
+    """bytes that its extents, and those it inherits from, take on their datastores, where vSphere says"""
     kind: str
     """`vmdk`, `vvol` or `rdm`"""

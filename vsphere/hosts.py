@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 from vsphere.errors import VsphereError
 from vsphere.placement import NETWORK, management_addresses
-from vsphere.properties import Properties, collect, property_spec
+from vsphere.properties import Properties, collect, named, property_spec
 from vsphere.session import Session
 
 
@@ -18,24 +17,36 @@ class ManagedHost:
 
     name: str
     address: str
-    """of its first management interface; empty where vCenter tells none"""
+    """of its first management interface; empty where vCenter reports none"""
+    problem: str = ""
+    """why there is no address"""
 
 
 def find_hosts(session: Session, datacenter: str = "") -> tuple[ManagedHost, ...]:
     """Return all hosts, sorted by name; those of one datacenter where it is named."""
     container = _datacenter(session, datacenter) if datacenter else session.content.rootFolder
-    hosts = []
-    for moid, found in _below(session, container, "HostSystem", ("name", NETWORK)).items():
-        addresses = management_addresses(found.get(NETWORK) or ())
-        hosts.append(ManagedHost(str(found.get("name", moid)), addresses[0] if addresses else ""))
+    found = _below(session, container, "HostSystem", ("name", NETWORK))
+    hosts = [_managed(host) for host in found.values()]
     return tuple(sorted(hosts, key=lambda host: host.name))
 
 
+def _managed(host: Properties) -> ManagedHost:
+    """Read one host; one whose address cannot be read is no reason to do without the others."""
+    name = host.id if host.withheld("name") else str(host.get("name", host.id))
+    try:
+        addresses = management_addresses(host.get(NETWORK, ()))
+    except VsphereError as error:
+        return ManagedHost(name, "", error.text)
+    if not addresses:
+        return ManagedHost(name, "", "vCenter reports no management address")
+    return ManagedHost(name, addresses[0])
+
+
 def _datacenter(session: Session, name: str) -> Any:
-    """Return the datacenter of that name; vCenter tells names with some characters percent-encoded."""
-    for moid, found in _below(session, session.content.rootFolder, "Datacenter", ("name",)).items():
-        if unquote(found.get("name", "")) == unquote(name):
-            return session.reference("Datacenter", moid)
+    """Return the datacenter of that name."""
+    found = _below(session, session.content.rootFolder, "Datacenter", ("name",))
+    for one in named(found.values(), name):
+        return session.reference("Datacenter", one.id)
     raise VsphereError(
         f"There is no datacenter {name!r} in vCenter {session.host}.", "Correct its name, or leave it out."
     )

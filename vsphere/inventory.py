@@ -1,26 +1,25 @@
-"""The inventory: VM, disk, datastore and host as frozen values, read by the PropertyCollector in few round trips.
+"""The inventory: VM, disk, datastores and host as frozen values, read by the PropertyCollector in few round trips.
 
 Asks for exactly the properties needed: reading attributes of managed objects would fetch whole subtrees, one
-round trip each. Two calls for a VM known by its id, a few more for one known by name.
+round trip each. Two calls for a VM known by its id, a few more for one known by name, and one more for a link of a
+chain that is not the newest.
 """
 
 import logging
-import re
-from collections.abc import Iterable
-from contextlib import suppress
-from urllib.parse import unquote
+from collections.abc import Sequence
 
+from vsphere import mounts
 from vsphere.adapters import Storage, adapters_for
-from vsphere.disks import VmDisk, disks_of, find_disk
+from vsphere.disks import Link, VmDisk, allocated, disks_of
 from vsphere.errors import VcenterFault, VsphereError
-from vsphere.host import Adapter, EsxiHost, SourceDisk
-from vsphere.properties import Properties, collect, id_of, property_spec, read
+from vsphere.host import EsxiHost, SourceDisk
+from vsphere.properties import Properties, id_of, read
 from vsphere.session import Session
 from vsphere.vmdk import parse_vmdk
+from vsphere.vms import find_frozen_capacities, find_vm
 
 log = logging.getLogger(__name__)
 
-VM_PATHS = ("name", "runtime.host", "config.hardware.device", "layoutEx", "datastore")
 STORAGE = "config.storageDevice"
 HOST_PATHS = (
     "name",
@@ -30,153 +29,139 @@ HOST_PATHS = (
     f"{STORAGE}.scsiLun",
     f"{STORAGE}.multipathInfo",
 )
-DATASTORE_PATHS = ("name", "info", "host")
 
 
 def find_source(
     session: Session, vm: str, vmdk: str, migration_host: str = ""
 ) -> tuple[SourceDisk, EsxiHost]:
-    """Find a VM's disk by a path in its chain, and the host to copy it on; raise what keeps them from being used.
+    """Find a VM's disk by the link of its chain that is to be copied, and the host to copy it on.
 
-    `vm` is a managed object id, a name or an inventory path; `migration_host` an id, empty for the VM's own host.
+    Raises what keeps them from being used. `vm` is a managed object id, a name or an inventory path; `migration_host`
+    an id, empty for the VM's own host.
     """
-    found = _find_vm(session, vm)
-    disk = _find_disk(found, vmdk)
-    path = parse_vmdk(disk.path)
+    found = find_vm(session, vm)
+    disk, links = _find_links(found, vmdk)
+    _check_readable(links)
     host_id = migration_host or id_of(found.get("runtime.host"))
     if not host_id:
-        raise VsphereError(f"VM {found['name']} is on no host.", "Name a migration host, or register the VM.")
-    stores = found.get("datastore", [])
-    try:
-        objects = read(
-            session, ("HostSystem", HOST_PATHS, [host_id]), ("Datastore", DATASTORE_PATHS, map(id_of, stores))
+        raise VsphereError(f"{found.subject} is on no host.", "Name a migration host, or register the VM.")
+    host, stores = _read_host(session, host_id, _store_ids(found, links))
+    _check_usable(host)
+    mounted = mounts.stores_of(links, stores, host)
+    _tell_what_is_copied(found, disk, links)
+    source = SourceDisk(
+        links[0].path, _capacity(session, found, disk, links[0]), allocated(links), links[0].kind
+    )
+    return source, _host(host, [mounts.device_of(store) for store in mounted])
+
+
+def boot_time(session: Session, host_id: str) -> str:
+    """Return when a host started, in a form to compare; another value later means that it has restarted.
+
+    Raises where vCenter does not report it: that must not be taken for a restart.
+    """
+    host = read(session, ("HostSystem", ("name", "runtime.bootTime"), [host_id]))[host_id]
+    moment = host.get("runtime.bootTime")
+    if moment is None:
+        raise VsphereError(
+            f"vCenter does not report when {host} was started.", "Check the host's connection to vCenter."
         )
+    return str(moment)
+
+
+def _find_links(vm: Properties, vmdk: str) -> tuple[VmDisk, tuple[Link, ...]]:
+    """Return the disk that has the path in its chain, and of its links that one with those it inherits from."""
+    layout = None if vm.withheld("layoutEx") else vm.get("layoutEx")  # it serves the metrics alone
+    disks = disks_of(vm.get("config.hardware.device", []), layout)
+    path = str(parse_vmdk(vmdk))
+    for disk in disks:
+        if links := disk.at(path):
+            return disk, links
+    has = ", ".join(f"{link.path!r} ({disk.label})" for disk in disks for link in disk.links) or "none"
+    raise VsphereError(
+        f"{vm.subject} has no disk {vmdk!r}; its disks are: {has}.", "Correct the VMDK's path."
+    )
+
+
+def _check_readable(links: Sequence[Link]) -> None:
+    for link in links:
+        if link.encrypted:
+            raise VsphereError(
+                f"{link.path!r} is encrypted; what vmkfstools would copy of it cannot be used without its key.",
+                "Decrypt the disk (give it a storage policy without encryption), or migrate it without copy offload.",
+            )
+
+
+def _store_ids(vm: Properties, links: Sequence[Link]) -> list[str]:
+    """Return the ids of the links' datastores; of all that the VM uses where not each link names its own."""
+    ids = [link.datastore for link in links]
+    if "" in ids:
+        ids += [id_of(store) for store in vm.get("datastore", [])]
+    return list(dict.fromkeys(moid for moid in ids if moid))
+
+
+def _read_host(session: Session, host_id: str, stores: list[str]) -> tuple[Properties, dict[str, Properties]]:
+    """Read the host and the datastores in one call."""
+    try:
+        objects = read(session, ("HostSystem", HOST_PATHS, [host_id]), ("Datastore", mounts.PATHS, stores))
     except VcenterFault as fault:
         if fault.name != "ManagedObjectNotFound":
             raise
         raise VsphereError(
             f"There is no ESXi host {host_id} in vCenter.", "Correct the migration host."
         ) from fault
-    host = objects.pop(host_id, {})
-    name = _usable_host_name(host_id, host)
-    store = _mounted(path.datastore, objects.values(), host_id, name)
-    return disk, EsxiHost(host_id, name, _adapters(host, store, name))
+    return objects.pop(host_id), objects
 
 
-def boot_time(session: Session, host_id: str) -> str:
-    """Return when a host started, in a form to compare; another value later means that it has restarted."""
-    found = read(session, ("HostSystem", ("runtime.bootTime",), [host_id]))
-    return str(found.get(host_id, {}).get("runtime.bootTime", ""))
-
-
-def _find_vm(session: Session, vm: str) -> Properties:
-    """Return the properties of the one VM that is meant."""
-    if re.fullmatch(r"vm-\d+", vm):
-        try:
-            return read(session, ("VirtualMachine", VM_PATHS, [vm]))[vm]
-        except VcenterFault as fault:
-            if fault.name != "ManagedObjectNotFound":
-                raise
-    if "/" in vm:
-        index = session.content.searchIndex
-        one = session.read(lambda: index.FindByInventoryPath(vm.strip("/")))
-        ids = [id_of(one)] if isinstance(one, session.vim.VirtualMachine) else []
-    else:
-        ids = _ids_by_name(session, vm)
-    if len(ids) > 1:
-        raise VsphereError(
-            f"There are {len(ids)} VMs named {vm}: {', '.join(sorted(ids))}.",
-            "Name the VM by its managed object id.",
-        )
-    if not ids:
-        raise VsphereError(
-            f"There is no VM {vm} in vCenter {session.host}.",
-            "Give the VM's managed object id (vm-123), name or inventory path, and let the user read it.",
-        )
-    return read(session, ("VirtualMachine", VM_PATHS, ids))[ids[0]]
-
-
-def _ids_by_name(session: Session, name: str) -> list[str]:
-    """Return the ids of all VMs of that name; vCenter tells names with some characters percent-encoded."""
-    content, vim = session.content, session.vim
-    view = session.read(
-        lambda: content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True)
-    )
-    members = vim.PropertyCollector.TraversalSpec(path="view", skip=False, type=vim.view.ContainerView)
-    start = vim.PropertyCollector.ObjectSpec(obj=view, skip=True, selectSet=[members])
-    try:
-        found = collect(session, [property_spec(session, "VirtualMachine", ["name"])], [start])
-    finally:
-        with suppress(VsphereError):
-            session.call(view.DestroyView)
-    return [moid for moid, values in found.items() if unquote(values.get("name", "")) == unquote(name)]
-
-
-def _find_disk(vm: Properties, vmdk: str) -> SourceDisk:
-    """Return the base of the disk that has the path in its chain."""
-    disks = disks_of(vm.get("config.hardware.device", []), vm.get("layoutEx"))
-    disk = find_disk(disks, str(parse_vmdk(vmdk)))
-    if disk is None:
-        has = ", ".join(_describe(one) for one in disks) or "none"
-        raise VsphereError(
-            f"VM {vm['name']} has no disk {vmdk!r}; its disks are: {has}.", "Correct the VMDK's path."
-        )
-    if disk.base.path != vmdk:
-        log.info("%s belongs to a chain; copying its base, %s", vmdk, disk.base.path)
-    return disk.base
-
-
-def _describe(disk: VmDisk) -> str:
-    return f"{disk.base.path!r} ({disk.label})"
-
-
-def _usable_host_name(host_id: str, host: Properties) -> str:
-    name = str(host.get("name", host_id))
+def _check_usable(host: Properties) -> None:
     state = str(host.get("runtime.connectionState", "unknown"))
     if state != "connected":
         raise VsphereError(
-            f"Host {name} ({host_id}) is not usable: vCenter says it is {state}.",
+            f"{host.subject} is not usable: vCenter says it is {state}.",
             "Reconnect it, or choose another one.",
         )
     if host.get("runtime.inMaintenanceMode"):
         raise VsphereError(
-            f"Host {name} ({host_id}) is in maintenance mode.", "End that, or choose another migration host."
+            f"{host.subject} is in maintenance mode.", "End that, or choose another migration host."
         )
-    return name
 
 
-def _mounted(datastore: str, stores: Iterable[Properties], host_id: str, host_name: str) -> Properties:
-    """Return the disk's datastore; raise unless the host has it mounted."""
-    store = next(
-        (one for one in stores if datastore in {one.get("name"), unquote(one.get("name", ""))}), None
-    )
-    if store is None:
-        raise VsphereError(
-            f"vCenter does not show the VM's datastore {datastore!r}.",
-            "Let the vCenter user read the datastore.",
+def _tell_what_is_copied(vm: Properties, disk: VmDisk, links: Sequence[Link]) -> None:
+    """Log what a chain's link inherits; warn where later links are left out though no later step will bring them."""
+    link, later = links[0], [one.path for one in disk.links[: len(disk.links) - len(links)]]
+    if len(links) > 1:
+        log.info(
+            "copying %s with what it inherits from %s", link.path, ", ".join(one.path for one in links[1:])
         )
-    for mount in store.get("host", []):
-        info = mount.mountInfo
-        if id_of(mount.key) == host_id and info.accessible is not False and info.mounted is not False:
-            return store
-    raise VsphereError(
-        f"Host {host_name} ({host_id}) does not have datastore {datastore!r} mounted.",
-        "Choose a migration host that has it, or mount it there.",
-    )
+    if later and str(vm.get("runtime.powerState")) != "poweredOn":
+        log.warning(
+            "%s is not running, and %s was named: what the VM wrote later, to %s, is not copied",
+            vm,
+            link.path,
+            ", ".join(later),
+        )
 
 
-def _adapters(host: Properties, store: Properties, host_name: str) -> tuple[Adapter, ...]:
-    """Return the adapters whose initiators the array has to know."""
+def _capacity(session: Session, vm: Properties, disk: VmDisk, link: Link) -> int:
+    """Return a link's own capacity: disks can be enlarged, so earlier links may be smaller than the newest.
+
+    Where no snapshot of the VM says, the disk's capacity is an upper bound.
+    """
+    if link == disk.links[0]:
+        return disk.capacity
+    return find_frozen_capacities(session, vm.id).get(link.path, disk.capacity)
+
+
+def _host(host: Properties, devices: Sequence[str]) -> EsxiHost:
     storage = Storage(
         host.get(f"{STORAGE}.hostBusAdapter", []),
         host.get(f"{STORAGE}.scsiLun", []),
         host.get(f"{STORAGE}.multipathInfo"),
     )
-    extents = getattr(getattr(store.get("info"), "vmfs", None), "extent", None) or []
-    adapters = adapters_for(extents[0].diskName if extents else "", storage)
+    adapters = adapters_for([device for device in devices if device], storage)
     if not adapters:
         raise VsphereError(
-            f"Host {host_name} has no Fibre Channel or iSCSI adapter.",
+            f"{host.subject} has no Fibre Channel or iSCSI adapter.",
             "Choose a host that reaches the array's SAN.",
         )
-    return adapters
+    return EsxiHost(host.id, str(host.get("name", host.id)), adapters)

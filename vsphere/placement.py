@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsphere.errors import VsphereError
-from vsphere.properties import Properties, collect, id_of, property_spec
+from vsphere.properties import Properties, collect, id_of, property_spec, unseen
 from vsphere.session import Session
 
 NETWORK = "config.virtualNicManagerInfo.netConfig"
@@ -41,17 +41,18 @@ def find_placement(session: Session, host_id: str, host_name: str) -> Placement:
         property_spec(session, "HostSystem", (NETWORK,)),
     ]
     found = collect(session, wanted, [start])
-    addresses = management_addresses(found.get(host_id, {}).get(NETWORK, ()))
+    addresses = management_addresses(found.get(host_id, unseen("HostSystem", host_id)).get(NETWORK, ()))
     if not addresses:
         raise VsphereError(
-            f"vCenter tells no management address of host {host_name}.",
+            f"vCenter reports no management address of host {host_name}.",
             "Mark one of its VMkernel adapters for management traffic, or use the method vib.",
         )
-    chain = list(_ancestors(found, host_id))
-    for place, one in enumerate(chain):
+    root = id_of(session.content.rootFolder)
+    above = list(_ancestors(found, host_id, root))
+    for place, one in enumerate(above):
         if isinstance(one, vim.Datacenter):
-            names = [str(found[id_of(each)].get("name", "")) for each in reversed(chain[place:])]
-            return Placement(addresses[0], id_of(one), "/".join(names[1:]))  # not the root folder's
+            names = [str(found[id_of(each)].get("name", "")) for each in reversed(above[place:])]
+            return Placement(addresses[0], id_of(one), "/".join(names))
     raise VsphereError(
         f"vCenter does not show the datacenter of host {host_name}.", "Let the vCenter user read it."
     )
@@ -68,8 +69,8 @@ def management_addresses(network: Iterable[Any]) -> list[str]:
     return addresses
 
 
-def _ancestors(found: dict[str, Properties], moid: str) -> Iterable[Any]:
-    """Yield a host's parent, grandparent, and so on."""
-    while (parent := found.get(moid, {}).get("parent")) is not None:
+def _ancestors(found: dict[str, Properties], moid: str, root: str) -> Iterable[Any]:
+    """Yield a host's parent, grandparent, and so on below the root folder, which many users may not read."""
+    while moid in found and (parent := found[moid].get("parent")) is not None and id_of(parent) != root:
         yield parent
         moid = id_of(parent)

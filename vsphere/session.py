@@ -193,4 +193,8 @@ class Session:
             )
         message = " ".join(str(getattr(fault, "msg", "") or "").split())
         detail = f": {message}" if message else "."
-        return VcenterFault(name, f"vCenter {self.host} answers {name}{detail}", HINTS.get(name, ""))
+        hint = HINTS.get(name, "")
+        if privilege := getattr(fault, "privilegeId", None):
+            where = f" on {fault.object._GetMoId()}" if fault.object is not None else ""
+            hint = f"Give the vCenter user the privilege {privilege}{where}."
+        return VcenterFault(name, f"vCenter {self.host} answers {name}{detail}", hint)

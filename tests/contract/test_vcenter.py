@@ -27,6 +27,7 @@ from tests.lab.vcenter import (
     DatastoreSpec,
     DiskSpec,
     HostSpec,
+    LinkSpec,
     PathSpec,
     VCenter,
     VmSpec,
@@ -137,15 +138,20 @@ def fault_kind(answer: ElementTree.Element) -> str:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("vc")
     pki = Pki(directory / "pki")
-    for name in ("ds one", "ds [two]", "vvols"):
+    for name in ("ds one", "ds [two]", "vvols", "nfs", "vsan"):
         (directory / name).mkdir()
     iscsi = AdapterSpec("vmhba64", "iscsi", initiator="iqn.1998-01.com.vmware:esx-1")
-    fc = AdapterSpec("vmhba2", "fc", wwnn="20000025b5000001", wwpn="f0000025b5aa0001")
+    fc = AdapterSpec("vmhba2", "fc", wwnn="20000025b5000001", wwpn="f0000025b5aa0001", status="offline")
     socket = directory / "esxcli.sock"
     bridge = Bridge(socket)
     chain = tuple(f"[ds one] vm a/{name}.vmdk" for name in ("d-000002", "d-000001", "d"))
     disks = (
-        DiskSpec(chain[0], SIZE, parents=chain[1:], allocated=4096),
+        DiskSpec(
+            chain[0],
+            SIZE,
+            parents=(LinkSpec(chain[1]), LinkSpec(chain[2], SIZE // 2, allocated=4096)),
+            encrypted=True,
+        ),
         DiskSpec("[vvols] rfc4122.1/v.vmdk", SIZE, "vvol", backing_object_id="rfc4122.2"),
         DiskSpec("[ds [two]] r/r.vmdk", SIZE, "rdm", device_name=RDM),
     )
@@ -168,6 +174,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 ),
                 DatastoreSpec("ds [two]", directory / "ds [two]", (HOST,), NAA),
                 DatastoreSpec("vvols", directory / "vvols", (HOST,)),
+                DatastoreSpec("nfs", directory / "nfs", (HOST,), kind="NFS"),
+                DatastoreSpec("vsan", directory / "vsan", (HOST,), kind="vsan"),
             ),
             vms=(VmSpec("vm-a", HOST, disks, powered_on=True), VmSpec("vm-b", OTHER)),
         ) as vcenter:
@@ -209,6 +217,7 @@ def test_a_host_has_its_adapters_and_paths(site: Site, si: Any) -> None:
     storage = managed(vim.HostSystem, site.vcenter.hosts[HOST], si._stub).config.storageDevice
     iscsi, fc = storage.hostBusAdapter
     assert (iscsi.device, iscsi.iScsiName) == ("vmhba64", "iqn.1998-01.com.vmware:esx-1")
+    assert (iscsi.status, fc.status) == ("online", "offline")
     assert fc.nodeWorldWideName == 0x20000025B5000001
     assert fc.portWorldWideName == 0xF0000025B5AA0001 - (1 << 64), "64 bits, read as a signed number"
     luns = {lun.canonicalName: lun for lun in storage.scsiLun}
@@ -222,13 +231,19 @@ def test_a_host_has_its_adapters_and_paths(site: Site, si: Any) -> None:
     assert [len(unit.path) for unit in other.multipathInfo.lun] == [1], "no path without its adapter"
 
 
-def test_datastores_are_vmfs_or_vvol(site: Site, si: Any) -> None:
+def test_datastores_are_of_every_kind(site: Site, si: Any) -> None:
     infos = {
         name: managed(vim.Datastore, moid, si._stub).info for name, moid in site.vcenter.datastores.items()
     }
     assert [extent.diskName for extent in infos["ds one"].vmfs.extent] == [NAA]
     assert infos["ds one"].name == "ds one"
     assert isinstance(infos["vvols"], vim.host.VvolDatastoreInfo)
+    assert isinstance(infos["nfs"], vim.host.NasDatastoreInfo)
+    types = {
+        name: managed(vim.Datastore, moid, si._stub).summary.type
+        for name, moid in site.vcenter.datastores.items()
+    }
+    assert types == {"ds one": "VMFS", "ds [two]": "VMFS", "vvols": "VVOL", "nfs": "NFS", "vsan": "vsan"}
 
 
 def test_disks_are_a_chain_a_vvol_and_a_raw_mapping(site: Site, si: Any) -> None:
@@ -236,6 +251,7 @@ def test_disks_are_a_chain_a_vvol_and_a_raw_mapping(site: Site, si: Any) -> None
     disks: list[Any] = [d for d in vm.config.hardware.device if isinstance(d, vim.vm.device.VirtualDisk)]
     assert [disk.capacityInBytes for disk in disks] == [SIZE] * 3
     chain, vvol, rdm = (disk.backing for disk in disks)
+    assert (chain.keyId.keyId, chain.parent.keyId.keyId, vvol.keyId) == ("1", "1", None)
     assert chain.fileName == "[ds one] vm a/d-000002.vmdk"
     assert chain.parent.fileName == "[ds one] vm a/d-000001.vmdk"
     assert chain.parent.parent.fileName == "[ds one] vm a/d.vmdk"
@@ -247,6 +263,14 @@ def test_disks_are_a_chain_a_vvol_and_a_raw_mapping(site: Site, si: Any) -> None
     sizes = {file.name: file.size for file in vm.layoutEx.file}
     assert sizes["[ds one] vm a/d-flat.vmdk"] == 4096
     assert sizes["[vvols] rfc4122.1/v-flat.vmdk"] == SIZE
+
+
+def test_snapshots_show_the_links_that_they_froze(site: Site, si: Any) -> None:
+    [first] = managed(vim.VirtualMachine, site.vcenter.vms["vm-a"], si._stub).rootSnapshot
+    [second] = first.childSnapshot
+    devices: list[Any] = [*first.config.hardware.device, *second.config.hardware.device]
+    frozen = [(d.backing.fileName, d.capacityInBytes) for d in devices if hasattr(d, "capacityInBytes")]
+    assert frozen == [("[ds one] vm a/d.vmdk", SIZE // 2), ("[ds one] vm a/d-000001.vmdk", SIZE)]
 
 
 def test_whole_properties_can_be_read(site: Site, si: Any) -> None:
@@ -356,6 +380,44 @@ def test_a_host_can_be_changed(site: Site, si: Any) -> None:
         site.vcenter.set_host("host-0", in_maintenance_mode=True)
 
 
+def test_a_vm_can_be_changed(site: Site, si: Any) -> None:
+    vm = managed(vim.VirtualMachine, site.vcenter.vms["vm-b"], si._stub)
+    site.vcenter.set_vm("vm-b", connection_state="orphaned", power_state="suspended")
+    assert (vm.runtime.connectionState, vm.runtime.powerState) == ("orphaned", "suspended")
+    site.vcenter.set_vm("vm-b", connection_state="connected")
+    assert (vm.runtime.connectionState, vm.runtime.powerState) == ("connected", "suspended")
+    with pytest.raises(RuntimeError, match="no VM"):
+        site.vcenter.set_vm("vm-0", power_state="poweredOff")
+
+
+def test_properties_can_be_withheld_for_want_of_a_privilege(site: Site, si: Any) -> None:
+    moid = site.vcenter.vms["vm-a"]
+    site.vcenter.withhold((moid, "runtime", "System.Read"), ("vm-0", "name", "System.View"))
+    answer = collected(
+        si, managed(vim.VirtualMachine, moid, si._stub), "name", "runtime.host", "runtime.bootTime"
+    )
+    assert {item.name for item in answer.propSet} == {"name"}
+    missing = {item.path: item.fault for item in answer.missingSet}
+    assert missing.keys() == {"runtime.host", "runtime.bootTime"}, "also of what has no value"
+    fault: Any = missing["runtime.host"]
+    assert (fault.privilegeId, fault.object._moId) == ("System.Read", moid)
+    assert isinstance(fault, vim.fault.NoPermission)
+    site.vcenter.withhold()
+    assert not collected(si, managed(vim.VirtualMachine, moid, si._stub), "runtime.host").missingSet
+
+
+def collected(si: Any, target: Any, *paths: str) -> Any:
+    """Ask the property collector for properties of one object."""
+    properties = vmodl.query.PropertyCollector.PropertySpec(type=type(target), pathSet=list(paths))
+    spec = vmodl.query.PropertyCollector.FilterSpec(
+        propSet=[properties], objectSet=[vmodl.query.PropertyCollector.ObjectSpec(obj=target)]
+    )
+    collector = managed(vmodl.query.PropertyCollector, "propertyCollector", si._stub)
+    options = vmodl.query.PropertyCollector.RetrieveOptions()
+    [answer] = collector.RetrievePropertiesEx([spec], options).objects
+    return answer
+
+
 def test_sessions_can_be_ended(site: Site) -> None:
     si = site.login()
     vm = managed(vim.VirtualMachine, site.vcenter.vms["vm-a"], si._stub)
@@ -367,12 +429,7 @@ def test_sessions_can_be_ended(site: Site) -> None:
         si.CurrentTime()
     assert fault_kind(site.execute(si)) == "NotAuthenticated"
     # A collector's answer has no value, and the fault beside it: a reader that looks at values only sees nothing.
-    properties = vmodl.query.PropertyCollector.PropertySpec(type=vim.VirtualMachine, pathSet=["name"])
-    spec = vmodl.query.PropertyCollector.FilterSpec(
-        propSet=[properties], objectSet=[vmodl.query.PropertyCollector.ObjectSpec(obj=vm)]
-    )
-    collector = managed(vmodl.query.PropertyCollector, "propertyCollector", si._stub)
-    [answer] = collector.RetrievePropertiesEx([spec], vmodl.query.PropertyCollector.RetrieveOptions()).objects
+    answer = collected(si, vm, "name")
     assert not answer.propSet
     assert isinstance(answer.missingSet[0].fault, vim.fault.NotAuthenticated)
     assert site.login().CurrentTime()

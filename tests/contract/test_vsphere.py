@@ -17,7 +17,7 @@ import pytest
 from populator.clock import Clock
 from populator.retry import READ, Policy
 from tests.lab import world
-from tests.lab.disks import same_bytes
+from tests.lab.disks import MIB, same_bytes
 from tests.lab.esxi import EsxcliServer, EsxiHost
 from tests.lab.faults import Ledger, proxy
 from tests.lab.pki import Pki
@@ -161,6 +161,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def site(running: Site) -> Site:
     """The site with no LUNs, and with hosts that have just been booted for the first time."""
     running.ledger.reset()
+    running.vcenter.withhold()
+    for vm in world.vms():
+        power = "poweredOn" if vm.powered_on else "poweredOff"
+        running.vcenter.set_vm(vm.name, connection_state="connected", power_state=power)  # type: ignore[arg-type]
     for naa in list(running.san.luns):
         running.san.delete_lun(naa)
     for left in (running.directory / "datastores").rglob("*-rdmdisk-*"):
@@ -351,7 +355,7 @@ def test_finds_disk_and_host_by_id_in_two_calls(site: Site, session: Session) ->
     assert (disk.path, disk.capacity, disk.allocated, disk.kind) == (
         world.PLAIN_DISK,
         SIZE,
-        SIZE + 512,
+        SIZE,
         "vmdk",
     )
     assert (host.id, host.name) == (site.host.moid, site.host.name)
@@ -378,11 +382,54 @@ def test_a_disk_that_is_not_there_lists_those_that_are(session: Session) -> None
     assert "Hard disk 2" in caught.value.text
 
 
-@pytest.mark.parametrize("asked", [world.SNAPSHOT_DISK, world.SNAPSHOT_DISK.replace(".vmdk", "-000001.vmdk")])
-def test_the_base_of_a_snapshots_chain_is_what_counts(session: Session, asked: str) -> None:
-    disk, _ = find_source(session, world.SNAPSHOT_VM, asked)
-    assert disk.path == world.SNAPSHOT_DISK
-    assert disk.allocated == SIZE + 512
+@pytest.mark.parametrize(
+    ("vm", "link", "capacity", "allocated"),
+    [
+        (world.SNAPSHOT_VM, world.NEWEST, SIZE, 3 * world.DELTA_SIZE + world.BASE_SIZE),
+        (world.SNAPSHOT_VM, world.MIDDLE, SIZE, 2 * world.DELTA_SIZE + world.BASE_SIZE),
+        (world.SNAPSHOT_VM, world.BASE, world.BASE_SIZE, world.BASE_SIZE),
+        (world.CLONE_VM, world.CLONE_DISK, SIZE, MIB + SIZE),
+        (world.CLONE_VM, world.CLONE_BASE, SIZE, SIZE),
+    ],
+)
+def test_a_link_of_a_chain_is_found_as_it_is_named(
+    session: Session, vm: str, link: str, capacity: int, allocated: int
+) -> None:
+    disk, _ = find_source(session, vm, link)
+    assert (disk.path, disk.capacity, disk.allocated, disk.kind) == (link, capacity, allocated, "vmdk")
+
+
+@pytest.mark.parametrize(
+    ("vm", "link", "power", "warned"),
+    [
+        (world.SNAPSHOT_VM, world.BASE, "poweredOff", True),
+        (world.SNAPSHOT_VM, world.MIDDLE, "poweredOff", True),
+        (world.SNAPSHOT_VM, world.BASE, "suspended", True),
+        (world.SNAPSHOT_VM, world.BASE, "poweredOn", False),
+        (world.SNAPSHOT_VM, world.NEWEST, "poweredOff", False),
+        (world.PLAIN_VM, world.PLAIN_DISK, "poweredOff", False),
+    ],
+)
+def test_what_a_named_link_leaves_out_is_warned_of_where_nothing_is_to_follow(
+    site: Site,
+    session: Session,
+    caplog: pytest.LogCaptureFixture,
+    vm: str,
+    link: str,
+    power: str,
+    warned: bool,
+) -> None:
+    site.vcenter.set_vm(vm, power_state=power)  # type: ignore[arg-type]
+    find_source(session, vm, link)
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert bool(warnings) == warned
+    assert all(link in text and world.NEWEST in text for text in warnings)
+
+
+def test_a_host_must_have_mounted_what_a_linked_clone_inherits_from(site: Site, session: Session) -> None:
+    with pytest.raises(VsphereError, match="does not have datastore 'local' mounted") as caught:
+        find_source(session, world.CLONE_VM, world.CLONE_DISK, site.vcenter.hosts[world.OTHER_HOST])
+    assert world.CLONE_BASE in caught.value.text
 
 
 @pytest.mark.parametrize(
@@ -656,7 +703,7 @@ def start_copy(site: Site, target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [world.PLAIN_DISK, world.SNAPSHOT_DISK, *(one for one in world.ODD_DISKS if "'" not in one)]
+    "path", [world.PLAIN_DISK, world.BASE, *(one for one in world.ODD_DISKS if "'" not in one)]
 )
 def test_copies_the_very_bytes(site: Site, devices: Devices, cloner: Cloner, slot: Slot, path: str) -> None:
     lun, told = site.lun(), list[int]()

@@ -1,30 +1,40 @@
-"""Virtual disks as a VMFS datastore holds them: a text descriptor and a flat extent, with known contents.
+"""Virtual disks as a VMFS datastore holds them: a text descriptor and an extent, with known contents.
+
+A disk's extent is flat. A delta's is a sparse file here: where it has data, that is the disk's; its holes are the
+parent's bytes. (The real format, seSparse, keeps a table of grains instead.)
 
 The lab copies them for real, so what a test puts in here can be read back from the LUN's file. No root, no
 mounting: a file system is an ISO 9660 image written and read by pycdlib.
 """
 
 import io
+import os
 import random
+import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pycdlib
 
+from tests.lab.san import data_regions
+
 MIB = 1 << 20
 SECTOR = 512
+GRAIN = 4096
+"""bytes: the unit in which a delta holds what was written"""
 
 Content = bytes | int | Callable[[int, int], bytes]
 
 DESCRIPTOR = """# Disk DescriptorFile
 version=1
 encoding="UTF-8"
-CID=fffffffe
-parentCID=ffffffff
-createType="vmfs"
-
+CID={cid}
+parentCID={parent_cid}
+createType="{kind}"
+{hint}
 # Extent description
-RW {sectors} VMFS "{flat}"
+RW {sectors} {extent_kind} "{extent}"
 
 # The Disk Data Base
 #DDB
@@ -62,6 +72,30 @@ def make_sparse_vmdk(folder: Path, name: str, size: int, islands: Mapping[int, b
     return descriptor
 
 
+def make_delta(
+    folder: Path, name: str, parent: Path, size: int, writes: Mapping[int, bytes], hint: str = ""
+) -> Path:
+    """Create a link of a chain above `parent`: what was written at some offsets, in whole grains, since a snapshot.
+
+    `hint` is where the descriptor says that the parent lies: beside it, or a path on the host.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = folder / name
+    extent = extent_of(descriptor, delta=True)
+    with extent.open("wb") as file:
+        file.truncate(size)
+        for offset, data in writes.items():
+            if offset % GRAIN or len(data) % GRAIN:
+                raise ValueError("a delta is written in whole grains")
+            file.seek(offset)
+            file.write(data)
+    parent_cid = _field(parent, "CID")
+    hint = f'parentFileNameHint="{hint or parent.name}"\n'
+    text = _descriptor(size, extent.name, cid(descriptor), "seSparse", "SESPARSE", parent_cid, hint)
+    descriptor.write_text(text, encoding="utf-8")
+    return descriptor
+
+
 def make_filesystem_disk(
     folder: Path, name: str, files: Mapping[str, bytes], size: int, seed: int = 0
 ) -> Path:
@@ -85,12 +119,38 @@ def noise(seed: int, offset: int, length: int) -> bytes:
 
 
 def flat_of(descriptor: Path) -> Path:
-    """Return where a descriptor's bytes are."""
-    return descriptor.with_name(descriptor.stem + "-flat.vmdk")
+    """Return where the bytes of a disk without parents are."""
+    return extent_of(descriptor, delta=False)
+
+
+def extent_of(descriptor: Path, *, delta: bool) -> Path:
+    """Return the file of a link's own bytes."""
+    return descriptor.with_name(f"{descriptor.stem}-{'sesparse' if delta else 'flat'}.vmdk")
+
+
+def cid(descriptor: Path) -> str:
+    """Return a content id for a new disk, which its children will remember."""
+    return f"{zlib.crc32(str(descriptor).encode()):08x}"
+
+
+def shown_by(descriptor: Path, datastores: Path) -> bytes:
+    """Return all bytes of a disk as seen at this link of its chain: its own, and what it inherits."""
+    hint = _field(descriptor, "parentFileNameHint")
+    if not hint:
+        return flat_of(descriptor).read_bytes()
+    absolute = hint.startswith("/vmfs/volumes/")
+    parent = datastores / hint.removeprefix("/vmfs/volumes/") if absolute else descriptor.with_name(hint)
+    extent = extent_of(descriptor, delta=True)
+    size = extent.stat().st_size
+    shown = bytearray(shown_by(parent, datastores)[:size].ljust(size, b"\0"))
+    with extent.open("rb") as file:
+        for start, end in data_regions(file.fileno(), 0, size):
+            shown[start:end] = os.pread(file.fileno(), end - start, start)
+    return bytes(shown)
 
 
 def same_bytes(descriptor: Path, lun: Path) -> bool:
-    """Whether a LUN's file starts with exactly the disk's bytes; holes equal zeros."""
+    """Whether a LUN's file starts with exactly the bytes of a disk without parents; holes equal zeros."""
     with flat_of(descriptor).open("rb") as left, lun.open("rb") as right:
         while ours := left.read(MIB):
             if right.read(len(ours)) != ours:
@@ -120,12 +180,30 @@ def _describe(folder: Path, name: str, size: int) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = folder / name
     flat = flat_of(descriptor)
-    sectors = size // SECTOR
-    descriptor.write_text(
-        DESCRIPTOR.format(sectors=sectors, flat=flat.name, cylinders=max(1, sectors // (255 * 63))),
-        encoding="utf-8",
-    )
+    text = _descriptor(size, flat.name, cid(descriptor), "vmfs", "VMFS")
+    descriptor.write_text(text, encoding="utf-8")
     return descriptor, flat
+
+
+def _descriptor(
+    size: int, extent: str, own: str, kind: str, extent_kind: str, parent: str = "ffffffff", hint: str = ""
+) -> str:
+    sectors = size // SECTOR
+    return DESCRIPTOR.format(
+        cid=own,
+        parent_cid=parent,
+        kind=kind,
+        hint=hint,
+        sectors=sectors,
+        extent_kind=extent_kind,
+        extent=extent,
+        cylinders=max(1, sectors // (255 * 63)),
+    )
+
+
+def _field(descriptor: Path, name: str) -> str:
+    found = re.search(rf'^{name}="?([^"\n]*)"?$', descriptor.read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _pieces(content: Content, size: int) -> Iterator[bytes]:

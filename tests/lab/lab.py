@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.lab import world
-from tests.lab.disks import same_bytes
+from tests.lab.disks import flat_of, same_bytes, shown_by
 from tests.lab.esxi import OURS, EsxcliServer, EsxiHost
 from tests.lab.esxi.sshd import make_key
 from tests.lab.faults import Ledger, proxy
@@ -237,6 +237,7 @@ class Lab:
     def tidy(self) -> None:
         """Begin anew: no LUNs, groups or leases, all rights, and new hosts in good health under the old ids."""
         self.ledger.reset()
+        self.vcenter.withhold()
         for lun_uuid in list(self.array.luns):
             self.array.remove_lun(lun_uuid)
         for group_uuid in list(self.array.groups):
@@ -288,5 +289,10 @@ class Lab:
         return found
 
     def copied(self, target: Target, disk: str = world.PLAIN_DISK) -> bool:
-        """Return whether the LUN starts with exactly the disk's bytes."""
-        return same_bytes(world.file_of(self.datastores, disk), target.lun)
+        """Return whether the LUN starts with exactly the bytes that the disk shows at this link of its chain."""
+        file = world.file_of(self.datastores, disk)
+        if flat_of(file).exists():
+            return same_bytes(file, target.lun)
+        shown = shown_by(file, self.datastores)
+        with target.lun.open("rb") as lun:
+            return lun.read(len(shown)) == shown

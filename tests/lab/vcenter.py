@@ -28,6 +28,7 @@ STOP_DEADLINE = 10.0
 CONTROL_TIMEOUT = 30.0
 
 ConnectionState = Literal["connected", "disconnected", "notResponding"]
+VmConnectionState = Literal["connected", "disconnected", "orphaned", "inaccessible", "invalid"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class AdapterSpec:
     initiator: str = ""
     wwnn: str = ""
     wwpn: str = ""
+    status: Literal["online", "offline", "unbound", "unknown"] = "online"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class PathSpec:
 
 @dataclass(frozen=True)
 class DatastoreSpec:
-    """A datastore: VMFS on the device `disk_name` (naa.…), or a VVol container where that is empty."""
+    """A datastore of the `kind` if given; else VMFS on the device `disk_name` (naa.…), or a VVol container without."""
 
     name: str
     directory: Path
@@ -70,6 +72,21 @@ class DatastoreSpec:
     disk_name: str = ""
     capacity: int = 1 << 40
     paths: tuple[PathSpec, ...] = ()
+    kind: Literal["", "NFS", "NFS41", "vsan"] = ""
+
+
+@dataclass(frozen=True)
+class LinkSpec:
+    """A link of a chain that is not written to any more."""
+
+    path: str
+    capacity: int = 0
+    """when it was frozen; 0: as the newest link's"""
+    allocated: int | None = None
+    """bytes that its extent takes, as layoutEx tells; None: a base takes its capacity, a delta 1 MiB"""
+    backing_object_id: str = ""
+    snapshot: bool = True
+    """a snapshot of this VM froze it; else it is another VM's, as a linked clone's base"""
 
 
 @dataclass(frozen=True)
@@ -81,13 +98,15 @@ class DiskSpec:
     capacity: int
     kind: Literal["vmdk", "vvol", "rdm"] = "vmdk"
     backing_object_id: str = ""
-    """of a VVol; in a chain the base has it"""
+    """of a VVol"""
     device_name: str = ""
     """of an RDM: the LUN's naa.… name, or a whole vml.… name for a LUN the host does not list"""
     compatibility_mode: Literal["", "physicalMode", "virtualMode"] = ""
-    parents: tuple[str, ...] = ()
+    parents: tuple[LinkSpec, ...] = ()
     allocated: int | None = None
-    """bytes that the base's extent takes, as layoutEx tells; None: as many as the capacity"""
+    """bytes that the extent of this link takes, see `LinkSpec`"""
+    encrypted: bool = False
+    """with all its parents"""
 
 
 @dataclass(frozen=True)
@@ -206,6 +225,26 @@ class VCenter:
         given = {key: value for key, value in change.items() if value is not None}
         self._post("/host", {"host": self.hosts.get(host, host), **given})
 
+    def set_vm(
+        self,
+        vm: str,
+        *,
+        connection_state: VmConnectionState | None = None,
+        power_state: Literal["poweredOn", "poweredOff", "suspended"] | None = None,
+    ) -> None:
+        """Change what vCenter says of a VM, given by name or id; None leaves a fact as it is."""
+        change = {"connectionState": connection_state, "powerState": power_state}
+        given = {key: value for key, value in change.items() if value is not None}
+        self._post("/vm", {"vm": self.vms.get(vm, vm), **given})
+
+    def withhold(self, *properties: tuple[str, str, str]) -> None:
+        """Withhold these properties (object id or `*` for any task, path, privilege that the user lacks), no others.
+
+        As on a real vCenter they are left out of the answer, with NoPermission in its missingSet.
+        """
+        names = ("object", "path", "privilege")
+        self._post("/withhold", [dict(zip(names, one, strict=True)) for one in properties])
+
     def expire_sessions(self) -> None:
         """End all sessions: the next call of each client is refused by NotAuthenticated.
 
@@ -226,7 +265,7 @@ class VCenter:
             raise RuntimeError(f"vcsim {what}:\n{self._log.read_text()}")
         return dict(json.loads(line))
 
-    def _post(self, path: str, body: dict[str, Any]) -> None:
+    def _post(self, path: str, body: Any) -> None:
         connection = _UnixConnection(str(self._control))
         try:
             connection.request("POST", path, json.dumps(body))

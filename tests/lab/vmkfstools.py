@@ -1,12 +1,13 @@
-"""`vmkfstools -i <vmdk> -d rdm:<device> <rdm file>`: copies real bytes of a flat VMDK onto a LUN.
+"""`vmkfstools -i <vmdk> -d rdm:<device> <rdm file>`: copies real bytes of a VMDK onto a LUN.
 
-Knows the descriptor, the bytes and the pace, and the words in which the real tool fails; knows nothing of
-tasks or of the host. Constant memory; holes cost no time but become zeros on the LUN. Error numbers are
-DISKLIB's: a low byte of 9 is an I/O error whose errno stands in the upper half.
+Knows descriptors, chains of deltas (see `disks`), the bytes and the pace, and the words in which the real tool fails;
+knows nothing of tasks or of the host. Constant memory; holes cost no time but become zeros on the LUN. Error numbers
+are DISKLIB's: a low byte of 9 is an I/O error whose errno stands in the upper half.
 The wording of `TOO_SMALL` and `NO_DEVICE` was not seen on a real host; the others are often quoted.
 """
 
 import errno
+import heapq
 import os
 import re
 import threading
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from tests.lab.san import CHUNK, LunFile, data_regions
 
@@ -23,12 +25,18 @@ FAILURE = 255
 LOCKED = "Failed to open '{path}': Failed to lock the file (16392)."
 NOT_FOUND = "Failed to open '{path}': The system cannot find the file specified (25)."
 NOT_A_DISK = "Failed to open '{path}': The file specified is not a virtual disk (15)."
+NO_PARENT = "Failed to open '{path}': The parent of this virtual disk could not be opened (23)."
+OTHER_PARENT = (
+    "Failed to open '{path}': The parent virtual disk has been modified since the child was created. The content ID of "
+    "the parent virtual disk does not match the corresponding parent content ID in the child (18)."
+)
 EXISTS = "Failed to clone disk: The file already exists (39)."
 TOO_SMALL = "Failed to clone disk: The destination device is smaller than the source disk."
 NO_DEVICE = "Failed to clone disk: No such file or directory (131081)."
 NO_SPACE = "Failed to clone disk: No space left on device (1835017)."
 IO_ERROR = "Failed to clone disk: Input/output error (327689)."
 _EXTENT = re.compile(r'^RW (\d+) (\w+) "(.+)"(?: \d+)?\s*$', re.MULTILINE)
+_FIELD = re.compile(r'^(CID|parentCID|parentFileNameHint)="?([^"\n]*)"?$', re.MULTILINE)
 
 
 class VmkfstoolsError(Exception):
@@ -37,10 +45,52 @@ class VmkfstoolsError(Exception):
 
 @dataclass(frozen=True)
 class Extent:
-    """A flat file with the disk's bytes."""
+    """A file with a link's own bytes: all of the disk's, or of a delta just its data, on top of the parent's."""
 
     path: Path
     size: int
+    parent: "Extent | None" = None
+
+
+class Reader:
+    """The bytes of a disk as seen at a link: of each place the newest data there is."""
+
+    def __init__(self, extent: Extent) -> None:
+        self._links: list[tuple[int, int]] = []
+        """file and size of each link, the base first"""
+        link: Extent | None = extent
+        while link is not None:
+            self._links.insert(0, (os.open(link.path, os.O_RDONLY), link.size))
+            link = link.parent
+        self.size = extent.size
+
+    def __enter__(self) -> Self:
+        """Return itself, with all files open."""
+        return self
+
+    def __exit__(self, *ending: object) -> None:
+        """Close the files."""
+        for file, _ in self._links:
+            os.close(file)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return bytes; where no link has data there are zeros."""
+        if len(self._links) == 1:
+            return os.pread(self._links[0][0], length, offset)
+        found = bytearray(length)
+        for file, size in self._links:
+            for start, end in data_regions(file, offset, min(offset + length, size)):
+                found[start - offset : end - offset] = os.pread(file, end - start, start)
+        return bytes(found)
+
+    def regions(self) -> Iterator[tuple[int, int]]:
+        """Yield where any link has data, in order and without overlaps."""
+        at = 0
+        regions = [data_regions(file, 0, min(size, self.size)) for file, size in self._links]
+        for start, end in heapq.merge(*regions):
+            if end > at:
+                yield max(at, start), end
+                at = end
 
 
 @dataclass(frozen=True)
@@ -57,18 +107,44 @@ class Pace:
         return size / self.rate if self.rate else 0.0
 
 
-def parse_descriptor(path: Path, shown: str) -> Extent:
-    """Return the one flat extent that a VMFS descriptor names; `shown` is the path to use in messages."""
+def parse_descriptor(path: Path, shown: str, locate: Callable[[str], Path | None] = Path) -> Extent:
+    """Return the extent that a VMFS descriptor names, with those it inherits from.
+
+    `shown` is the path to use in messages, `locate` finds the file of a path on the host.
+    """
     try:
         head = path.read_bytes()[: 64 << 10]
     except OSError:
         raise VmkfstoolsError(NOT_FOUND.format(path=shown)) from None
-    match = _EXTENT.search(head.decode(errors="replace"))
-    if not head.startswith(b"# Disk DescriptorFile") or not match or match[2] != "VMFS":
+    text = head.decode(errors="replace")
+    match, fields = _EXTENT.search(text), dict(_FIELD.findall(text))
+    delta = "parentFileNameHint" in fields
+    if (
+        not head.startswith(b"# Disk DescriptorFile")
+        or not match
+        or match[2] != ("SESPARSE" if delta else "VMFS")
+    ):
         raise VmkfstoolsError(NOT_A_DISK.format(path=shown))
-    extent = Extent(path.with_name(match[3]), int(match[1]) * SECTOR)
+    parent = _parent(path, shown, fields, locate) if delta else None
+    extent = Extent(path.with_name(match[3]), int(match[1]) * SECTOR, parent)
     if not extent.path.exists():
         raise VmkfstoolsError(NOT_FOUND.format(path=shown))
+    return extent
+
+
+def _parent(path: Path, shown: str, fields: dict[str, str], locate: Callable[[str], Path | None]) -> Extent:
+    """Open the parent, where the hint says it is, as the disk that it was when the child was made."""
+    hint = fields["parentFileNameHint"]
+    parent = locate(hint) if hint.startswith("/") else path.with_name(hint)
+    if parent is None:
+        raise VmkfstoolsError(NO_PARENT.format(path=shown))
+    try:
+        extent = parse_descriptor(parent, hint, locate)
+    except VmkfstoolsError:
+        raise VmkfstoolsError(NO_PARENT.format(path=shown)) from None
+    found = dict(_FIELD.findall(parent.read_text(encoding="utf-8")))
+    if found["CID"] != fields["parentCID"]:
+        raise VmkfstoolsError(OTHER_PARENT.format(path=shown))
     return extent
 
 
@@ -90,36 +166,35 @@ def copy(
     began, duration = time.monotonic(), pace.duration(extent.size)
     progress(0)
     percent = 0
-    fd = os.open(extent.path, os.O_RDONLY)
     try:
-        for offset, length, hole in _steps(fd, extent.size, duration):
-            before_write()
-            if halt.is_set():
-                return
-            if hole:
-                lun.zero(offset, length)
-            else:
-                lun.write(offset, os.pread(fd, length, offset))
-            done = (offset + length) / extent.size
-            if halt.wait(max(0.0, began + duration * done - time.monotonic())):
-                return
-            if int(done * 100) > percent:
-                percent = int(done * 100)
-                progress(percent)
+        with Reader(extent) as source:
+            for offset, length, hole in _steps(source, duration):
+                before_write()
+                if halt.is_set():
+                    return
+                if hole:
+                    lun.zero(offset, length)
+                else:
+                    lun.write(offset, source.read(offset, length))
+                done = (offset + length) / extent.size
+                if halt.wait(max(0.0, began + duration * done - time.monotonic())):
+                    return
+                if int(done * 100) > percent:
+                    percent = int(done * 100)
+                    progress(percent)
     except OSError as error:
         raise VmkfstoolsError(NO_SPACE if error.errno == errno.ENOSPC else IO_ERROR) from error
-    finally:
-        os.close(fd)
 
 
-def _steps(fd: int, size: int, duration: float) -> Iterator[tuple[int, int, bool]]:
+def _steps(source: Reader, duration: float) -> Iterator[tuple[int, int, bool]]:
     """Yield (offset, length, is a hole): pieces small enough for percents, pace and memory."""
     # A step lasts at most 10 ms when paced, so that a halt and the end time are met closely.
+    size = source.size
     paced = int(size / (duration * 100)) if duration else CHUNK
     step = max(SECTOR, min(CHUNK, paced))
     jump = max(step, size // 200)
     at = 0
-    for start, end in [*data_regions(fd, 0, size), (size, size)]:
+    for start, end in [*source.regions(), (size, size)]:
         yield from _cut(at, start, jump, hole=True)
         yield from _cut(start, end, step, hole=False)
         at = end

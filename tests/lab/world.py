@@ -6,8 +6,8 @@ files below the datastores' folders, made by `make_datastores`.
 
 from pathlib import Path
 
-from tests.lab.disks import MIB, make_filesystem_disk, make_vmdk
-from tests.lab.vcenter import AdapterSpec, DatastoreSpec, DiskSpec, HostSpec, PathSpec, VmSpec
+from tests.lab.disks import MIB, make_delta, make_filesystem_disk, make_vmdk, noise
+from tests.lab.vcenter import AdapterSpec, DatastoreSpec, DiskSpec, HostSpec, LinkSpec, PathSpec, VmSpec
 from vsphere.vmdk import parse_vmdk
 
 DISK_SIZE = 8 * MIB
@@ -15,7 +15,19 @@ PLAIN_HOST, OTHER_HOST = "esx-1.lab", "esx-2.lab"
 PLAIN_VM, PLAIN_DISK = "plain vm", "[ds one] plain vm/plain vm.vmdk"
 DATA_DISK = "[ds one] plain vm/data disk.vmdk"
 FC_VM, FC_DISK = "fc vm", "[fast-fc] fc vm/fc vm.vmdk"
-SNAPSHOT_VM, SNAPSHOT_DISK = "snapshot vm", "[ds one] snapshot vm/snapshot vm.vmdk"
+SNAPSHOT_VM = "snapshot vm"
+BASE, MIDDLE, NEWEST = (
+    f"[ds one] snapshot vm/snapshot vm{ending}.vmdk" for ending in ("", "-000001", "-000002")
+)
+"""a chain: the disk was enlarged after its first snapshot"""
+BASE_SIZE = DISK_SIZE // 2
+DELTA_SIZE = 64 << 10
+CLONE_VM, CLONE_DISK = "clone vm", "[ds one] clone vm/clone vm.vmdk"
+CLONE_BASE = "[local] template/template.vmdk"
+"""what a linked clone inherits from: in another VM's folder, on another datastore"""
+ENCRYPTED_VM, ENCRYPTED_DISK = "encrypted vm", "[ds one] encrypted vm/encrypted vm.vmdk"
+NFS_VM, NFS_DISK = "nfs vm", "[nfs ds] nfs vm/nfs vm.vmdk"
+VSAN_VM, VSAN_DISK = "vsan vm", "[vsan ds] vsan vm/vsan vm.vmdk"
 RDM_VM, RDM_DISK = "rdm vm", "[ds one] rdm vm/rdm vm.vmdk"
 VVOL_VM, VVOL_DISK = "vvol vm", "[vvol ds] rfc4122.5f1b/vvol vm.vmdk"
 ODD_VM = "odd vm"
@@ -58,19 +70,24 @@ def datastores(folder: Path) -> tuple[DatastoreSpec, ...]:
         DatastoreSpec("ds [two]", folder / "ds [two]", both, TWO_LUN, paths=iscsi),
         DatastoreSpec("fast-fc", folder / "fast-fc", both, FC_LUN, paths=fc),
         DatastoreSpec("vvol ds", folder / "vvol ds", both),
+        DatastoreSpec("nfs ds", folder / "nfs ds", both, kind="NFS"),
+        DatastoreSpec("vsan ds", folder / "vsan ds", both, kind="vsan"),
         DatastoreSpec("local", folder / "local", (PLAIN_HOST,), "mpx.vmhba0:C0:T0:L0"),
     )
 
 
 def vms(plain_size: int = DISK_SIZE) -> tuple[VmSpec, ...]:
     """Return the VMs; the plain disk may have another size than all others."""
-    delta = SNAPSHOT_DISK.replace(".vmdk", "-000001.vmdk")
+    chain = (LinkSpec(MIDDLE, allocated=2 * DELTA_SIZE), LinkSpec(BASE, BASE_SIZE))
+    clone_base = (LinkSpec(CLONE_BASE, snapshot=False),)
     return (
         VmSpec(PLAIN_VM, PLAIN_HOST, (DiskSpec(PLAIN_DISK, plain_size), DiskSpec(DATA_DISK, DISK_SIZE))),
         VmSpec(FC_VM, OTHER_HOST, (DiskSpec(FC_DISK, DISK_SIZE),), powered_on=True),
-        VmSpec(
-            SNAPSHOT_VM, PLAIN_HOST, (DiskSpec(delta, DISK_SIZE, parents=(SNAPSHOT_DISK,)),), powered_on=True
-        ),
+        VmSpec(SNAPSHOT_VM, PLAIN_HOST, (DiskSpec(NEWEST, DISK_SIZE, parents=chain, allocated=DELTA_SIZE),)),
+        VmSpec(CLONE_VM, PLAIN_HOST, (DiskSpec(CLONE_DISK, DISK_SIZE, parents=clone_base),)),
+        VmSpec(ENCRYPTED_VM, PLAIN_HOST, (DiskSpec(ENCRYPTED_DISK, DISK_SIZE, encrypted=True),)),
+        VmSpec(NFS_VM, PLAIN_HOST, (DiskSpec(NFS_DISK, DISK_SIZE),)),
+        VmSpec(VSAN_VM, PLAIN_HOST, (DiskSpec(VSAN_DISK, DISK_SIZE),)),
         VmSpec(RDM_VM, PLAIN_HOST, (DiskSpec(RDM_DISK, DISK_SIZE, "rdm", device_name=ISCSI_LUN),)),
         VmSpec(
             VVOL_VM, PLAIN_HOST, (DiskSpec(VVOL_DISK, DISK_SIZE, "vvol", backing_object_id="rfc4122.5f1b"),)
@@ -85,13 +102,26 @@ def make_datastores(folder: Path, plain_size: int = DISK_SIZE) -> Path:
     """Write the disks' files; every disk has other bytes."""
     for store in datastores(folder):
         store.directory.mkdir(parents=True)
-    disks = (DATA_DISK, FC_DISK, SNAPSHOT_DISK, RDM_DISK, VVOL_DISK, LOCAL_DISK, QUOTE_DISK, *ODD_DISKS)
+    disks = (DATA_DISK, FC_DISK, RDM_DISK, VVOL_DISK, LOCAL_DISK, QUOTE_DISK, CLONE_BASE, *ODD_DISKS)
     for seed, path in enumerate(disks):
         file = file_of(folder, path)
         make_vmdk(file.parent, file.name, DISK_SIZE, seed)
     plain = file_of(folder, PLAIN_DISK)
     make_filesystem_disk(plain.parent, plain.name, FILES, plain_size, seed=99)
+    make_chains(folder)
     return folder
+
+
+def make_chains(folder: Path) -> None:
+    """Write the disks that have parents; each link has bytes of its own, also where others have theirs."""
+    base, middle, newest = (file_of(folder, path) for path in (BASE, MIDDLE, NEWEST))
+    make_vmdk(base.parent, base.name, BASE_SIZE, 50)
+    first, second = noise(51, 0, DELTA_SIZE), noise(52, 0, DELTA_SIZE)
+    make_delta(middle.parent, middle.name, base, DISK_SIZE, {MIB: first, DISK_SIZE - DELTA_SIZE: first})
+    make_delta(newest.parent, newest.name, middle, DISK_SIZE, {MIB + DELTA_SIZE // 2: second})
+    clone, template = file_of(folder, CLONE_DISK), file_of(folder, CLONE_BASE)
+    hint = parse_vmdk(CLONE_BASE).host_path
+    make_delta(clone.parent, clone.name, template, DISK_SIZE, {0: noise(53, 0, DELTA_SIZE)}, hint)
 
 
 def file_of(folder: Path, disk: str) -> Path:

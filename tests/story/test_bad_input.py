@@ -125,6 +125,29 @@ CASES = {
         ("does not have datastore 'local' mounted",),
         {"source-vm-id": world.LOCAL_VM, "source-vmdk": world.LOCAL_DISK, "migration-host": world.OTHER_HOST},
     ),
+    "datastore of a linked clone's base not mounted": Case(
+        5,
+        ("does not have datastore 'local' mounted", world.CLONE_BASE),
+        {"source-vm-id": world.CLONE_VM, "source-vmdk": world.CLONE_DISK, "migration-host": world.OTHER_HOST},
+    ),
+    "disk on NFS": Case(
+        5, ("of type NFS,", "VMFS"), {"source-vm-id": world.NFS_VM, "source-vmdk": world.NFS_DISK}
+    ),
+    "disk on vSAN": Case(
+        5, ("of type vSAN,", "VMFS"), {"source-vm-id": world.VSAN_VM, "source-vmdk": world.VSAN_DISK}
+    ),
+    "disk encrypted": Case(
+        5,
+        ("encrypted", "storage policy"),
+        {"source-vm-id": world.ENCRYPTED_VM, "source-vmdk": world.ENCRYPTED_DISK},
+    ),
+    "privilege missing": Case(
+        5,
+        ("config.hardware.device of VM plain vm", "the privilege System.Read on it", "Read-only"),
+        prepare=lambda lab, _: lab.vcenter.withhold(
+            (lab.vcenter.vms[world.PLAIN_VM], "config", "System.Read")
+        ),
+    ),
     "vCenter refuses the log-in": Case(
         5, ("user name", "GOVMOMI_"), environment={"GOVMOMI_PASSWORD": "not-this-one"}
     ),

@@ -64,7 +64,10 @@ def test_one_disk(lab: Lab) -> None:
     [
         (world.PLAIN_VM, world.DATA_DISK),
         (world.FC_VM, world.FC_DISK),
-        (world.SNAPSHOT_VM, world.SNAPSHOT_DISK),
+        (world.SNAPSHOT_VM, world.NEWEST),
+        (world.SNAPSHOT_VM, world.MIDDLE),
+        (world.SNAPSHOT_VM, world.BASE),
+        (world.CLONE_VM, world.CLONE_DISK),
         (world.RDM_VM, world.RDM_DISK),
         (world.VVOL_VM, world.VVOL_DISK),
         (world.LOCAL_VM, world.LOCAL_DISK),

@@ -197,9 +197,14 @@ def test_the_hosts_of_a_vcenter_are_visited(fleet: Fleet, tmp_path: Path) -> Non
             assert done.code == 1
             assert [row.split()[0] for row in done.rows] == ["HOST", "esx-1.lab", "esx-3.lab"]
             assert "refuses SSH connections (127.0.0.78, port" in done.row("esx-3.lab")
-            assert re.search("WARNING .*left out  host=esx-2.lab", done.log)
+            assert re.search("WARNING .*left out: vCenter reports no .* address  host=esx-2.lab", done.log)
             assert "a secret" not in done.log + done.stdout
         assert [host.installed for host in fleet.hosts] == [OURS_NOW, [], []]
+        vcenter.withhold((vcenter.hosts["esx-3.lab"], "config", "System.Read"))
+        done = call(fleet, "status", **site)
+        assert [row.split()[0] for row in done.rows] == ["HOST", "esx-1.lab"]
+        assert re.search("left out: .*System.Read.*  host=esx-3.lab", done.log)
+        vcenter.withhold()
         done = call(fleet, "status", "--datacenter=DC7", **site)
         assert (done.code, done.stdout) == (5, "")
         assert "no datacenter 'DC7'" in done.log

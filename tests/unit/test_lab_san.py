@@ -147,3 +147,75 @@ def test_files_can_be_read_back_from_the_lun(san: San, tmp_path: Path) -> None:
     assert disks.read_files(lun.path) == files
     assert disks.same_bytes(disk, lun.path)
     assert lun.read(4 * MIB - 16, 16) != bytes(16)
+
+
+CHAIN_BASE, CHAIN_SIZE, GRAIN = 2 * MIB, 3 * MIB, disks.GRAIN
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> list[Path]:
+    """A base and two deltas, the disk having grown after the first snapshot."""
+    base = disks.make_vmdk(tmp_path / "ds", "disk.vmdk", CHAIN_BASE, b"b" * CHAIN_BASE)
+    first = disks.make_delta(
+        tmp_path / "ds", "disk-1.vmdk", base, CHAIN_SIZE, {0: b"1" * 2 * GRAIN, CHAIN_BASE: b"1" * GRAIN}
+    )
+    # Zeros that were written are data, and no hole.
+    second = disks.make_delta(
+        tmp_path / "ds", "disk-2.vmdk", first, CHAIN_SIZE, {GRAIN: b"2" * GRAIN, 4 * GRAIN: bytes(GRAIN)}
+    )
+    return [base, first, second]
+
+
+def shown(*runs: tuple[bytes, int]) -> bytes:
+    return b"".join(letter * length for letter, length in runs)
+
+
+def test_a_copy_of_a_link_has_what_it_inherits(chain: list[Path], san: San, tmp_path: Path) -> None:
+    grown = CHAIN_SIZE - CHAIN_BASE - GRAIN
+    expected = [
+        shown((b"b", CHAIN_BASE)),
+        shown((b"1", 2 * GRAIN), (b"b", CHAIN_BASE - 2 * GRAIN), (b"1", GRAIN), (b"\0", grown)),
+        shown(
+            (b"1", GRAIN),
+            (b"2", GRAIN),
+            (b"b", 2 * GRAIN),
+            (b"\0", GRAIN),
+            (b"b", CHAIN_BASE - 5 * GRAIN),
+            (b"1", GRAIN),
+            (b"\0", grown),
+        ),
+    ]
+    for link, content in zip(chain, expected, strict=True):
+        lun = san.create_lun(NAA, CHAIN_SIZE)
+        lun.write(0, b"x" * CHAIN_SIZE)
+        copy(link, san)
+        assert lun.read(0, len(content)) == content, link.name
+        assert disks.shown_by(link, tmp_path) == content, "the judge of other tests agrees"
+        san.delete_lun(NAA)
+
+
+def test_a_parent_may_lie_on_another_datastore(chain: list[Path], san: San, tmp_path: Path) -> None:
+    hint = "/vmfs/volumes/ds/disk-1.vmdk"
+    clone = disks.make_delta(tmp_path / "other", "clone.vmdk", chain[1], CHAIN_SIZE, {}, hint)
+    lun = san.create_lun(NAA, CHAIN_SIZE)
+    extent = vmkfstools.parse_descriptor(
+        clone, "/vmfs/volumes/other/clone.vmdk", lambda path: tmp_path / path.removeprefix("/vmfs/volumes/")
+    )
+    vmkfstools.copy(extent, lun, vmkfstools.Pace(), threading.Event(), lambda _: None, lambda: None)
+    assert lun.read(0, CHAIN_SIZE) == disks.shown_by(chain[1], tmp_path) == disks.shown_by(clone, tmp_path)
+
+
+@pytest.mark.parametrize("gone", ["descriptor", "extent"])
+def test_a_chain_with_a_gap_cannot_be_opened(chain: list[Path], gone: str) -> None:
+    (chain[0] if gone == "descriptor" else disks.flat_of(chain[0])).unlink()
+    with pytest.raises(
+        vmkfstools.VmkfstoolsError, match=r"parent of this virtual disk could not be opened \(23\)"
+    ):
+        vmkfstools.parse_descriptor(chain[2], "disk-2.vmdk")
+
+
+def test_a_parent_that_has_changed_since_cannot_be_opened(chain: list[Path]) -> None:
+    text = chain[1].read_text()
+    chain[1].write_text(text.replace(f"CID={disks.cid(chain[1])}", "CID=12345678", 1))
+    with pytest.raises(vmkfstools.VmkfstoolsError, match="has been modified since the child was created"):
+        vmkfstools.parse_descriptor(chain[2], "disk-2.vmdk")

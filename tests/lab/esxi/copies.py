@@ -218,7 +218,7 @@ class Copies:
             raise vmkfstools.VmkfstoolsError(vmkfstools.NOT_FOUND.format(path=task.source))
         if {_absolute(each) for each in self.faults.locked} & {posixpath.normpath(task.source)}:
             raise vmkfstools.VmkfstoolsError(vmkfstools.LOCKED.format(path=task.source))
-        return vmkfstools.parse_descriptor(path, task.source)
+        return vmkfstools.parse_descriptor(path, task.source, self.path_of)
 
     def _create_mapping(self, task: Task, size: int) -> None:
         path = self.path_of(task.rdmfile)

@@ -22,6 +22,8 @@ class Adapter:
     initiator: str = ""
     wwnn: str = ""
     wwpn: str = ""
+    status: str = "online"
+    """one that is offline has no paths to anything"""
 
     @classmethod
     def of(cls, spec: "Adapter | Mapping[str, str]") -> "Adapter":
@@ -73,7 +75,7 @@ class Stack:
     def add(self, adapters: Iterable[Adapter]) -> None:
         """Discover what is presented to these adapters."""
         with self.lock:
-            for adapter in adapters:
+            for adapter in (each for each in adapters if each.status != "offline"):
                 for naa, lun_id in self.san.seen_by([adapter.port]).items():
                     self._claim(adapter, naa, lun_id)
 

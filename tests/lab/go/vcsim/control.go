@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
@@ -21,21 +22,23 @@ type hostChange struct {
 	InMaintenanceMode *bool                            `json:"inMaintenanceMode"`
 }
 
-// control serves POST /host and POST /expire on a Unix socket until the returned function is called.
+// vmChange is the same for a VM.
+type vmChange struct {
+	VM              string                               `json:"vm"`
+	ConnectionState *types.VirtualMachineConnectionState `json:"connectionState"`
+	PowerState      *types.VirtualMachinePowerState      `json:"powerState"`
+}
+
+// control serves POST /host, /vm, /withhold and /expire on a Unix socket until the returned function is called.
 func control(socket string, model *simulator.Model) (func(), error) {
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /host", func(w http.ResponseWriter, r *http.Request) {
-		var change hostChange
-		err := json.NewDecoder(r.Body).Decode(&change)
-		if err == nil {
-			err = changeHost(model, change)
-		}
-		reply(w, err)
-	})
+	mux.HandleFunc("POST /host", handle(func(change hostChange) error { return changeHost(model, change) }))
+	mux.HandleFunc("POST /vm", handle(func(change vmChange) error { return changeVM(model, change) }))
+	mux.HandleFunc("POST /withhold", handle(withhold))
 	mux.HandleFunc("POST /expire", func(w http.ResponseWriter, _ *http.Request) { reply(w, expire(model)) })
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go func() {
@@ -44,6 +47,18 @@ func control(socket string, model *simulator.Model) (func(), error) {
 		}
 	}()
 	return func() { _ = server.Close() }, nil
+}
+
+// handle reads a request's JSON and does with it what is to be done.
+func handle[T any](act func(T) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var request T
+		err := json.NewDecoder(r.Body).Decode(&request)
+		if err == nil {
+			err = act(request)
+		}
+		reply(w, err)
+	}
 }
 
 func reply(w http.ResponseWriter, err error) {
@@ -73,12 +88,32 @@ func changeHost(model *simulator.Model, change hostChange) error {
 	if change.InMaintenanceMode != nil {
 		set("inMaintenanceMode", *change.InMaintenanceMode)
 	}
+	return update(model, host, changes)
+}
+
+func changeVM(model *simulator.Model, change vmChange) error {
+	ref := types.ManagedObjectReference{Type: "VirtualMachine", Value: change.VM}
+	vm, ok := model.Map().Get(ref).(*simulator.VirtualMachine)
+	if !ok {
+		return fmt.Errorf("no VM %q", change.VM)
+	}
+	var changes []types.PropertyChange
+	if change.ConnectionState != nil {
+		changes = append(changes, types.PropertyChange{Name: "runtime.connectionState", Val: *change.ConnectionState})
+	}
+	if change.PowerState != nil {
+		changes = append(changes, types.PropertyChange{Name: "runtime.powerState", Val: *change.PowerState})
+	}
+	return update(model, vm, changes)
+}
+
+func update(model *simulator.Model, object mo.Reference, changes []types.PropertyChange) error {
 	if len(changes) == 0 {
 		return errors.New("nothing to change")
 	}
 	// A context of our own: the simulator's locks are held by context, and requests run beside us.
 	ctx := &simulator.Context{Context: model.Service.Context.Context, Map: model.Map()}
-	model.Map().AtomicUpdate(ctx, host, changes)
+	model.Map().AtomicUpdate(ctx, object, changes)
 	return nil
 }
 

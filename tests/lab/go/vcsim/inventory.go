@@ -22,7 +22,7 @@ type HostSpec struct {
 	Address  string        `json:"address"` // of its management interface; empty: vCenter tells none
 }
 
-// DatastoreSpec is a datastore: VMFS on a device where DiskName is set, else a VVol container.
+// DatastoreSpec is a datastore: of the Kind if given; else VMFS on a device where DiskName is set, else a VVol container.
 type DatastoreSpec struct {
 	Name      string     `json:"name"`
 	Directory string     `json:"directory"` // where its files lie on this machine
@@ -30,6 +30,7 @@ type DatastoreSpec struct {
 	Hosts     []string   `json:"hosts"`
 	Capacity  int64      `json:"capacity"`
 	Paths     []PathSpec `json:"paths"`
+	Kind      string     `json:"kind"` // NFS, NFS41 or vsan, as vSphere spells them
 }
 
 // VMSpec is a virtual machine with disks and nothing else of note.
@@ -66,6 +67,9 @@ func build(config *Config) (*simulator.Model, *Ready, error) {
 		datastores: map[string]*simulator.Datastore{},
 		ready:      &Ready{Hosts: map[string]string{}, VMs: map[string]string{}, Datastores: map[string]string{}},
 	}
+	limited := new(collector)
+	limited.Self = model.ServiceContent.PropertyCollector
+	b.ctx.Map.Put(limited)
 	if err := b.fill(model); err != nil {
 		model.Remove()
 		return nil, nil, err
@@ -294,11 +298,17 @@ func (b *builder) locate(file string) (*simulator.Datastore, error) {
 	return nil, fmt.Errorf("%q lies on no datastore", file)
 }
 
-// addSnapshots makes as many snapshots as the deepest chain has parents.
+// addSnapshots makes as many snapshots as froze links of the deepest chain.
 func (b *builder) addSnapshots(vm *object.VirtualMachine, disks []DiskSpec) error {
 	depth := 0
 	for _, disk := range disks {
-		depth = max(depth, len(disk.Parents))
+		frozen := 0
+		for _, parent := range disk.Parents {
+			if parent.Snapshot {
+				frozen++
+			}
+		}
+		depth = max(depth, frozen)
 	}
 	for i := range depth {
 		task, err := vm.CreateSnapshot(b.ctx, fmt.Sprintf("snapshot %d", i+1), "", false, false)

@@ -17,6 +17,7 @@ type AdapterSpec struct {
 	Initiator string `json:"initiator"`
 	WWNN      string `json:"wwnn"`
 	WWPN      string `json:"wwpn"`
+	Status    string `json:"status"` // online, offline, unbound or unknown
 }
 
 // PathSpec is one path to a datastore's device. Hosts without that adapter do not have the path.
@@ -59,7 +60,7 @@ func (b *builder) attachStorage(spec HostSpec) error {
 }
 
 func hostBusAdapter(spec AdapterSpec, bus int32) (types.BaseHostHostBusAdapter, error) {
-	base := types.HostHostBusAdapter{Key: adapterKey(spec), Device: spec.Device, Bus: bus, Status: "online"}
+	base := types.HostHostBusAdapter{Key: adapterKey(spec), Device: spec.Device, Bus: bus, Status: spec.Status}
 	switch spec.Kind {
 	case "iscsi":
 		base.Model, base.Driver, base.StorageProtocol = "iSCSI Software Adapter", "iscsi_vmk", "scsi"
@@ -184,6 +185,18 @@ func lunUUID(device string) string {
 // volumeInfo returns a datastore's info and its summary's type; number tells the volumes apart.
 func volumeInfo(spec DatastoreSpec, info types.DatastoreInfo, number int) (types.BaseDatastoreInfo, string) {
 	volume := types.HostFileSystemVolume{Name: spec.Name, Capacity: spec.Capacity}
+	switch spec.Kind {
+	case "NFS", "NFS41":
+		volume.Type = spec.Kind
+		return &types.NasDatastoreInfo{
+			DatastoreInfo: info,
+			Nas: &types.HostNasVolume{
+				HostFileSystemVolume: volume, RemoteHost: "nas.lab", RemotePath: "/" + spec.Name,
+			},
+		}, volume.Type
+	case "vsan":
+		return &types.VsanDatastoreInfo{DatastoreInfo: info}, spec.Kind
+	}
 	if spec.DiskName == "" {
 		volume.Type = string(types.HostFileSystemVolumeFileSystemTypeVVOL)
 		return &types.VvolDatastoreInfo{
