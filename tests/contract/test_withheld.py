@@ -121,6 +121,15 @@ def test_a_boot_time_that_is_withheld_is_no_restart(lab: Lab, session: Session) 
         boot_time(session, lab.host.moid)
 
 
+def test_a_boot_time_that_vcenter_does_not_know_is_no_restart(lab: Lab, session: Session) -> None:
+    lab.vcenter.set_host(lab.host.moid, boot_time_unknown=True)
+    try:
+        with pytest.raises(VsphereError, match=r"does not report when host esx-1\.lab .* was started"):
+            boot_time(session, lab.host.moid)
+    finally:
+        lab.vcenter.set_host(lab.host.moid, boot_time=lab.host.boot_time)
+
+
 def test_a_management_address_that_is_withheld(lab: Lab, session: Session) -> None:
     lab.vcenter.withhold((lab.host.moid, "config", "System.Read"))
     with pytest.raises(

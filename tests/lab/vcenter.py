@@ -212,6 +212,7 @@ class VCenter:
         boot_time: datetime | None = None,
         connection_state: ConnectionState | None = None,
         in_maintenance_mode: bool | None = None,
+        boot_time_unknown: bool | None = None,
     ) -> None:
         """Change what vCenter says of a host, given by name or id; None leaves a fact as it is.
 
@@ -221,6 +222,7 @@ class VCenter:
             "bootTime": boot_time and boot_time.isoformat(),
             "connectionState": connection_state,
             "inMaintenanceMode": in_maintenance_mode,
+            "bootTimeUnknown": boot_time_unknown,
         }
         given = {key: value for key, value in change.items() if value is not None}
         self._post("/host", {"host": self.hosts.get(host, host), **given})

@@ -18,6 +18,7 @@ import (
 type hostChange struct {
 	Host              string                           `json:"host"`
 	BootTime          *time.Time                       `json:"bootTime"`
+	BootTimeUnknown   bool                             `json:"bootTimeUnknown"`
 	ConnectionState   *types.HostSystemConnectionState `json:"connectionState"`
 	InMaintenanceMode *bool                            `json:"inMaintenanceMode"`
 }
@@ -78,6 +79,11 @@ func changeHost(model *simulator.Model, change hostChange) error {
 	var changes []types.PropertyChange
 	set := func(property string, value any) {
 		changes = append(changes, types.PropertyChange{Name: "runtime." + property, Val: value})
+	}
+	if change.BootTimeUnknown { // the simulator's own update cannot take a value away
+		ctx := &simulator.Context{Context: model.Service.Context.Context, Map: model.Map()}
+		ctx.WithLock(host, func() { host.Runtime.BootTime = nil })
+		return nil
 	}
 	if change.BootTime != nil {
 		set("bootTime", change.BootTime)
