@@ -26,7 +26,9 @@ class EsxiHost:
     """managed object id, `host-1234`"""
     name: str
     adapters: tuple[Adapter, ...]
-    """those that carry the source's datastores; else the first FC, else the first iSCSI one"""
+    """those to be offered to the array, best first: with active paths to the source, then all others that can work"""
+    initiators: tuple[str, ...]
+    """of all its storage adapters, whatever their state: by any of them it may see a LUN already"""
 
 
 @dataclass(frozen=True)

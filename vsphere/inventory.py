@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 
 from vsphere import mounts
-from vsphere.adapters import Storage, adapters_for
+from vsphere.adapters import Storage, adapters_for, describe, initiators_of
 from vsphere.disks import Link, VmDisk, allocated, disks_of
 from vsphere.errors import VcenterFault, VsphereError
 from vsphere.host import EsxiHost, SourceDisk
@@ -160,8 +160,9 @@ def _host(host: Properties, devices: Sequence[str]) -> EsxiHost:
     )
     adapters = adapters_for([device for device in devices if device], storage)
     if not adapters:
+        has = ", ".join(describe(hba) for hba in storage.adapters) or "none"
         raise VsphereError(
-            f"{host.subject} has no Fibre Channel or iSCSI adapter.",
-            "Choose a host that reaches the array's SAN.",
+            f"{host.subject} has no Fibre Channel or iSCSI adapter that could reach the array; it has: {has}.",
+            "Choose a host that reaches the array's SAN, or bring its adapters online.",
         )
-    return EsxiHost(host.id, str(host.get("name", host.id)), adapters)
+    return EsxiHost(host.id, str(host.get("name", host.id)), adapters, initiators_of(storage))

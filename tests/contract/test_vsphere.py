@@ -444,26 +444,36 @@ def test_odd_names_are_found_as_they_are(session: Session, path: str) -> None:
     assert find_source(session, world.ODD_VM, path)[0].path == path
 
 
-def test_adapters_are_those_with_active_paths_to_the_datastore(site: Site, session: Session) -> None:
+def test_adapters_with_active_paths_to_the_datastore_come_first(site: Site, session: Session) -> None:
     _, host = find_source(session, world.PLAIN_VM, world.PLAIN_DISK)
-    spec = world.hosts()[0].adapters[0]
-    assert host.adapters == (Adapter("vmhba64", spec.initiator),)
-    assert host.adapters[0].protocol == "iscsi"
+    iscsi, fc = world.hosts()[0].adapters
+    assert host.adapters == (
+        Adapter("vmhba64", iscsi.initiator),
+        Adapter("vmhba2", f"fc.{fc.wwnn}:{fc.wwpn}"),
+    )
+    assert [adapter.protocol for adapter in host.adapters] == ["iscsi", "fc"]
+    assert host.initiators == tuple(adapter.initiator for adapter in host.adapters)
 
 
 def test_world_wide_names_are_read_as_unsigned(session: Session) -> None:
     _, host = find_source(session, world.FC_VM, world.FC_DISK)
     spec = world.hosts()[1].adapters[1]
     assert host.name == world.OTHER_HOST
-    assert host.adapters == (Adapter("vmhba2", f"fc.{spec.wwnn}:{spec.wwpn}"),)
+    assert host.adapters[0] == Adapter("vmhba2", f"fc.{spec.wwnn}:{spec.wwpn}")
+
+
+def test_the_paths_of_all_links_count(session: Session) -> None:
+    """A linked clone's delta lies on the SAN, its base here on a local disk."""
+    _, host = find_source(session, world.CLONE_VM, world.CLONE_DISK)
+    assert [adapter.name for adapter in host.adapters] == ["vmhba64", "vmhba2"]
 
 
 @pytest.mark.parametrize(
     ("vm", "path"), [(world.LOCAL_VM, world.LOCAL_DISK), (world.VVOL_VM, world.VVOL_DISK)]
 )
-def test_without_an_active_path_the_first_fc_adapter_is_taken(session: Session, vm: str, path: str) -> None:
+def test_without_an_active_path_all_are_offered_fc_first(session: Session, vm: str, path: str) -> None:
     _, host = find_source(session, vm, path)
-    assert [adapter.name for adapter in host.adapters] == ["vmhba2"]
+    assert [adapter.name for adapter in host.adapters] == ["vmhba2", "vmhba64"]
 
 
 def test_the_migration_host_goes_before_the_vms_own(site: Site, session: Session) -> None:
@@ -732,7 +742,7 @@ def test_a_whole_run_needs_few_calls(site: Site, clock: Clock, slot: Slot) -> No
         cloner.copy(disk.path, device, slot, lambda percent: None)
         devices.detach(lun.naa, slot)
         site.san.unmap(lun.naa, GROUP)
-        devices.forget(lun.naa, host.adapters, slot)
+        devices.forget(lun.naa, host.adapters[:1], slot)
         assert devices.visible(lun.naa) is None
     besides = [label for label in site.labels() if label != "esxcli vmkfstools.taskGet"]
     assert len(besides) <= 20, besides  # the last look is this test's own
