@@ -140,8 +140,10 @@ def _parent(path: Path, shown: str, fields: dict[str, str], locate: Callable[[st
         raise VmkfstoolsError(NO_PARENT.format(path=shown))
     try:
         extent = parse_descriptor(parent, hint, locate)
-    except VmkfstoolsError:
-        raise VmkfstoolsError(NO_PARENT.format(path=shown)) from None
+    except VmkfstoolsError as error:
+        # A mismatch anywhere in the chain comes through; anything else is a parent that cannot be opened.
+        text = OTHER_PARENT if str(error) == OTHER_PARENT.format(path=hint) else NO_PARENT
+        raise VmkfstoolsError(text.format(path=shown)) from None
     found = dict(_FIELD.findall(parent.read_text(encoding="utf-8")))
     if found["CID"] != fields["parentCID"]:
         raise VmkfstoolsError(OTHER_PARENT.format(path=shown))

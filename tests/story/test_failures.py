@@ -72,6 +72,27 @@ def test_failure(lab: Lab, name: str) -> None:
     never_success(program)
 
 
+@pytest.mark.parametrize("wrong", ["gone", "changed"])
+def test_a_broken_chain_is_explained(lab: Lab, wrong: str) -> None:
+    target = lab.add_target()
+    base = world.file_of(lab.datastores, world.BASE)
+    good = base.read_text()
+    if wrong == "gone":
+        base.unlink()
+    else:
+        base.write_text(good.replace("\nCID=", "\nCID=0", 1))
+    try:
+        with lab.program(target, vm=world.SNAPSHOT_VM, disk=world.NEWEST) as program:
+            assert program.wait() == 7, program.text()
+    finally:
+        base.write_text(good)
+    says = {"gone": "inherits from cannot be opened", "changed": "was changed after the one above it"}
+    assert says[wrong] in program.message["text"]
+    assert not {"undoFailures", "left"} & set(program.message)
+    assert lab.leftovers(target) == []
+    never_success(program)
+
+
 def never_success(program: Program) -> None:
     """The controller was never told that all bytes are there."""
     assert program.controller is not None

@@ -77,6 +77,17 @@ def test_every_kind_of_disk(lab: Lab, vm: str, disk: str) -> None:
     populate(lab, lab.add_target(), vm=vm, disk=disk)
 
 
+def test_the_base_of_a_vm_that_is_off_is_copied_with_a_warning(lab: Lab) -> None:
+    target = lab.add_target()
+    with lab.program(target, vm=world.SNAPSHOT_VM, disk=world.BASE) as program:
+        assert program.wait() == 0, program.text()
+    assert lab.copied(target, world.BASE)
+    assert (program.status.provisioned, program.status.allocated) == (world.BASE_SIZE, world.BASE_SIZE)
+    [warning] = [line for line in program.lines if "is not copied" in line["message"]]
+    assert warning["level"] == "warning"
+    assert world.NEWEST in warning["message"]
+
+
 @pytest.mark.parametrize("disk", world.ODD_DISKS)
 @pytest.mark.wrappers("busybox", "dash", "0.3.3")
 def test_odd_names(lab: Lab, disk: str) -> None:
