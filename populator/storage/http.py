@@ -13,12 +13,12 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.auth import HTTPBasicAuth
 
+from populator.address import parse_address
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
@@ -57,20 +57,13 @@ def passing(error: BaseException) -> bool:
 
 def origin(hostname: str) -> str:
     """Return `https://host[:port]` of a host, a host:port or a URL; whatever else a URL holds is dropped."""
-    bare = hostname.strip()
-    if bare.count(":") > 1 and "[" not in bare and "//" not in bare:
-        bare = f"[{bare}]"  # an IPv6 address
-    parts = urlsplit(bare if "//" in bare else f"//{bare}")
     try:
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not host:
+        address = parse_address(hostname)
+    except ValueError as error:
         raise StorageError(
             "STORAGE_HOSTNAME is not the name of a host.", "Give it as host, host:port or https://host."
-        )
-    host = f"[{host}]" if ":" in host else host
-    return f"https://{host}:{port}" if port else f"https://{host}"
+        ) from error
+    return f"https://{address}"
 
 
 class Http:
