@@ -4,7 +4,6 @@ Also the one table from a family of errors to exit code and reason. Percent neve
 copy is verified.
 """
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from lease.errors import LeaseError
 from populator import errors, log
 from populator.clock import Clock
+from populator.message import Value, write_message
 from populator.metrics import Page
 from populator.pace import Pace
 from populator.storage.array import ArrayInfo
@@ -25,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 TELL_PACE_EVERY = 30.0
 """seconds between two lines of log about a copy"""
-MESSAGE_LIMIT = 4096
-"""bytes of the termination message that the kubelet keeps"""
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,10 @@ def explain(error: BaseException) -> tuple[str, str]:
     if isinstance(error, errors.PopulatorError | VsphereError | LeaseError):
         return error.text, error.hint
     text = f"Unexpected {type(error).__name__}: {error}"
-    return text, "Run again with --log-level=debug for the trace, and report it with that log."
+    return (
+        text,
+        "Run it again with LOG_LEVEL=debug in the environment, and report it with the trace in that log.",
+    )
 
 
 class Report:
@@ -166,7 +167,7 @@ class Report:
     def end(self, error: BaseException | None, message_file: Path) -> int:
         """Tell how it ended, in the log and in the pod's termination message; return the exit code."""
         outcome = outcome_of(error)
-        message: dict[str, object] = {"phase": self._failed_in if error else "end", "reason": outcome.reason}
+        message: dict[str, Value] = {"phase": self._failed_in if error else "end", "reason": outcome.reason}
         self.phase("end", work=False)
         if error is not None:
             text, hint = explain(error)
@@ -176,7 +177,7 @@ class Report:
         else:
             logger.info("the copy is complete and verified")
         message |= {"xcopy": self.xcopy, "undoFailures": self.undo_failures, "left": self.left_steps}
-        write_message(message_file, {name: value for name, value in message.items() if value})
+        write_message(message_file, message)
         return outcome.exit_code
 
 
@@ -185,19 +186,3 @@ class Copy:
     """Holds what the copy gave, once it has ended."""
 
     result: CopyResult | None = None
-
-
-def write_message(file: Path, message: dict[str, object]) -> None:
-    """Write the pod's termination message, if there is a kubelet to read it (it makes the file beforehand)."""
-    if not file.exists():
-        return
-    text = log.redact(json.dumps(message, ensure_ascii=False)).encode()
-    if len(text) > MESSAGE_LIMIT:
-        short = {
-            name: str(message.get(name, ""))[: MESSAGE_LIMIT // 8] for name in ("phase", "reason", "text")
-        }
-        text = log.redact(json.dumps(short)).encode()
-    try:
-        file.write_bytes(text)
-    except OSError as error:
-        logger.warning("cannot write the termination message to %s: %s", file, error)

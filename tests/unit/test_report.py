@@ -4,13 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lease.errors import LeaseError, LeaseLost
-from populator import errors
+from populator import errors, log
 from populator.clock import Clock
+from populator.message import MESSAGE_LIMIT, fitting, size
 from populator.metrics import Page
 from populator.pace import MIB
-from populator.report import MESSAGE_LIMIT, Report, outcome_of
+from populator.report import Report, outcome_of
 from vsphere.answers import Xcopy
 from vsphere.errors import CloneFailed, CopyMayBeRunning, LoginRefused, VsphereError
 from vsphere.host import SourceDisk
@@ -86,9 +89,91 @@ def test_each_family_has_its_exit_code(error: BaseException | None, code: int) -
 def test_a_message_that_would_not_fit_is_cut_and_still_json(report: Report, tmp_path: Path) -> None:
     file = tmp_path / "termination-log"
     file.touch()
-    assert report.end(VsphereError("ö" * 10_000, "hint"), file) == 5
+    report.phase("clone")
+    report.left("detach the device")
+    report.undo_failed("restore the mapping", VsphereError("no answer"))
+    assert report.end(VsphereError("ö" * 10_000, "Do this. " * 1000), file) == 5
     assert len(file.read_bytes()) <= MESSAGE_LIMIT
-    assert json.loads(file.read_text())["reason"] == "VsphereError"
+    message = json.loads(file.read_text())
+    assert (message["phase"], message["reason"]) == ("clone", "VsphereError")
+    assert message["left"] == ["detach the device"]
+    assert message["undoFailures"] == ["restore the mapping: no answer"]
+    assert message["text"].startswith("ööö")
+    assert message["hint"].startswith("Do this. Do this.")
+
+
+def test_a_message_that_just_fits_is_whole() -> None:
+    message = {"reason": "VsphereError", "text": ""}
+    room = MESSAGE_LIMIT - size({**message, "text": ""})
+    assert json.loads(fitting({**message, "text": "x" * room}))["text"] == "x" * room
+    longer = fitting({**message, "text": "x" * (room + 1)})
+    assert (len(longer), json.loads(longer)["text"][-2:]) == (MESSAGE_LIMIT, "x…")
+
+
+def test_what_is_left_is_the_last_to_go() -> None:
+    left = [f"step {number} of the undo, with much to say about {'it ' * 20}" for number in range(60)]
+    told = json.loads(fitting({"text": "t" * 9000, "hint": "h" * 9000, "undoFailures": left, "left": left}))
+    assert told["left"][:8] == left[:8]
+    assert told["left"][-1] == f"… and {60 - len(told['left']) + 1} more"
+    assert told["undoFailures"][0] == left[0]
+    assert len(told["text"]) > 400
+    assert len(told["hint"]) > 100
+
+
+@pytest.mark.parametrize(
+    "text", ["\x00" * 5000, "\udc80" * 5000, '"\\' * 5000, "\U0001f600" * 5000, "\ud83d\ude00"]
+)
+def test_bytes_are_counted_as_they_are_written(text: str) -> None:
+    everywhere = {"phase": "p", "reason": "r", "text": text, "hint": text, "xcopy": text}
+    written = fitting({**everywhere, "undoFailures": [text] * 30, "left": [text, text]})
+    assert len(written) <= MESSAGE_LIMIT
+    assert len(json.loads(written.decode())["left"]) == 2
+
+
+@given(
+    st.dictionaries(st.sampled_from(["phase", "reason"]), st.text(max_size=60)),
+    st.dictionaries(
+        st.sampled_from(["text", "hint", "xcopy"]), st.text(alphabet=st.characters()).map(lambda s: s * 300)
+    ),
+    st.dictionaries(
+        st.sampled_from(["left", "undoFailures"]),
+        st.lists(st.text(alphabet=st.characters()).map(lambda s: s * 40)),
+    ),
+)
+def test_any_message_fits_and_can_be_read(
+    ours: dict[str, str], texts: dict[str, str], lists: dict[str, list[str]]
+) -> None:
+    written = fitting({**ours, **texts, **lists})
+    assert len(written) <= MESSAGE_LIMIT
+    assert {name: value for name, value in json.loads(written.decode()).items() if name in ours} == {
+        name: value for name, value in ours.items() if value
+    }
+
+
+def test_a_password_that_is_an_ordinary_word_hides_no_field(report: Report, tmp_path: Path) -> None:
+    file = tmp_path / "termination-log"
+    file.touch()
+    try:
+        log.set_up("info", "lines", ["text", "reason", "VsphereError", "clone", "end", "hint"])
+        report.phase("clone")
+        report.end(VsphereError("sent text", "no hint"), file)
+    finally:
+        log.set_up("info", "lines", ())
+    assert json.loads(file.read_text()) == {
+        "phase": "clone",
+        "reason": "VsphereError",
+        "text": f"sent {log.BLOT}",
+        "hint": f"no {log.BLOT}",
+    }
+
+
+def test_a_secret_at_the_cut_does_not_show_in_part() -> None:
+    try:
+        log.set_up("info", "lines", ["geheim-und-lang-genug"])
+        for before in range(3960, 4090):
+            assert b"gehe" not in fitting({"text": "x" * before + "geheim-und-lang-genug" * 20})
+    finally:
+        log.set_up("info", "lines", ())
 
 
 def test_a_full_disk_does_not_change_the_exit_code(report: Report) -> None:
