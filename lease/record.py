@@ -71,10 +71,9 @@ class Record:
 
 def slot_names(template: str, host: str, slots: int) -> list[str]:
     """Return the names of the Leases that are the slots of a host; raises ValueError for an invalid name."""
-    try:
-        names = [template.format(host=host, slot=slot) for slot in range(slots)]
-    except (LookupError, ValueError, AttributeError) as error:
-        raise ValueError(f"{template!r} is not a template of {{host}} and {{slot}}") from error
+    if re.search(r"[{}]", re.sub(r"\{(host|slot)\}", "", template)):
+        raise ValueError(f"{template!r} is not a template of {{host}} and {{slot}}")
+    names = [template.format(host=host, slot=slot) for slot in range(slots)]
     for name in names:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot be the name of a Lease")

@@ -1,8 +1,8 @@
 """Addresses as people write them, read in this one place: vCenter, array, ESXi hosts, the metrics page.
 
 Pure. Taken are host, host:port and URL; a host is a name (IDNA too), an IPv4 or an IPv6 address, the latter with or
-without brackets and with a zone. Blanks around it, upper case, a dot at the end of a name, and what a URL has behind
-its host make no difference.
+without brackets and with a zone. Blanks around it, upper case, a dot at the end of a name, and what a URL has before
+and behind its host make no difference.
 """
 
 import ipaddress
@@ -37,9 +37,7 @@ def parse_address(text: str, lowest_port: int = 1) -> Address:
         scheme, rest = found.groups()
         if scheme and scheme.lower() not in {"https", "http"}:
             raise ValueError(f"is a URL of the scheme {scheme[:100]}, not https")
-    rest = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if "@" in rest:
-        raise ValueError("holds a user, which belongs into a variable of its own")
+    rest = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
     if rest.count(":") > 1 and "[" not in rest:
         return Address(_ipv6(rest))
     parts = HOST_AND_PORT.fullmatch(rest)

@@ -7,6 +7,8 @@ from pathlib import Path
 from populator.errors import SettingsError
 from populator.settings import Parser, SshSettings, VsphereSettings
 
+MOST_AT_A_TIME = 1000
+
 
 @dataclass(frozen=True)
 class HostAddress:
@@ -31,6 +33,8 @@ class FleetSettings:
     """None: the one of this program"""
     restart_hostd: bool
     dry_run: bool
+    warnings: tuple[str, ...] = ()
+    """what was taken otherwise than it was given, a sentence each"""
 
 
 def parse_fleet_settings(
@@ -52,10 +56,11 @@ class FleetParser(Parser):
             vsphere=None if hosts else self.vcenter(),
             datacenter=self.text("datacenter"),
             ssh=ssh,
-            parallel=self.number("parallel"),
+            parallel=self.number("--parallel", self.text("parallel"), MOST_AT_A_TIME),
             vib=Path(path) if (path := self.text("vib-path")) else None,
             restart_hostd=self.flag("--restart-hostd", self.text("restart-hostd")),
             dry_run=dry_run,
+            warnings=tuple(self.warnings),
         )
         if self.problems:
             raise SettingsError(self.problems)
@@ -64,8 +69,8 @@ class FleetParser(Parser):
     def hosts(self, port: int) -> tuple[HostAddress, ...]:
         """Read the hosts, each once: two installations at a time on one would be in each other's way."""
         names = [name.strip() for name in self.text("esxi-hosts").split(",")]
-        found = {self.address("esxi-hosts", name, port): name for name in names if name}
-        return tuple(HostAddress(name, host, port) for (host, port), name in found.items())
+        found = {self.address("esxi-hosts", name): name for name in names if name}
+        return tuple(HostAddress(name, place.host, place.port or port) for place, name in found.items())
 
     def vcenter(self) -> VsphereSettings | None:
         """Read how to reach vCenter, needed where no hosts are named."""
@@ -79,7 +84,7 @@ class FleetParser(Parser):
         path = self.required("ssh-key-file")
         try:
             return Path(path).read_text(encoding="utf-8") if path else ""
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
             self.problems.append(f"--ssh-key-file: cannot read {path}: {reason}.")
             return ""

@@ -75,8 +75,8 @@ def ignore_stop() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def refuse(error: SettingsError, termination_message: Path) -> int:
+def refuse(error: Exception, termination_message: Path) -> int:
     """Tell about a call that could not even begin; return the exit code."""
-    for problem in error.problems:
+    for problem in error.problems if isinstance(error, SettingsError) else ():
         log.error("%s", problem)
     return Report(metrics.Page("", "", ""), Clock()).end(error, termination_message)

@@ -3,23 +3,25 @@
 The names are those of the contract with Forklift: arguments, and the Secret's keys as environment variables.
 """
 
-import base64
 import re
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from lease.decision import SHORTEST, check_settings
 from lease.record import TEMPLATE
+from populator import log
+from populator.address import HIGHEST_PORT, Address, parse_endpoint
 from populator.errors import SettingsError
+from populator.pem import decoded
+from populator.reading import LARGEST, LONGEST_TIMEOUT, Reader, short
 from populator.storage.access import Access
 from populator.storage.registry import BUILT, VENDORS
 from vsphere.errors import VsphereError
 from vsphere.vmdk import VmdkPath, parse_vmdk
 
-TRUE, FALSE = {"true", "1", "yes"}, {"false", "0", "no", ""}
+SSH_PORT = "SSH_PORT_NUMBER"
+"""not SSH_PORT, which Kubernetes sets to `tcp://…` in a namespace that has a Service called ssh"""
 SLOTS = 2
 """per host: VMware costs a host at two concurrent clone operations"""
 FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
@@ -37,6 +39,10 @@ LEASE_VARIABLES = {
 """by the parameter of `check_settings` that each one sets"""
 VENDOR_KEYS = ("ONTAP_SVM",)
 """what vendors read beside the common STORAGE_ variables"""
+TOKEN_VENDORS = {"pureFlashArray"}
+"""vendors whose arrays take a token in place of user and password"""
+NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+OBJECT_NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
 
 
 @dataclass(frozen=True)
@@ -141,6 +147,8 @@ class Settings:
     identity: str
     """the pod's name, as other populators and people see it in the host lease"""
     termination_message: Path
+    warnings: tuple[str, ...] = ()
+    """what was taken otherwise than it was given, a sentence each"""
 
 
 def parse_settings(arguments: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
@@ -151,32 +159,32 @@ def parse_settings(arguments: Mapping[str, str | None], environment: Mapping[str
     return Parser(arguments, environment).settings()
 
 
-class Parser:
-    """Reads one value after the other and gathers the problems."""
-
-    def __init__(self, arguments: Mapping[str, str | None], environment: Mapping[str, str]) -> None:
-        self.arguments, self.environment = arguments, environment
-        self.problems: list[str] = []
+class Parser(Reader):
+    """Reads what belongs together."""
 
     def settings(self) -> Settings:
         """Return the settings, or raise with all problems."""
         settings = Settings(
             source=self.source(),
             target=TargetSettings(
-                namespace=self.required("target-namespace"),
-                pvc=self.required("owner-name"),
-                uid=self.uid("owner-uid"),
+                namespace=self.matching("target-namespace", NAMESPACE, "the name of a namespace"),
+                pvc=self.matching("owner-name", OBJECT_NAME, "the name of a PersistentVolumeClaim"),
+                uid=self.matching("owner-uid", r"[0-9A-Za-z.-]+", "a UID"),
             ),
             vsphere=self.vsphere(),
             ssh=self.ssh() if self.clone_method() == "ssh" else None,
             storage=self.storage(),
-            kubernetes=KubernetesSettings(self.text("kubeconfig"), self.text("master")),
+            kubernetes=self.kubernetes(),
             lease=self.lease(),
             metrics=self.metrics(),
-            identity=self.environment.get("HOSTNAME", "") or "populator",
+            identity=self.variable("HOSTNAME", "populator"),
             termination_message=Path(self.text("termination-message-path")),
+            warnings=tuple(self.warnings),
         )
-        self.optional_number("pvc-size")
+        if size := self.text("pvc-size"):
+            self.number("--pvc-size", size, LARGEST)
+        self.choice("log-level", log.LEVELS)
+        self.choice("log-format", log.FORMS)
         if self.problems:
             raise SettingsError(self.problems)
         return settings
@@ -193,54 +201,58 @@ class Parser:
         return SourceSettings(vm, vmdk, self.text("migration-host"))
 
     def vsphere(self) -> VsphereSettings:
-        """Read how to reach vCenter; a URL or host:port is taken too."""
-        host, port = self.address("vsphere-hostname", self.required("vsphere-hostname"), 443)
+        """Read how to reach vCenter."""
+        address = self.address("vsphere-hostname", self.required("vsphere-hostname"))
         return VsphereSettings(
-            host=host,
-            port=port,
+            host=address.host,
+            port=address.port or 443,
             username=self.required("vsphere-username"),
-            password=self.required("vsphere-password"),
-            ca_pem=self.ca_pem(),
-            insecure=self.flag("GOVMOMI_INSECURE", self.environment.get("GOVMOMI_INSECURE", "")),
+            password=self.required_password("vsphere-password"),
+            ca_pem=self.certificates("cacert"),
+            insecure=self.flag("GOVMOMI_INSECURE", self.variable("GOVMOMI_INSECURE")),
         )
-
-    def ca_pem(self) -> str:
-        """Read the PEM bundle that the Secret's `cacert` key holds."""
-        pem = self.environment.get("cacert", "").strip()
-        if pem:
-            try:
-                ssl.create_default_context(cadata=pem)
-            except (ssl.SSLError, ValueError):
-                self.problems.append("cacert: this is not a bundle of PEM certificates.")
-                return ""
-        return pem
 
     def storage(self) -> StorageSettings:
         """Read how to reach the array."""
-        token, username = self.text("storage-token"), self.text("storage-username")
-        password = self.arguments.get("storage-password") or ""
-        if not token and not (username and password):
-            self.problems.append(
-                "--storage-username and --storage-password (STORAGE_USERNAME, STORAGE_PASSWORD) are missing."
-            )
+        vendor = self.vendor()
         skip = self.text("storage-skip-ssl-verification")
+        username, password, token = self.array_login(vendor)
         access = Access(
-            hostname=self.required("storage-hostname"),
+            hostname=str(self.address("storage-hostname", self.required("storage-hostname"))),
             username=username,
             password=password,
             token=token,
             verify=not self.flag("--storage-skip-ssl-verification", skip),
-            timeout=self.number("storage-http-timeout-seconds"),
-            options={key: value for key in VENDOR_KEYS if (value := self.environment.get(key, "").strip())},
+            timeout=self.number(
+                "--storage-http-timeout-seconds", self.text("storage-http-timeout-seconds"), LONGEST_TIMEOUT
+            ),
+            options={key: value for key in VENDOR_KEYS if (value := self.variable(key))},
         )
-        return StorageSettings(self.vendor(), access)
+        return StorageSettings(vendor, access)
+
+    def array_login(self, vendor: str) -> tuple[str, str, str]:
+        """Read user, password and token, of which a token alone will do where the vendor has any use for one."""
+        username, password = self.text("storage-username"), self.password("storage-password")
+        token = self.text("storage-token")
+        if vendor in TOKEN_VENDORS and token:
+            return username, password, token
+        if not (username and password):
+            missing = (
+                "--storage-username and --storage-password (STORAGE_USERNAME, STORAGE_PASSWORD) are missing"
+            )
+            self.problems.append(f"{missing}; {vendor} takes no token." if token else f"{missing}.")
+        elif token:
+            self.warnings.append(
+                f"--storage-token (STORAGE_TOKEN) is not used: {vendor} takes user and password."
+            )
+        return username, password, ""
 
     def vendor(self) -> str:
         """Read the vendor; those that this version has no driver for are refused by name."""
-        vendor = self.required("storage-vendor-product")
+        vendor = self.required("storage-vendor-product").strip()
         if vendor and vendor not in VENDORS:
             known = ", ".join(sorted(VENDORS))
-            self.problems.append(f"--storage-vendor-product: {vendor!r} is none of {known}.")
+            self.problems.append(f"--storage-vendor-product: {short(vendor)} is none of {known}.")
         elif vendor and vendor not in BUILT:
             built = ", ".join(sorted(BUILT))
             self.problems.append(
@@ -248,116 +260,65 @@ class Parser:
             )
         return vendor
 
+    def kubernetes(self) -> KubernetesSettings:
+        """Read how to reach the API server; the address of a master may have a path behind it."""
+        master = self.text("master")
+        address = self.address("master", master)
+        if address.host and "//" not in master:
+            master = f"https://{address}"
+        return KubernetesSettings(self.text("kubeconfig"), master)
+
     def lease(self) -> LeaseSettings:
         """Read the host lease's variables."""
-        duration = self.number("HOST_LEASE_DURATION_SECONDS", self.environment, default="10")
+        name = "HOST_LEASE_DURATION_SECONDS"
+        duration = self.number(name, self.variable(name, "10"), LARGEST)
         namespace, template, scope = (
-            self.environment.get(name, "").strip() or default for name, default in LEASE_DEFAULTS.items()
+            self.variable(name, default) for name, default in LEASE_DEFAULTS.items()
         )
         found = check_settings(duration or SHORTEST, SLOTS, template, scope)
         self.problems += [f"{LEASE_VARIABLES[name]}: {problem}" for name, problem in found.items()]
-        if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", namespace):
-            self.problems.append(f"HOST_LEASE_NAMESPACE: {namespace!r} cannot be the name of a namespace.")
+        if not re.fullmatch(NAMESPACE, namespace):
+            self.problems.append(
+                f"HOST_LEASE_NAMESPACE: {short(namespace)} cannot be the name of a namespace."
+            )
         return LeaseSettings(namespace, duration, template, scope)
 
     def metrics(self) -> MetricsSettings:
-        """Read where to serve the metrics page: `:8443`, `127.0.0.1:0`, `[::1]:8443`."""
-        endpoint, path = self.text("http-endpoint"), self.text("metrics-path")
-        host, _, port = endpoint.rpartition(":")
-        if not port.isdecimal() or int(port) > 65535:
-            self.problems.append(f"--http-endpoint: {endpoint!r} is not an address like :8443.")
-            port = "0"
+        """Read where to serve the metrics page."""
+        given, path = self.text("http-endpoint"), self.text("metrics-path")
+        endpoint = Address("")
+        try:
+            endpoint = parse_endpoint(given)
+        except ValueError as error:
+            self.problems.append(f"--http-endpoint: {short(given)} {error}.")
         if not path.startswith("/"):
-            self.problems.append(f"--metrics-path: {path!r} does not begin with a slash.")
-        return MetricsSettings(host.strip("[]"), int(port), path)
+            self.problems.append(f"--metrics-path: {short(path)} does not begin with a slash.")
+        return MetricsSettings(endpoint.host, endpoint.port or 0, path)
 
     def clone_method(self) -> str:
         """Read how the host is told to clone."""
-        method = self.text("esxi-clone-method") or "vib"
-        if method not in {"vib", "ssh"}:
-            self.problems.append(f"--esxi-clone-method: {method!r} is neither vib nor ssh.")
-        return method
+        return self.choice("esxi-clone-method", ("vib", "ssh")) or "vib"
 
     def ssh(self) -> SshSettings:
         """Read how to reach hosts over SSH; of no interest to the other method, which gets the key all the same."""
-        known_hosts = self.environment.get("SSH_KNOWN_HOSTS", "").strip()
-        fingerprints = re.split(r"[\s,]+", self.environment.get("SSH_HOST_FINGERPRINTS", "").strip())
+        fingerprints = re.split(r"[\s,]+", self.variable("SSH_HOST_FINGERPRINTS"))
         for wrong in [one for one in fingerprints if one and not FINGERPRINT.fullmatch(one)]:
-            self.problems.append(f"SSH_HOST_FINGERPRINTS: {wrong!r} is not of the form SHA256:….")
+            self.problems.append(f"SSH_HOST_FINGERPRINTS: {short(wrong)} is not of the form SHA256:….")
+        seconds = self.variable("SSH_TIMEOUT_SECONDS", "30")
         return SshSettings(
             private_key=self.private_key(),
-            known_hosts=known_hosts,
+            known_hosts=self.variable("SSH_KNOWN_HOSTS"),
             fingerprints=frozenset(one.rstrip("=") for one in fingerprints if one),
-            port=self.number("SSH_PORT", self.environment, default="22"),
-            seconds=self.number("SSH_TIMEOUT_SECONDS", self.environment, default="30"),
+            port=self.number(SSH_PORT, self.variable(SSH_PORT, "22"), HIGHEST_PORT),
+            seconds=self.number("SSH_TIMEOUT_SECONDS", seconds, LONGEST_TIMEOUT),
         )
 
     def private_key(self) -> str:
         """Read the key that hosts let in; its kind is looked at when it is used."""
-        value = self.environment.get("SSH_PRIVATE_KEY", "")
+        value = self.variable("SSH_PRIVATE_KEY")
         pem = decoded(value)
-        if not value.strip():
+        if not value:
             self.problems.append("SSH_PRIVATE_KEY is missing.")
         elif "PRIVATE KEY" not in pem:
             self.problems.append("SSH_PRIVATE_KEY: this is not the base64 of a private key in PEM.")
         return pem
-
-    def text(self, name: str) -> str:
-        """Read a value that may be missing."""
-        return (self.arguments.get(name) or "").strip()
-
-    def required(self, name: str) -> str:
-        """Read a value that may not be missing."""
-        # Not stripped: a password may begin or end with a blank.
-        value = self.arguments.get(name) or ""
-        if not value.strip():
-            self.problems.append(f"--{name} is missing.")
-        return value
-
-    def uid(self, name: str) -> str:
-        """Read a UID; it becomes part of the metrics page and of an object's name."""
-        value = self.required(name)
-        if value and not re.fullmatch(r"[0-9A-Za-z.-]+", value):
-            self.problems.append(f"--{name}: {value!r} is not a UID.")
-        return value
-
-    def number(
-        self, name: str, values: Mapping[str, str | None] | Mapping[str, str] | None = None, default: str = ""
-    ) -> int:
-        """Read a whole number of at least 1; 0 stands for one that was wrong."""
-        value = ((self.arguments if values is None else values).get(name) or default).strip()
-        if value.isdecimal() and int(value) > 0:
-            return int(value)
-        shown = name if name.isupper() else f"--{name}"
-        self.problems.append(f"{shown}: {value!r} is not a whole number of at least 1.")
-        return 0
-
-    def optional_number(self, name: str) -> None:
-        """Check a number that may be missing."""
-        if self.text(name):
-            self.number(name)
-
-    def flag(self, name: str, value: str) -> bool:
-        """Read true or false."""
-        if value.strip().lower() not in TRUE | FALSE:
-            self.problems.append(f"{name}: {value!r} is neither true nor false.")
-        return value.strip().lower() in TRUE
-
-    def address(self, name: str, value: str, port: int) -> tuple[str, int]:
-        """Read host, host:port or URL."""
-        parts = urlsplit(value if "//" in value else f"//{value}")
-        try:
-            return parts.hostname or "", parts.port or port
-        except ValueError:
-            self.problems.append(f"--{name}: {value!r} is not a host name.")
-            return "", port
-
-
-def decoded(value: str) -> str:
-    """Return the text that a variable holds as base64, as Forklift gives keys, or as it is; empty for nonsense."""
-    if value.lstrip().startswith("-----BEGIN"):
-        return value
-    try:
-        return base64.b64decode("".join(value.split()), validate=True).decode()
-    except ValueError:
-        return ""

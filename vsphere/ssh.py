@@ -182,7 +182,8 @@ class Ssh:
             if isinstance(error, library.AuthenticationException) and transport.is_active():
                 raise LoginRefused(
                     f"Host {login.host} does not accept our SSH key for {login.user}.",
-                    "Put the line that `populator ssh-key` prints into the host's /etc/ssh/keys-root/authorized_keys.",
+                    "Put the key's public half into the host's /etc/ssh/keys-root/authorized_keys; for the method ssh, "
+                    "`populator ssh-key` prints the line.",
                 ) from error
             text = f"Host {login.host} broke off the SSH connection before it was made ({describe(error)})."
             raise Unreachable(text, START_SSH.format(port=login.port), sent=False) from error

@@ -41,7 +41,7 @@ def load_private_key(pem: str) -> "paramiko.PKey":
     except Exception as error:  # noqa: BLE001 - the library has a dozen kinds, and all mean the same
         raise VsphereError(
             f"The private key for SSH cannot be read ({type(error).__name__}).",
-            "SSH_PRIVATE_KEY is the base64 of an unencrypted key in PEM: base64 -w0 <key file>.",
+            "Give an unencrypted key in PEM; SSH_PRIVATE_KEY is the base64 of one: base64 -w0 <key file>.",
         ) from None
     text = key.private_bytes(
         forms.Encoding.PEM, forms.PrivateFormat.OpenSSH, forms.NoEncryption()

@@ -5,15 +5,22 @@ populating one has no time to lose.
 """
 
 import importlib
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from populator import __version__, log, process
-from populator.cli.populate import TERMINATION_MESSAGE, add_flags, populate
+from populator.cli.failure import fail
+from populator.cli.flags import add
+from populator.cli.log_flags import set_up_log
+from populator.cli.populate import FLAGS, TERMINATION_MESSAGE, populate
 from populator.errors import SettingsError
+
+INTERRUPTED = 130
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "vib": ("vib", "Build the hosts' VIB, and bring it onto ESXi hosts or off them."),
@@ -33,7 +40,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import a command's module."""
         if cmd_name not in COMMANDS:
-            return None
+            raise click.UsageError(f"No such command {cmd_name!r}; there are {', '.join(COMMANDS)}.")
         command: click.Command = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name][0]}").command
         return command
 
@@ -51,7 +58,7 @@ class Commands(click.Group):
     subcommand_metavar="[COMMAND]",
 )
 @click.version_option(__version__, prog_name="populator")
-@add_flags
+@add(FLAGS)
 @click.pass_context
 def cli(context: click.Context, /, **arguments: str | None) -> None:
     """Copy one vSphere disk onto the LUN behind one PVC, by the storage array (SCSI XCOPY).
@@ -59,16 +66,31 @@ def cli(context: click.Context, /, **arguments: str | None) -> None:
     Started by Forklift, once per disk; every flag with an environment variable may be given there instead.
     The commands are for people.
     """
+    set_up_log(context)
     if context.invoked_subcommand is None:
         context.exit(populate(arguments))
 
 
 def main() -> NoReturn:
-    """Run the program and exit; an unknown flag ends as every other error does, with a termination message."""
+    """Run the program and exit with its code, whatever happens."""
     try:
         code = cli(standalone_mode=False)
     except click.ClickException as error:
-        log.set_up("info", "lines", ())
-        code = process.refuse(SettingsError([error.format_message()]), Path(TERMINATION_MESSAGE))
+        code = refuse(error, sys.argv[1:])
+    except click.Abort:
+        code = INTERRUPTED
+    except Exception as error:
+        code = fail(error)
     process.ignore_stop()
     sys.exit(code)
+
+
+def refuse(error: click.ClickException, words: Sequence[str]) -> int:
+    """Tell about a wrong call; one that was to populate ends with a termination message, as with any other error."""
+    if not (isinstance(error, click.UsageError) and error.ctx and error.ctx.command is cli):
+        error.show()
+        return error.exit_code
+    log.set_up(os.environ.get("LOG_LEVEL", ""), os.environ.get("LOG_FORMAT", ""), ())
+    flag = "--termination-message-path="
+    file = next((word.removeprefix(flag) for word in words if word.startswith(flag)), TERMINATION_MESSAGE)
+    return process.refuse(SettingsError([error.format_message()]), Path(file))

@@ -15,6 +15,7 @@ from lease.record import TEMPLATE, parse_record
 from populator.cli.slot_table import COLUMNS, WIDE, Table, as_json, as_yaml, item, listed
 from populator.cli.slot_watch import Reader, SlotWatch
 from populator.clock import Clock
+from populator.log import printable
 from populator.settings import LEASE_NAMESPACE
 
 ALL_WELL, UNREADABLE, TROUBLE, INTERRUPTED = 0, 6, 10, 130
@@ -75,7 +76,7 @@ def command(context: click.Context, /, **given: Any) -> None:
     except ApiError as error:
         rights = "list,watch" if given["watch"] else "list"
         hint = errors.grant(error, rights) if error.forbidden else error.hint
-        click.echo("\n".join(filter(None, (error.text, hint))), err=True)
+        click.echo("\n".join(map(printable, filter(None, (error.text, hint)))), err=True)
         code = UNREADABLE
     except KeyboardInterrupt:
         code = INTERRUPTED

@@ -1,15 +1,15 @@
 """The flags that Forklift calls the program with, and what they start."""
 
+import logging
 import os
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import click
+from populator import process
+from populator.cli.flags import Flag
+from populator.cli.log_flags import LOG_FLAGS
+from populator.settings import parse_settings
 
-from populator import log, process
-from populator.cli.flags import Flag, add
-from populator.errors import SettingsError
-from populator.settings import decoded, parse_settings
+log = logging.getLogger(__name__)
 
 TERMINATION_MESSAGE = "/dev/termination-log"
 
@@ -51,32 +51,17 @@ FLAGS = (
     Flag(("http-endpoint",), None, ":8443", "Address of the metrics page."),
     Flag(("metrics-path",), None, "/metrics", "Path of the metrics page."),
     Flag(("termination-message-path",), None, TERMINATION_MESSAGE, "The pod's termination message file."),
+    *LOG_FLAGS,
 )
 
 
-def add_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command all flags of the populator."""
-    levels = click.Choice(["debug", "info", "warning", "error"])
-    command = add(FLAGS)(command)
-    command = click.option("--log-format", envvar="LOG_FORMAT", type=click.Choice(["lines", "json"]))(command)
-    return click.option("--log-level", envvar="LOG_LEVEL", type=levels)(command)
-
-
 def populate(arguments: dict[str, str | None]) -> int:
-    """Populate one volume as the flags say; return the exit code."""
+    """Populate one volume as the flags say; return the exit code, whatever happens."""
     by_name = {name.replace("_", "-"): value for name, value in arguments.items()}
-    level, form = by_name.pop("log-level"), by_name.pop("log-format")
-    secrets = [value or "" for name, value in by_name.items() if name.endswith(("-password", "-token"))]
-    log.set_up(level or "info", form or "lines", [*secrets, *key_texts(os.environ)])
     try:
         settings = parse_settings(by_name, os.environ)
-    except SettingsError as error:
+        for warning in settings.warnings:
+            log.warning("%s", warning)
+        return process.run(settings)
+    except Exception as error:
         return process.refuse(error, Path(by_name["termination-message-path"] or TERMINATION_MESSAGE))
-    return process.run(settings)
-
-
-def key_texts(environment: Mapping[str, str]) -> list[str]:
-    """Return the SSH key in all forms in which it might be logged: as given, decoded, and each of its lines."""
-    given = environment.get("SSH_PRIVATE_KEY", "")
-    pem = decoded(given)
-    return [given, pem, *(line for line in pem.splitlines() if line and not line.startswith("-----"))]

@@ -4,7 +4,8 @@ import os
 
 import click
 
-from populator.settings import decoded
+from populator.cli.failure import fail
+from populator.pem import decoded
 from vsphere import key_line
 from vsphere.errors import VsphereError
 from vsphere.esxi import SCRIPT
@@ -20,7 +21,10 @@ from vsphere.esxi import SCRIPT
 @click.option(
     "--datastore", "datastores", multiple=True, metavar="NAME", help="With --hardened: allow only these."
 )
-def command(public_key: str | None, hardened: bool, datastores: tuple[str, ...]) -> None:
+@click.pass_context
+def command(
+    context: click.Context, /, public_key: str | None, hardened: bool, datastores: tuple[str, ...]
+) -> None:
     """Print the line for /etc/ssh/keys-root/authorized_keys of each ESXi host.
 
     The key comes from SSH_PUBLIC_KEY or SSH_PRIVATE_KEY, as in the Secret that Forklift makes.
@@ -31,7 +35,7 @@ def command(public_key: str | None, hardened: bool, datastores: tuple[str, ...])
         key = find_key(public_key or "", os.environ.get("SSH_PRIVATE_KEY", ""))
         click.echo(key_line.hardened(key, SCRIPT, datastores) if hardened else key_line.compatible(key))
     except VsphereError as error:
-        raise click.ClickException(f"{error.text} {error.hint}".strip()) from error
+        context.exit(fail(error))
 
 
 def find_key(public: str, private: str) -> str:

@@ -4,6 +4,8 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 
+from populator.log import printable
+
 GAP = "  "
 ROOM = 200
 """columns where there is no terminal"""
@@ -12,6 +14,7 @@ NARROWEST = 24
 
 def draw(lines: Sequence[Sequence[str]]) -> str:
     """Return the lines, the first being the head, as a table."""
+    lines = [[printable(" ".join(cell.split())) for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     room = shutil.get_terminal_size((ROOM, 0)).columns - sum(widths[:-2]) - len(GAP) * (len(widths) - 1)
     widths[-2:] = [min(width, max(room // 2, NARROWEST)) for width in widths[-2:]]

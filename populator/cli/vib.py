@@ -1,21 +1,25 @@
 """`populator vib`: build the hosts' package, and bring it onto hosts. Flags and environment as Forklift's installer."""
 
+import logging
 import os
 from pathlib import Path
 
 import click
 
-from populator import log, process
+from populator import process
+from populator.cli.failure import fail
 from populator.cli.file import write_whole
 from populator.cli.flags import Flag, add
+from populator.cli.log_flags import set_up_log
 from populator.cli.table import draw
 from populator.clock import Clock
 from populator.errors import PopulatorError
 from populator.fleet_settings import parse_fleet_settings
-from populator.report import explain, outcome_of
 from vsphere.errors import VsphereError
 from vsphere.esxi import PLUGIN_XML, SCRIPT, VERSION, installer
 from vsphere.esxi.vib import NAME, build_vib
+
+log = logging.getLogger(__name__)
 
 COMMON: tuple[Flag, ...] = (
     Flag(
@@ -45,7 +49,7 @@ def command() -> None:
     """Build the VIB of the vmkfstools wrapper, and bring it onto ESXi hosts or off them.
 
     Hosts are visited whose SSH key is in SSH_KNOWN_HOSTS (lines as ssh-keyscan prints them) or SSH_HOST_FINGERPRINTS
-    (SHA256:…). Without either, the key that a host shows first is trusted, and logged. SSH_PORT is 22.
+    (SHA256:…). Without either, the key that a host shows first is trusted, and logged. SSH_PORT_NUMBER is 22.
     """
 
 
@@ -91,7 +95,7 @@ def remove(context: click.Context, /, dry_run: bool, **arguments: str | None) ->
 def visit(story: installer.Story, arguments: dict[str, str | None], *, dry_run: bool) -> int:
     """Go through with a story on all hosts, print the table, and return the exit code."""
     by_name = {name.replace("_", "-"): value for name, value in arguments.items()}
-    log.set_up("info", "lines", [by_name.get("vsphere-password") or ""])
+    set_up_log(click.get_current_context(), [by_name.get("vsphere-password") or ""])
     clock = Clock()
     process.listen_for_stop(clock)
     given = {
@@ -100,6 +104,8 @@ def visit(story: installer.Story, arguments: dict[str, str | None], *, dry_run: 
     }
     try:
         settings = parse_fleet_settings(by_name, {**os.environ, **given}, dry_run=dry_run)
+        for warning in settings.warnings:
+            log.warning("%s", warning)
         from populator import fleet  # noqa: PLC0415 - it brings in the clients, which `build` has no use for
 
         rows = fleet.visit_all(story, settings, clock)
@@ -108,10 +114,3 @@ def visit(story: installer.Story, arguments: dict[str, str | None], *, dry_run: 
     head = ("HOST", "BEFORE", "AFTER", "RESULT", "WHAT TO DO")
     click.echo(draw([head, *((host, one.before, one.after, one.result, one.todo) for host, one in rows)]))
     return 1 if any(outcome.failed for _, outcome in rows) else 0
-
-
-def fail(error: PopulatorError | VsphereError) -> int:
-    """Tell what keeps us from beginning; return the exit code."""
-    text, hint = explain(error)
-    click.echo(f"{text} {hint}".strip(), err=True)
-    return outcome_of(error).exit_code

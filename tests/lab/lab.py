@@ -221,7 +221,7 @@ class Lab:
         pem = key.read_text()
         self.authorize(key_line.compatible(public_key(pem)))
         encoded = base64.b64encode(pem.encode()).decode()
-        return {"ESXI_CLONE_METHOD": "ssh", "SSH_PRIVATE_KEY": encoded, "SSH_PORT": str(port)}
+        return {"ESXI_CLONE_METHOD": "ssh", "SSH_PRIVATE_KEY": encoded, "SSH_PORT_NUMBER": str(port)}
 
     def authorize(self, line: str) -> None:
         """Let this line be the authorized_keys of all hosts."""

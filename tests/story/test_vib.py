@@ -190,7 +190,7 @@ def test_the_hosts_of_a_vcenter_are_visited(fleet: Fleet, tmp_path: Path) -> Non
             "GOVMOMI_USERNAME": "u",
             "GOVMOMI_PASSWORD": "a secret",
             "cacert": pki.ca_pem,
-            "SSH_PORT": str(fleet.servers[0].port),
+            "SSH_PORT_NUMBER": str(fleet.servers[0].port),
         }
         for words in (("status",), ("install", "--datacenter=DC0")):
             done = call(fleet, *words, **site)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from populator import log
-from populator.cli.populate import key_texts
+from populator.cli.log_flags import key_texts
 
 PASSWORD = 'geheim"/ö'
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lease.errors import LeaseError, LeaseLost
@@ -130,6 +130,7 @@ def test_bytes_are_counted_as_they_are_written(text: str) -> None:
     assert len(json.loads(written.decode())["left"]) == 2
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["phase", "reason"]), st.text(max_size=60)),
     st.dictionaries(

@@ -1,10 +1,19 @@
 """Settings: Forklift's call as it is, what people write by hand, and every problem at once."""
 
 import base64
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from populator.cli.populate import FLAGS
+from populator.cli.vib import COMMON, RESTART, VIB_PATH
 from populator.errors import SettingsError
+from populator.fleet_settings import parse_fleet_settings
 from populator.settings import LeaseSettings, Settings, parse_settings
 from tests.lab.pki import Pki
 
@@ -35,6 +44,8 @@ ARGUMENTS = {
     "http-endpoint": ":8443",
     "metrics-path": "/metrics",
     "termination-message-path": "/dev/termination-log",
+    "log-level": "info",
+    "log-format": "lines",
 }
 
 
@@ -69,11 +80,34 @@ def test_forklifts_call_is_understood() -> None:
         ("https://vc/sdk", "vc", 443),
         ("https://vc:8989/sdk", "vc", 8989),
         ("[::1]:8989", "::1", 8989),
+        ("2001:db8::10", "2001:db8::10", 443),
+        ("::1", "::1", 443),
+        ("fe80::1%eth0", "fe80::1%eth0", 443),
+        ("VC.example.com.\n", "vc.example.com", 443),
     ],
 )
 def test_vcenter_as_people_write_it(written: str, host: str, port: int) -> None:
     vsphere = parse(vsphere_hostname=written).vsphere
     assert (vsphere.host, vsphere.port) == (host, port)
+
+
+@pytest.mark.parametrize("written", ["2001:db8::10", "[2001:db8::10]", "https://[2001:db8::10]/api"])
+def test_the_arrays_address_is_read_as_vcenters_is(written: str) -> None:
+    assert parse(storage_hostname=written).storage.access.hostname == "[2001:db8::10]"
+
+
+def test_a_master_without_a_scheme_is_reached_by_https() -> None:
+    assert parse(master="2001:db8::10").kubernetes.master == "https://[2001:db8::10]"
+    assert parse(master="https://rancher/k8s/c-1").kubernetes.master == "https://rancher/k8s/c-1"
+    assert problems(master="https://[::1")[0].startswith("--master: ")
+
+
+def test_a_password_in_an_address_is_not_shown() -> None:
+    url = "https://root:geheim@v c"
+    for found in (problems(vsphere_hostname=url), problems(storage_hostname=url), problems(master=url)):
+        (problem,) = found
+        assert "this holds 'v c', which is not a host name" in problem
+        assert "geheim" not in problem
 
 
 def test_all_problems_at_once() -> None:
@@ -115,7 +149,7 @@ def test_all_problems_at_once() -> None:
 
 @pytest.mark.parametrize("vendor", ["powermax", "pureFlashArray", "vantara"])
 def test_vendors_of_later_versions_are_refused_by_name(vendor: str) -> None:
-    (problem,) = problems(storage_vendor_product=vendor, storage_token="t")
+    (problem,) = problems(storage_vendor_product=vendor)
     assert vendor in problem
     assert "not supported by this version" in problem
 
@@ -158,7 +192,7 @@ def test_host_keys_and_time_out_of_ssh_are_taken() -> None:
         ("SSH_PRIVATE_KEY", base64.b64encode(b"\xff\xfe").decode()),
         ("SSH_TIMEOUT_SECONDS", "0"),
         ("SSH_HOST_FINGERPRINTS", "MD5:00:11"),
-        ("SSH_PORT", "http"),
+        ("SSH_PORT_NUMBER", "http"),
     ],
 )
 def test_what_is_wrong_about_ssh_matters_to_that_method_only(variable: str, value: str) -> None:
@@ -211,4 +245,113 @@ def test_secrets_do_not_show() -> None:
 
 def test_a_ca_bundle_is_taken(tmp_path_factory: pytest.TempPathFactory) -> None:
     pem = Pki(tmp_path_factory.mktemp("pki")).ca_pem
-    assert parse({"cacert": pem}).vsphere.ca_pem == pem.strip()
+    assert parse({"cacert": pem}).vsphere.ca_pem == pem
+    assert parse({"cacert": f"\ufeffMüller\u2019s “CA”\r\n{pem}"}).vsphere.ca_pem == pem
+    (problem,) = problems({"cacert": "“no PEM”"})
+    assert problem.startswith("cacert: this holds no certificate")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_line_end_behind_a_value_does_not_count(end: str) -> None:
+    """As `echo value | base64` leaves it in a Secret."""
+    plain = {name: value for name, value in ARGUMENTS.items() if value}
+    ended = {name: f"{value}{end}" for name, value in plain.items() if name != "storage-password"}
+    as_usual = parse_settings(plain, {"ONTAP_SVM": "svm1", "GOVMOMI_INSECURE": "true"})
+    cut = parse_settings(plain | ended, {"ONTAP_SVM": f"svm1{end}", "GOVMOMI_INSECURE": f"true{end}"})
+    assert replace(cut, warnings=()) == as_usual
+    assert cut.warnings == ("--vsphere-password: the line end behind the password does not count.",)
+
+
+def test_nothing_else_of_a_password_is_cut() -> None:
+    settings = parse(vsphere_password=" a\nb \n\n", storage_password="\n c\t")
+    assert settings.vsphere.password == " a\nb \n"
+    assert settings.storage.access.password == "\n c\t"
+
+
+def test_a_token_is_of_no_use_to_ontap() -> None:
+    (problem,) = problems(storage_token="geheim", storage_username=None)
+    assert "ontap takes no token" in problem
+    settings = parse(storage_token="geheim")
+    assert settings.storage.access.token == ""
+    (warning,) = settings.warnings
+    assert "STORAGE_TOKEN" in warning
+    assert "geheim" not in warning
+
+
+class Noting(Mapping[str, str]):
+    """An environment that notes which variables are asked for."""
+
+    def __init__(self, given: dict[str, str]) -> None:
+        self.given, self.asked = given, set[str]()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return self.given[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.given)
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+
+def read_variables() -> set[str]:
+    """Return every variable that is a setting: those of flags, and those that the parser reads itself."""
+    noting = Noting({"SSH_PRIVATE_KEY": ENCODED})
+    parse_settings(ARGUMENTS | {"esxi-clone-method": "ssh"}, noting)
+    return noting.asked | {flag.variable for flag in (*FLAGS, *COMMON, VIB_PATH, RESTART) if flag.variable}
+
+
+def service_variables(name: str) -> dict[str, str]:
+    """Return what Kubernetes puts into the environment of pods beside a Service of that name."""
+    port = f"{name}_PORT_22_TCP"
+    return {
+        f"{name}_SERVICE_HOST": "172.30.12.3",
+        f"{name}_SERVICE_PORT": "22",
+        f"{name}_SERVICE_PORT_SSH": "22",
+        f"{name}_PORT": "tcp://172.30.12.3:22",
+        port: "tcp://172.30.12.3:22",
+        f"{port}_PROTO": "tcp",
+        f"{port}_PORT": "22",
+        f"{port}_ADDR": "172.30.12.3",
+    }
+
+
+def test_no_service_of_the_namespace_changes_a_setting() -> None:
+    variables = read_variables()
+    assert {"GOVMOMI_HOSTNAME", "GOVMOMI_INSECURE", "SSH_KNOWN_HOSTS", "ONTAP_SVM", "VIB_PATH"} <= variables
+    parts = [name.split("_") for name in variables]
+    names = {"_".join(words[:end]) for words in parts for end in range(1, len(words) + 1)}
+    services: dict[str, str] = {}
+    for name in names:
+        services |= service_variables(name)
+    assert services.keys() & variables == set()
+    given = {"SSH_PRIVATE_KEY": ENCODED}
+    alone = parse(given, esxi_clone_method="ssh")
+    assert parse(services | given, esxi_clone_method="ssh") == alone
+
+
+BYTES = st.binary(max_size=40).map(os.fsdecode)
+"""what Python makes of any bytes in arguments and environment: halves of characters where they are not UTF-8"""
+ODD = st.one_of(
+    BYTES,
+    st.text(max_size=40),
+    st.sampled_from(
+        ["\udc80", "9" * 5000, "::1", "{host:>999999999}", "{slot:0999999999}-{host}", "[", "//[", "\n"]
+    ),
+    st.from_regex(
+        r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\n\\]{0,60}-----END CERTIFICATE-----", fullmatch=True
+    ),
+)
+
+
+@given(st.data())
+@settings(max_examples=400, deadline=None)
+def test_whatever_is_given_it_is_settings_or_an_error_for_people(data: st.DataObject) -> None:
+    arguments = data.draw(st.dictionaries(st.sampled_from(sorted(ARGUMENTS)), st.none() | ODD, max_size=4))
+    environment = data.draw(st.dictionaries(st.sampled_from(sorted(read_variables())), ODD, max_size=4))
+    with suppress(SettingsError):
+        parse_settings(ARGUMENTS | {"esxi-clone-method": "ssh"} | arguments, environment)
+    with suppress(SettingsError):
+        fleet = {name: data.draw(ODD) for name in ("esxi-hosts", "parallel", "ssh-key-file", "restart-hostd")}
+        parse_fleet_settings({**ARGUMENTS, **fleet}, environment, dry_run=True)

@@ -1,0 +1,18 @@
+"""How a command for people says that it failed."""
+
+import logging
+
+import click
+
+from populator.log import printable
+from populator.report import explain, outcome_of
+
+log = logging.getLogger(__name__)
+
+
+def fail(error: Exception) -> int:
+    """Say what went wrong and what to do next, on a line each; return the exit code."""
+    for line in filter(None, explain(error)):
+        click.echo(printable(line), err=True)
+    log.debug("the trace of it", exc_info=error)
+    return outcome_of(error).exit_code
