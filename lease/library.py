@@ -7,6 +7,7 @@ in a pod, and 0.3 s and 15 MB with a kubeconfig (whose loader wants oauthlib, re
 import functools
 import importlib
 import os
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -83,7 +84,29 @@ def _library(loader: str) -> Library:
     unusable.append(config.ConfigException)
     if loader == "kube_config":
         unusable.append(config.yaml.YAMLError)
-    return Library(configuration, rest.RESTClientObject, config, broken, tuple(unusable))
+
+    def client(configuration: Any) -> Any:
+        made = rest.RESTClientObject(configuration)
+        made.pool_manager.connection_pool_kw["ssl_context"] = tls_context(configuration)
+        return made
+
+    return Library(configuration, client, config, broken, tuple(unusable))
+
+
+def tls_context(configuration: Any) -> ssl.SSLContext:
+    """Return a context that urllib3 completes by the configuration's CA and client certificate.
+
+    Clusters' CAs, too, may leave out the key identifiers that Python 3.13, and urllib3 with it, began to insist on.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if not configuration.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif not (configuration.ssl_ca_cert or configuration.ca_cert_data):
+        context.load_default_certs()
+    return context
 
 
 @contextmanager

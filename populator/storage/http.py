@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -66,6 +67,49 @@ def origin(hostname: str) -> str:
     return f"https://{address}"
 
 
+def tls_context(*, verify: bool) -> ssl.SSLContext:
+    """Return a context that trusts the system's store (SSL_CERT_FILE names another), or REQUESTS_CA_BUNDLE alone."""
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or None
+    try:
+        context = ssl.create_default_context(
+            cafile=None if bundle and Path(bundle).is_dir() else bundle,
+            capath=bundle if bundle and Path(bundle).is_dir() else None,
+        )
+    except OSError as error:  # ssl's own errors are of this kind
+        raise StorageError(
+            f"REQUESTS_CA_BUNDLE names {bundle!r}, which is no bundle of PEM certificates that can be read.",
+            "Correct or remove it.",
+        ) from error
+    # As at the other doors: companies' own CAs leave out the key identifiers that Python 3.13 began to insist on, and
+    # people put the server's certificate itself into the bundle.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class Adapter(requests.adapters.HTTPAdapter):
+    """Verifies by a context of ours alone, where requests would take a bundle of its own."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Let connections to the array use the context."""
+        super().init_poolmanager(*args, ssl_context=self._context, **options)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Let connections through a proxy use it, too."""
+        return super().proxy_manager_for(proxy, ssl_context=self._context, **options)
+
+    def cert_verify(self, conn: Any, url: str, verify: object, cert: object) -> None:  # noqa: ARG002 - requests' own
+        """Leave the store as it is."""
+        conn.cert_reqs = self._context.verify_mode
+
+
 class Http:
     """A session with one array, by HTTPS and JSON."""
 
@@ -77,6 +121,7 @@ class Http:
         self._explain = explain
         self._session = requests.Session()
         self._session.auth = HTTPBasicAuth(access.username.encode(), access.password.encode())
+        self._session.mount("https://", Adapter(tls_context(verify=access.verify)))
         self._session.headers["Accept"] = "application/json"
         if not access.verify:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -128,7 +173,7 @@ class Http:
             params=query,
             json=body,
             timeout=limit,
-            verify=self._trust(),
+            verify=self._access.verify,
             allow_redirects=False,
             stream=True,
         )
@@ -147,12 +192,6 @@ class Http:
             if self._clock.now() > end:
                 raise requests.ReadTimeout
         return bytes(raw)
-
-    def _trust(self) -> bool | str:
-        """Return what requests takes as `verify`: it reads REQUESTS_CA_BUNDLE by itself, not SSL_CERT_FILE."""
-        if not self._access.verify or "REQUESTS_CA_BUNDLE" in os.environ:
-            return self._access.verify
-        return os.environ.get("SSL_CERT_FILE") or True
 
     def _decode(self, raw: bytes, act: str) -> Answer:
         try:

@@ -38,9 +38,11 @@ def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 class Pki:
     """Issues server certificates below one CA that lives as long as its directory; for any number of threads."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, key_ids: bool = True) -> None:
+        """`key_ids`: whether certificates name keys by identifiers, which many companies' own CAs leave out."""
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
+        self._key_ids = key_ids
         self._number = itertools.count(1)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._ca = self._sign(name("xcopy lab CA"), self._key.public_key(), ca=True)
@@ -49,9 +51,11 @@ class Pki:
         self.ca_file.write_text(self.ca_pem)
 
     def issue(self, common_name: str, *hosts: str) -> Cert:
-        """Write a server certificate for the hosts, 127.0.0.1 and localhost by default."""
+        """Write a server certificate for the hosts, 127.0.0.1, ::1 and localhost by default."""
         key = ec.generate_private_key(ec.SECP256R1())
-        cert = self._sign(name(common_name), key.public_key(), hosts=hosts or ("127.0.0.1", "localhost"))
+        cert = self._sign(
+            name(common_name), key.public_key(), hosts=hosts or ("127.0.0.1", "::1", "localhost")
+        )
         stem = f"{common_name}-{next(self._number)}"
         files = Cert(self.directory / f"{stem}.pem", self.directory / f"{stem}.key")
         files.cert_file.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
@@ -88,11 +92,12 @@ class Pki:
             .not_valid_before(now - LIFETIME)
             .not_valid_after(now + LIFETIME)
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
-            )
         )
+        if self._key_ids:
+            issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+            builder = builder.add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False
+            ).add_extension(issuer, critical=False)
         if ca:
             usage = x509.KeyUsage(
                 digital_signature=True,

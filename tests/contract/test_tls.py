@@ -1,0 +1,143 @@
+"""TLS at the three doors: the same rule for vCenter, array and Kubernetes, in the oldest Python and the newest.
+
+Since 3.13 Python, and urllib3 with it, demands key identifiers of certificates, which companies' own CAs leave out.
+`newest` makes the two as strict in an older Python: they are not ours.
+"""
+
+import json
+import socket
+import ssl
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import urllib3.util.ssl_
+
+from lease.api import Api, ApiError
+from populator.clock import Clock
+from populator.errors import StorageError
+from populator.storage.access import Access
+from populator.storage.http import Http
+from tests.lab.pki import Pki
+from tests.lab.rest import Reply, RestServer
+from vsphere.errors import VsphereError
+from vsphere.soap import Soap, tls_context
+
+Door = Callable[[int, str], None]
+STRICT = ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
+
+
+@pytest.fixture(autouse=True, params=["as it is", "newest"])
+def python(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "as it is" or sys.version_info >= (3, 13):
+        return
+    lenient = ssl.create_default_context
+
+    def strict(*args: object, **options: object) -> ssl.SSLContext:
+        context = lenient(*args, **options)  # type: ignore[arg-type]
+        context.verify_flags |= STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    monkeypatch.setattr(urllib3.util.ssl_, "sys", SimpleNamespace(version_info=(3, 13)))
+
+
+def vcenter(port: int, ca_pem: str) -> None:
+    Soap("127.0.0.1", port, tls_context(ca_pem)).fetch("GET", "/", b"", 10)
+
+
+@pytest.fixture
+def doors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Door]:
+    """The doors, each to be called with port and CA bundle."""
+    bundle = tmp_path / "bundle.pem"
+
+    def array(port: int, ca_pem: str) -> None:
+        bundle.write_text(ca_pem)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+        http = Http(Access(f"127.0.0.1:{port}"), Clock(), "test", lambda _: ("", ""))
+        try:
+            http.call("GET", "/", "answer")
+        finally:
+            http.close()
+
+    def kubernetes(port: int, ca_pem: str) -> None:
+        bundle.write_text(ca_pem)
+        cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority": str(bundle)}
+        config = {
+            "clusters": [{"name": "c", "cluster": cluster}],
+            "users": [{"name": "u", "user": {"token": "t"}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "x",
+        }
+        file = tmp_path / "kubeconfig"
+        file.write_text(json.dumps(config))
+        Api.connect(str(file)).get("/")
+
+    return [vcenter, array, kubernetes]
+
+
+@pytest.fixture
+def old_pki(tmp_path: Path) -> Pki:
+    return Pki(tmp_path / "pki", key_ids=False)
+
+
+@pytest.fixture
+def server(old_pki: Pki) -> Iterator[RestServer]:
+    with RestServer("server", old_pki.server_context("server"), lambda _: Reply(200, {})) as server:
+        yield server
+
+
+def test_certificates_without_key_identifiers_are_trusted_at_every_door(
+    doors: list[Door], server: RestServer, old_pki: Pki
+) -> None:
+    for door in doors:
+        door(server.port, old_pki.ca_pem)
+    strict = ssl.create_default_context(cadata=old_pki.ca_pem)
+    strict.verify_flags |= STRICT
+    with (
+        socket.create_connection(("127.0.0.1", server.port)) as plain,
+        pytest.raises(ssl.SSLCertVerificationError, match="Authority Key Identifier"),
+    ):
+        strict.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+def test_the_servers_own_certificate_in_the_bundle_is_enough(doors: list[Door], old_pki: Pki) -> None:
+    cert = old_pki.issue("own")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert.cert_file, cert.key_file)
+    with RestServer("own", context, lambda _: Reply(200, {})) as server:
+        for door in doors:
+            door(server.port, cert.cert_file.read_text())
+
+
+def test_another_ca_and_another_name_are_still_refused(
+    doors: list[Door], tmp_path: Path, old_pki: Pki
+) -> None:
+    other = Pki(tmp_path / "other", key_ids=False)
+    cert = old_pki.issue("elsewhere", "elsewhere.example")
+    elsewhere = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    elsewhere.load_cert_chain(cert.cert_file, cert.key_file)
+    for context in (other.server_context("other"), elsewhere):
+        with RestServer("stranger", context, lambda _: Reply(200, {})) as server:
+            for door in doors:
+                with pytest.raises((VsphereError, StorageError, ApiError), match="not trusted"):
+                    door(server.port, old_pki.ca_pem)
+
+
+def test_a_bundle_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for file in ("/nowhere.pem", str(tmp_path / "empty"), "/etc/hostname"):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", file)
+        with pytest.raises(StorageError, match="REQUESTS_CA_BUNDLE names"):
+            Http(Access("127.0.0.1:1"), Clock(), "test", lambda _: ("", ""))
+
+
+def test_the_arrays_certificate_is_verified_with_the_systems_store(
+    monkeypatch: pytest.MonkeyPatch, server: RestServer, old_pki: Pki
+) -> None:
+    """Whose place SSL_CERT_FILE tells OpenSSL; the bundle that comes with requests does not count."""
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(old_pki.ca_file))
+    Http(Access(f"127.0.0.1:{server.port}"), Clock(), "test", lambda _: ("", "")).call("GET", "/", "answer")
