@@ -142,6 +142,9 @@ class Api:
             )
         message = getattr(root, "strerror", None) or str(root) or type(root).__name__
         message = "timed out" if "timed out" in message else message.rstrip(".")
+        proxy = getattr(self._rest.pool_manager, "proxy", None)
+        if proxy:
+            message += f", through the proxy {proxy.host}:{proxy.port} (HTTPS_PROXY, where NO_PROXY names no exception)"
         return ApiError(request.words, self._host, reason="Unreachable", message=message)
 
     def _refusal(self, request: _Request, response: Any) -> ApiError:

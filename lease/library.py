@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from lease.errors import ApiError
 
@@ -86,11 +87,25 @@ def _library(loader: str) -> Library:
         unusable.append(config.yaml.YAMLError)
 
     def client(configuration: Any) -> Any:
-        made = rest.RESTClientObject(configuration)
+        try:
+            complete_proxy(configuration, rest.urllib3.make_headers)
+            made = rest.RESTClientObject(configuration)
+        except (rest.urllib3.exceptions.HTTPError, ImportError, ValueError) as error:
+            message = "the proxy that HTTPS_PROXY names cannot be used"
+            raise ApiError("", "", reason="Config", message=message) from error
         made.pool_manager.connection_pool_kw["ssl_context"] = tls_context(configuration)
         return made
 
     return Library(configuration, client, config, broken, tuple(unusable))
+
+
+def complete_proxy(configuration: Any, make_headers: Callable[..., Any]) -> None:
+    """Read a proxy as curl and requests do: it may have no scheme, and its URL may hold user and password."""
+    given = configuration.proxy
+    if given:
+        configuration.proxy = given if "//" in given else f"http://{given}"
+        user = unquote(urlsplit(configuration.proxy).netloc.rpartition("@")[0])
+        configuration.proxy_headers = make_headers(proxy_basic_auth=user or None)
 
 
 def tls_context(configuration: Any) -> ssl.SSLContext:

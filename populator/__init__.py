@@ -18,9 +18,9 @@ hosts at a time), `vsphere/esxi/installer` (one host: look, `decision`, act by `
 Directions: `populate` sees contracts and values only; `wiring` alone knows which real part stands behind which;
 `vsphere` and `lease` know neither each other nor this package; vendors below `storage` do not know each other.
 Each foreign library has one door, where its errors become ours: pyVmomi `vsphere/soap.py` (`esxcli.py` adds
-types to it), kubernetes `lease/library.py`, requests `storage/http.py`, tenacity `retry.py`, click `cli`,
-paramiko `vsphere/ssh.py` with `ssh_keys.py`, time `clock.py`. What a failure is worth as exit code and reason stands in
-`report.py`.
+types to it), kubernetes `lease/library.py`, requests `storage/http.py` with `proxy.py`, tenacity `retry.py`, click
+`cli`, paramiko `vsphere/ssh.py` with `ssh_keys.py`, time `clock.py`. What a failure is worth as exit code and reason
+stands in `report.py`.
 
 Words: *volume* is the Kubernetes side, *LUN* the array's, *device* ESXi's, *disk* the virtual machine's. A *slot*
 is one of the two Lease objects of a host; who holds one (`Held`) may shake the host: rescan, clone, detach. A

@@ -10,10 +10,12 @@ from lease.api import Api, ApiError
 from lease.hostlock import HostLock
 from lease.stepwise import StepLock
 from populator import log
+from populator.address import Address
 from populator.clock import Clock
 from populator.errors import VolumeError
 from populator.lease_metrics import LeaseMetrics
 from populator.populate import HostLease, Job, populate
+from populator.proxy import find_proxy
 from populator.report import Report
 from populator.retry import READ
 from populator.settings import SLOTS, KubernetesSettings, Settings, SshSettings, VsphereSettings
@@ -22,6 +24,7 @@ from populator.volume import find_volume
 from vsphere.clone import Cloner
 from vsphere.datastore import Datastore
 from vsphere.devices import Devices
+from vsphere.errors import VsphereError
 from vsphere.esxcli import Esxcli
 from vsphere.esxi import SCRIPT, VERSION
 from vsphere.host import EsxiHost, SourceDisk
@@ -31,6 +34,7 @@ from vsphere.plugin import Plugin
 from vsphere.ports import Retry, Wrapper
 from vsphere.script import Script
 from vsphere.session import Session
+from vsphere.soap import Proxy
 from vsphere.ssh import Login, Ssh
 from vsphere.ssh_keys import HostTrust, public_key
 from vsphere.upload import OurScript, ensure_script
@@ -119,7 +123,25 @@ def connect(site: VsphereSettings, clock: Clock) -> Session:
         retry=repeat(clock),
         ca_pem=site.ca_pem,
         insecure=site.insecure,
+        proxy=proxy_to(site),
     )
+
+
+def proxy_to(site: VsphereSettings) -> Proxy | None:
+    """Return the proxy on the way to vCenter, if the environment names one."""
+    try:
+        proxy = find_proxy(Address(site.host, site.port))
+    except ValueError as error:
+        raise VsphereError(str(error), "Correct it, or name vCenter in NO_PROXY.") from error
+    if proxy is None:
+        return None
+    if proxy.scheme != "http":
+        raise VsphereError(
+            f"vCenter cannot be reached through the proxy {proxy}, which itself is reached by TLS.",
+            "Give HTTPS_PROXY as http://host:port, or name vCenter in NO_PROXY.",
+        )
+    headers = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+    return Proxy(proxy.host, proxy.port, headers)
 
 
 def identity(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 
 from vsphere.errors import LoginRefused, Unreachable, VcenterFault, VsphereError, is_passing
 from vsphere.ports import Clock, Retry
-from vsphere.soap import Soap, pyvmomi, tls_context
+from vsphere.soap import Proxy, Soap, pyvmomi, tls_context
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -47,12 +47,13 @@ class Session:
         retry: Retry,
         ca_pem: str = "",
         insecure: bool = False,
+        proxy: Proxy | None = None,
     ) -> None:
         self.host = host
         self._credentials = (user, password)
         self._clock = clock
         self._retry = retry
-        self._soap = Soap(host, port, tls_context(ca_pem, insecure=insecure))
+        self._soap = Soap(host, port, tls_context(ca_pem, insecure=insecure), proxy)
         self._content: Any = None
 
     def __repr__(self) -> str:

@@ -7,13 +7,15 @@ stale pooled connection makes the one look like the other, and that TLS is verif
 
 import ctypes
 import gc
+import re
 import select
 import socket
 import ssl
 import sys
-from collections.abc import Callable
-from functools import cache
-from http.client import HTTPException, HTTPSConnection, IncompleteRead
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from http.client import HTTPConnection, HTTPException, HTTPSConnection, IncompleteRead
 from typing import Any, TypeVar
 from xml.parsers.expat import ExpatError
 
@@ -27,7 +29,23 @@ LARGEST_FILE = 1 << 20
 """bytes that are read of a datastore's file: all that is read here are scripts"""
 UNREADABLE = (ExpatError, LookupError, TypeError, AttributeError, ValueError)
 """what pyVmomi raises on an answer that is cut off, or not of the form that its types say"""
+TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (.*)")
+"""what http.client says of a proxy's answer"""
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """An HTTP proxy that tunnels to vCenter."""
+
+    host: str
+    port: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """what it is to be sent, such as credentials"""
+
+    def __str__(self) -> str:
+        """Return the proxy as people know it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class NotSent(Exception):
@@ -74,6 +92,25 @@ def tls_context(ca_pem: str = "", *, insecure: bool = False) -> ssl.SSLContext:
     return context
 
 
+class Connection(HTTPSConnection):
+    """A connection to vCenter, through the proxy if there is one; certificates know no zone of an IPv6 address."""
+
+    def __init__(
+        self, proxy: Proxy | None, host: str, port: int, *, context: ssl.SSLContext, timeout: float
+    ) -> None:
+        place = (proxy.host, proxy.port) if proxy else (host, port)
+        super().__init__(*place, timeout=timeout, context=context)
+        self._name, self._tls = host.strip("[]").partition("%")[0], context
+        if proxy:
+            # Python 3.11 asks a proxy for an IPv6 address as it is given, later ones in brackets.
+            self.set_tunnel(f"[{self._name}]" if ":" in host else host, port, dict(proxy.headers))
+
+    def connect(self) -> None:
+        """Connect, and verify that it is vCenter."""
+        HTTPConnection.connect(self)
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
+
+
 @cache
 def stub_class() -> Any:
     """Return pyVmomi's SOAP adapter with a time-out for each call, `seconds`, and a count of calls."""
@@ -112,14 +149,16 @@ def is_idle(connection: Any) -> bool:
 class Soap:
     """Calls to one vCenter, whose transport errors are `Unreachable` (or certificate trouble)."""
 
-    def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
+    def __init__(self, host: str, port: int, context: ssl.SSLContext, proxy: Proxy | None = None) -> None:
         self.name = host
         self.port = port
         self._context = context
+        self._proxy = proxy
         # A pooled connection unused for longer is replaced: proxies before vCenter drop idle ones silently.
         self.stub = stub_class()(
             host, port, version=API_VERSION, sslContext=context, connectionPoolTimeout=20
         )
+        self.stub.scheme = partial(Connection, proxy)
 
     def call(self, act: Callable[[], Result], seconds: float) -> Result:
         """Run one call with its time-out; faults of vCenter come through as pyVmomi's exceptions."""
@@ -140,7 +179,7 @@ class Soap:
 
     def fetch(self, method: str, target: str, body: bytes, seconds: float) -> tuple[int, bytes]:
         """Make a plain request in the session, over a connection of its own; return HTTP status and content."""
-        connection = HTTPSConnection(self.name, self.port, timeout=seconds, context=self._context)
+        connection = Connection(self._proxy, self.name, self.port, timeout=seconds, context=self._context)
 
         def act() -> tuple[int, bytes]:
             try:
@@ -184,6 +223,8 @@ class Soap:
                 f"The certificate of {where} is not trusted: {error.verify_message}",
                 "Put the CA that signed it into the Secret's cacert key, or set GOVMOMI_INSECURE=true.",
             )
+        if self._proxy:
+            return self._proxy_failed(self._proxy, error)
         if isinstance(error, socket.gaierror):
             text = f"The host name of {where} cannot be resolved."
             hint = "Check GOVMOMI_HOSTNAME, and the cluster's DNS."
@@ -198,6 +239,22 @@ class Soap:
         if isinstance(error, ConnectionRefusedError):
             return Unreachable(f"{where} refuses connections on port {self.port}.", hint, sent=False)
         return Unreachable(f"There is no connection to {where}: {describe(error)}.", hint, sent=False)
+
+    def _proxy_failed(self, proxy: Proxy, error: BaseException) -> VsphereError:
+        """Put into words why there is no connection through the proxy."""
+        hint = f"Correct HTTPS_PROXY, or name {self.name} in NO_PROXY if no proxy is needed on the way to it."
+        refusal = TUNNEL_REFUSED.search(str(error))
+        if refusal:
+            text = f"The proxy {proxy} does not let us through to vCenter {self.name}: {refusal[1]}."
+            passing = refusal[1].startswith("5")
+            return Unreachable(text, hint, sent=False) if passing else VsphereError(text, hint)
+        why = describe(error)
+        if isinstance(error, socket.gaierror):
+            why = "the proxy's name cannot be resolved"
+        elif isinstance(error, ConnectionRefusedError):
+            why = "the proxy refuses connections"
+        text = f"There is no connection to vCenter {self.name} through the proxy {proxy}: {why}."
+        return Unreachable(text, hint, sent=False)
 
 
 def describe(error: BaseException) -> str:

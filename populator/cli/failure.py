@@ -11,8 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def fail(error: Exception) -> int:
-    """Say what went wrong and what to do next, on a line each; return the exit code."""
-    for line in filter(None, explain(error)):
-        click.echo(printable(line), err=True)
+    """Say what went wrong and what to do next; return the exit code."""
+    click.echo(printable(" ".join(explain(error)).strip()), err=True)
     log.debug("the trace of it", exc_info=error)
     return outcome_of(error).exit_code

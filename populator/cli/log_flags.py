@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from urllib.parse import unquote
 
 import click
 
@@ -19,7 +20,15 @@ def set_up_log(context: click.Context, secrets: Iterable[str] = ()) -> None:
     """Begin to log as the program's flags say, without their secrets and these."""
     given = context.find_root().params
     ours = [str(value or "") for name, value in given.items() if name.endswith(("_password", "_token"))]
-    log.set_up(given["log_level"], given["log_format"], [*ours, *secrets, *key_texts(os.environ)])
+    others = [*secrets, *key_texts(os.environ), *proxy_passwords(os.environ)]
+    log.set_up(given["log_level"], given["log_format"], [*ours, *others])
+
+
+def proxy_passwords(environment: Mapping[str, str]) -> list[str]:
+    """Return the passwords that stand in the URLs of proxies, as they are there and decoded."""
+    urls = [value for name, value in environment.items() if name.lower().endswith("_proxy")]
+    given = [url.partition("//")[2].rpartition("@")[0].partition(":")[2] for url in urls]
+    return [*given, *map(unquote, given)]
 
 
 def key_texts(environment: Mapping[str, str]) -> list[str]:

@@ -8,6 +8,7 @@ they would carry the credentials elsewhere.
 
 import json
 import os
+import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -19,9 +20,10 @@ import requests
 import urllib3
 from requests.auth import HTTPBasicAuth
 
-from populator.address import parse_address
+from populator.address import Address, parse_address
 from populator.clock import Clock
 from populator.errors import StorageError
+from populator.proxy import Proxy, find_proxy
 from populator.storage.access import Access
 from populator.storage.answer import Answer
 
@@ -58,13 +60,25 @@ def passing(error: BaseException) -> bool:
 
 def origin(hostname: str) -> str:
     """Return `https://host[:port]` of a host, a host:port or a URL; whatever else a URL holds is dropped."""
+    return f"https://{read_address(hostname)}"
+
+
+def read_address(hostname: str) -> Address:
+    """Return the array's address."""
     try:
-        address = parse_address(hostname)
+        return parse_address(hostname)
     except ValueError as error:
         raise StorageError(
             "STORAGE_HOSTNAME is not the name of a host.", "Give it as host, host:port or https://host."
         ) from error
-    return f"https://{address}"
+
+
+def proxy_to(hostname: str) -> Proxy | None:
+    """Return the proxy on the way to the array, by which requests will go of itself."""
+    try:
+        return find_proxy(read_address(hostname))
+    except ValueError as error:
+        raise StorageError(str(error), "Correct it, or name the array in NO_PROXY.") from error
 
 
 def tls_context(*, verify: bool) -> ssl.SSLContext:
@@ -105,6 +119,12 @@ class Adapter(requests.adapters.HTTPAdapter):
         """Let connections through a proxy use it, too."""
         return super().proxy_manager_for(proxy, ssl_context=self._context, **options)
 
+    def build_connection_pool_key_attributes(self, *args: Any, **options: Any) -> Any:
+        """Put an IPv6 address back into the brackets of which requests has taken it: urllib3 looks there for a zone."""
+        parts, pool = super().build_connection_pool_key_attributes(*args, **options)
+        host = str(parts["host"])
+        return {**parts, "host": f"[{host}]" if ":" in host else host}, pool
+
     def cert_verify(self, conn: Any, url: str, verify: object, cert: object) -> None:  # noqa: ARG002 - requests' own
         """Leave the store as it is."""
         conn.cert_reqs = self._context.verify_mode
@@ -117,6 +137,7 @@ class Http:
         self.origin = origin(access.hostname)
         self.name = f"The {product} array {self.origin.removeprefix('https://')!r}"
         self._access = access
+        self._proxy = proxy_to(access.hostname)
         self._clock = clock
         self._explain = explain
         self._session = requests.Session()
@@ -217,12 +238,23 @@ class Http:
 
     def _translate(self, error: requests.RequestException, act: str) -> Unanswered:
         causes = list(chain(error))
+        if self._proxy and any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes):
+            return self._proxy_failed(self._proxy, causes, act)
         for kind, words in CAUSES:
             found = next((cause for cause in causes if isinstance(cause, kind)), None)
             if found is not None:
                 text, hint, heals = words(found)
-                return Unanswered(f"{self.name} {text} (asked to {act}).", hint, passing=heals)
+                way = f", reached through the proxy {self._proxy}," if self._proxy else ""
+                return Unanswered(f"{self.name}{way} {text} (asked to {act}).", hint, passing=heals)
         return Unanswered(f"{self.name} could not be asked to {act}: {type(error).__name__}.")
+
+    def _proxy_failed(self, proxy: Proxy, causes: list[BaseException], act: str) -> Unanswered:
+        """Put into words that the proxy is not there, or does not let us through."""
+        refusal = next((found[1] for cause in causes if (found := TUNNEL_REFUSED.search(str(cause)))), "")
+        kinds = (words for kind, words in NO_PROXY_THERE if any(isinstance(cause, kind) for cause in causes))
+        why = refusal or next(kinds, "it broke off the connection")
+        text = f"{self.name} cannot be asked to {act} through the proxy {proxy}: {why}."
+        return Unanswered(text, CHECK_PROXY, passing=not refusal or refusal.startswith("5"))
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
@@ -246,6 +278,14 @@ def _untrusted(error: Any) -> tuple[str, str, bool]:
     )
 
 
+TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (.*)")
+"""what http.client says of a proxy's answer"""
+NO_PROXY_THERE: tuple[tuple[type[BaseException], str], ...] = (
+    (socket.gaierror, "the proxy's name cannot be resolved"),
+    (ConnectionRefusedError, "the proxy refuses connections"),
+    (TimeoutError, "the proxy did not answer in time"),
+)
+CHECK_PROXY = "Correct HTTPS_PROXY, or name the array in NO_PROXY if no proxy is needed on the way to it."
 TRUST = (
     "Trust its CA (a PEM file named by SSL_CERT_FILE or REQUESTS_CA_BUNDLE), use the name that the certificate is "
     "for, or set STORAGE_SKIP_SSL_VERIFICATION=true."

@@ -4,28 +4,26 @@ Since 3.13 Python, and urllib3 with it, demands key identifiers of certificates,
 `newest` makes the two as strict in an older Python: they are not ours.
 """
 
-import json
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import urllib3.util.ssl_
 
-from lease.api import Api, ApiError
+from lease.api import ApiError
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.http import Http
+from tests.contract.doors import Door, make_doors
 from tests.lab.pki import Pki
 from tests.lab.rest import Reply, RestServer
 from vsphere.errors import VsphereError
-from vsphere.soap import Soap, tls_context
 
-Door = Callable[[int, str], None]
 STRICT = ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
 
 
@@ -44,38 +42,9 @@ def python(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(urllib3.util.ssl_, "sys", SimpleNamespace(version_info=(3, 13)))
 
 
-def vcenter(port: int, ca_pem: str) -> None:
-    Soap("127.0.0.1", port, tls_context(ca_pem)).fetch("GET", "/", b"", 10)
-
-
 @pytest.fixture
 def doors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Door]:
-    """The doors, each to be called with port and CA bundle."""
-    bundle = tmp_path / "bundle.pem"
-
-    def array(port: int, ca_pem: str) -> None:
-        bundle.write_text(ca_pem)
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
-        http = Http(Access(f"127.0.0.1:{port}"), Clock(), "test", lambda _: ("", ""))
-        try:
-            http.call("GET", "/", "answer")
-        finally:
-            http.close()
-
-    def kubernetes(port: int, ca_pem: str) -> None:
-        bundle.write_text(ca_pem)
-        cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority": str(bundle)}
-        config = {
-            "clusters": [{"name": "c", "cluster": cluster}],
-            "users": [{"name": "u", "user": {"token": "t"}}],
-            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-            "current-context": "x",
-        }
-        file = tmp_path / "kubeconfig"
-        file.write_text(json.dumps(config))
-        Api.connect(str(file)).get("/")
-
-    return [vcenter, array, kubernetes]
+    return make_doors(tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -93,7 +62,7 @@ def test_certificates_without_key_identifiers_are_trusted_at_every_door(
     doors: list[Door], server: RestServer, old_pki: Pki
 ) -> None:
     for door in doors:
-        door(server.port, old_pki.ca_pem)
+        door("127.0.0.1", server.port, old_pki.ca_pem)
     strict = ssl.create_default_context(cadata=old_pki.ca_pem)
     strict.verify_flags |= STRICT
     with (
@@ -109,7 +78,7 @@ def test_the_servers_own_certificate_in_the_bundle_is_enough(doors: list[Door], 
     context.load_cert_chain(cert.cert_file, cert.key_file)
     with RestServer("own", context, lambda _: Reply(200, {})) as server:
         for door in doors:
-            door(server.port, cert.cert_file.read_text())
+            door("127.0.0.1", server.port, cert.cert_file.read_text())
 
 
 def test_another_ca_and_another_name_are_still_refused(
@@ -123,7 +92,7 @@ def test_another_ca_and_another_name_are_still_refused(
         with RestServer("stranger", context, lambda _: Reply(200, {})) as server:
             for door in doors:
                 with pytest.raises((VsphereError, StorageError, ApiError), match="not trusted"):
-                    door(server.port, old_pki.ca_pem)
+                    door("127.0.0.1", server.port, old_pki.ca_pem)
 
 
 def test_a_bundle_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

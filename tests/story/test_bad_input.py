@@ -20,6 +20,7 @@ Values = dict[str, str | None]
 Prepare = Callable[[Lab, Target], object]
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 NOBODY_THERE = "https://127.0.0.1:1"
+DEAD_PROXY = "http://u:not-this-one@127.0.0.1:1"
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,34 @@ CASES = {
         5, ("certificate", "not trusted", "cacert"), environment={"cacert": None}
     ),
     "vCenter not there": Case(5, ("refuses connections",), environment={"GOVMOMI_HOSTNAME": "127.0.0.1:1"}),
+    "proxy not there": Case(
+        3, ("through the proxy 127.0.0.1:1", "NO_PROXY"), environment={"HTTPS_PROXY": DEAD_PROXY}
+    ),
+    "proxy to vCenter not there": Case(
+        5,
+        ("vCenter localhost", "through the proxy 127.0.0.1:1", "NO_PROXY"),
+        environment={
+            "HTTPS_PROXY": DEAD_PROXY,
+            "NO_PROXY": "127.0.0.1",
+            "GOVMOMI_HOSTNAME": "localhost:1",
+        },
+    ),
+    "variables of Services": Case(
+        5,
+        ("refuses the user name",),
+        environment={
+            "SSH_PORT": "tcp://172.30.12.3:22",
+            "STORAGE_PORT": "tcp://172.30.12.3:443",
+            "GOVMOMI_SERVICE_HOST": "172.30.12.3",
+            "GOVMOMI_PASSWORD": "not-this-one",
+        },
+    ),
+    "token for ONTAP": Case(
+        2, ("ontap takes no token",), environment={"STORAGE_TOKEN": "not-this-one", "STORAGE_PASSWORD": None}
+    ),
+    "bytes that are no text": Case(
+        2, ("--storage-password", "not UTF-8"), environment={"STORAGE_PASSWORD": "not-this-one\udce9"}
+    ),
     "array refuses the log-in": Case(4, ("STORAGE_",), environment={"STORAGE_PASSWORD": "not-this-one"}),
     "array's certificate not trusted": Case(
         4, ("certificate", "not trusted"), environment={"REQUESTS_CA_BUNDLE": None}

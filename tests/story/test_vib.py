@@ -15,6 +15,7 @@ from tests.lab.esxi.packages import until
 from tests.lab.esxi.vibs import stock_vib
 from tests.lab.pki import Pki
 from tests.lab.program import ROOT
+from tests.lab.tunnel import Relay
 from tests.lab.vcenter import HostSpec, VCenter
 from vsphere.esxi import PLUGIN_XML, SCRIPT, VERSION
 from vsphere.esxi.vib import VENDOR, build_vib
@@ -137,6 +138,18 @@ def test_callers_of_todays_installer_are_understood(fleet: Fleet, tmp_path: Path
     assert (done.code, len(done.rows)) == (0, 2), "a host that is named twice is visited once"
 
 
+def test_a_host_is_reached_by_ipv6(fleet: Fleet) -> None:
+    host = fleet.servers[0]
+    with Relay(("127.0.0.1", host.port)) as relay:
+        known = f"[::1]:{relay.port} {host.host_key}\n"
+        done = call(fleet, "install", f"--hosts=[::1]:{relay.port}", SSH_KNOWN_HOSTS=known)
+        assert done.code == 0, done.log
+        port = {"SSH_PORT_NUMBER": str(relay.port), "SSH_KNOWN_HOSTS": known}
+        done = call(fleet, "status", "--hosts=::1", **port)
+        assert (done.code, "is up to date" in done.row("::1")) == (0, True)
+        assert fleet.hosts[0].installed == OURS_NOW
+
+
 def test_only_hosts_with_the_expected_key_are_visited(fleet: Fleet) -> None:
     host = fleet.servers[0]
     lines = f"[127.0.0.1]:{host.port} {host.host_key}\n"
@@ -153,11 +166,11 @@ def test_only_hosts_with_the_expected_key_are_visited(fleet: Fleet) -> None:
         (("--vcenter=vc",), {"ESXI_HOSTS": ""}, "--vsphere-password is missing."),
         ((), {"SSH_KEY_FILE": ""}, "--ssh-key-file is missing."),
         ((), {"SSH_KEY_FILE": "/none"}, "--ssh-key-file: cannot read /none: No such file or directory."),
-        (("--parallel=0",), {}, "--parallel: '0' is not a whole number of at least 1."),
+        (("--parallel=0",), {}, "--parallel: '0' is not a whole number from 1 to 1000."),
         (("--restart-hostd=maybe",), {}, "--restart-hostd: 'maybe' is neither true nor false."),
         (("--vib-path=/none",), {}, "--vib-path: cannot read /none: No such file or directory."),
         (("--vib-path=/etc/passwd",), {}, "The file is not a VIB of vmkfstools-wrapper"),
-        (("--hosts=a:b",), {}, "--esxi-hosts: 'a:b' is not a host name."),
+        (("--hosts=a:b",), {}, "--esxi-hosts: 'a:b' has a port that is not a number from 1 to 65535."),
     ],
 )
 def test_what_cannot_begin_is_refused_with_a_sentence(
