@@ -2,8 +2,8 @@
 
 Forklift's controller reads the page with regular expressions, so names, labels and number formats are fixed here to
 the letter. That is why the page is written by hand and not by a client library, which would call the progress counter
-`…_total`. Promises: the port answers before anything slow is imported, a slow or silent client never delays another
-one, and `scraped` tells when a completed page has gone out.
+`…_total`. Promises: the port answers before anything slow is imported, slow or silent clients, however many, take a
+bounded number of threads and delay others by a moment only, and `scraped` tells when a completed page has gone out.
 """
 
 import logging
@@ -13,21 +13,29 @@ import ssl
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
+from populator.clock import Clock
 from populator.lease_metrics import LeaseMetrics
 
 log = logging.getLogger(__name__)
 
 PREFIX = "vsphere_xcopy_volume_populator_"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-CLIENT_TIMEOUT = 10.0
-"""seconds a client may take for handshake, request or reading its answer"""
+CLIENT_SECONDS = 10.0
+"""seconds a client may take for all: handshake, request, reading its answer"""
+CLIENTS = 32
+"""connections at a time, each with a thread"""
+LEAST_SECONDS = 0.25
+"""seconds that a connection keeps its place while others wait for one; a scrape takes some hundredths"""
+LARGEST_REQUEST = 16 * 1024
+"""bytes"""
 
 HELP = {
     "progress": ("counter", "Percent of the disk that is copied"),
@@ -174,13 +182,24 @@ class Handler(BaseHTTPRequestHandler):
 
     server: "Server"
     protocol_version = "HTTP/1.1"
-    timeout = CLIENT_TIMEOUT
 
     def setup(self) -> None:
-        """Do the TLS handshake here, in the client's own thread."""
-        self.request.settimeout(CLIENT_TIMEOUT)
+        """Do the TLS handshake here, in the client's own thread, and read one request: no more are answered."""
+        self.request.settimeout(CLIENT_SECONDS)
         self.request.do_handshake()
         super().setup()
+        self.rfile = BytesIO(self._head())
+
+    def _head(self) -> bytes:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            if len(data) > LARGEST_REQUEST:
+                raise OSError("the request is too large")
+            piece = self.request.recv(4096)
+            if not piece:
+                break
+            data += piece
+        return data
 
     def do_GET(self) -> None:
         """Serve the page; note when a page that shows the end has gone out."""
@@ -192,6 +211,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", CONTENT_TYPE)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
@@ -203,13 +223,18 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """HTTPS with a thread per client."""
+    """HTTPS with a thread per client, and places for a few: who has one for long makes room for those who wait."""
 
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 128
 
-    def __init__(self, host: str, port: int, path: str, page: Page) -> None:
+    def __init__(self, host: str, port: int, path: str, page: Page, seconds: float = CLIENT_SECONDS) -> None:
         self.page, self.path = page, path
+        self._seconds, self._clock = seconds, Clock()
+        self._clients: dict[socket.socket, float] = {}
+        """open connections, the oldest first, and when they began"""
+        self._change = threading.Condition()
         self.address_family = family(host)
         self._context = self_signed()
         super().__init__((host, port), Handler)
@@ -227,6 +252,34 @@ class Server(ThreadingHTTPServer):
         """Accept without a handshake, so that a silent client holds up nobody."""
         client, address = super().get_request()
         return self._context.wrap_socket(client, server_side=True, do_handshake_on_connect=False), address
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give a client a thread, as soon as there is a place."""
+        with self._change:
+            while len(self._clients) >= CLIENTS:
+                self._hang_up(LEAST_SECONDS, at_most=1)
+                self._change.wait(LEAST_SECONDS / 5)
+            self._clients[request] = self._clock.now()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection, and give its place to the next."""
+        super().shutdown_request(request)
+        with self._change:
+            self._clients.pop(request, None)
+            self._change.notify()
+
+    def service_actions(self) -> None:
+        """Hang up on clients that take too long, from time to time."""
+        with self._change:
+            self._hang_up(self._seconds, at_most=CLIENTS)
+
+    def _hang_up(self, seconds: float, at_most: int) -> None:
+        """End the oldest connections that are open for so long; their threads notice, and leave."""
+        for client in list(self._clients)[:at_most]:
+            if self._clock.now() - self._clients[client] >= seconds:
+                with suppress(OSError):  # it has just gone
+                    socket.socket.shutdown(client, socket.SHUT_RDWR)  # below TLS, which its thread is using
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base class's
         """Note at debug level a client that went away or never spoke TLS."""
@@ -275,9 +328,12 @@ def self_signed() -> ssl.SSLContext:
 
 
 @contextmanager
-def serve(host: str, port: int, path: str, page: Page) -> Iterator[str]:
-    """Serve the page on a thread of its own; gives its URL. Raises OSError when the port is taken."""
-    server = Server(host, port, path, page)
+def serve(host: str, port: int, path: str, page: Page, seconds: float = CLIENT_SECONDS) -> Iterator[str]:
+    """Serve the page on a thread of its own; gives its URL. Raises OSError when the port is taken.
+
+    `seconds` is what a client may take for all.
+    """
+    server = Server(host, port, path, page, seconds)
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="metrics", daemon=True)
     thread.start()
     try:

@@ -6,12 +6,13 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from populator import metrics
+from populator import log, metrics
 from populator.lease_metrics import PREFIX as LEASE_PREFIX
 from populator.lease_metrics import LeaseMetrics
 from tests.lab.controller import PREFIX, read_page, scrape
@@ -180,7 +181,74 @@ def test_a_silent_client_holds_up_nobody(url: str) -> None:
     with socket.create_connection(("127.0.0.1", port)):
         began = time.monotonic()
         assert "_progress" in scrape(url)
-        assert time.monotonic() - began < metrics.CLIENT_TIMEOUT / 2
+        assert time.monotonic() - began < metrics.CLIENT_SECONDS / 2
+
+
+def connect(url: str) -> ssl.SSLSocket:
+    plain = socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=10)
+    return ssl._create_unverified_context().wrap_socket(plain)  # noqa: S323
+
+
+def test_hundreds_of_silent_clients_take_few_threads_and_the_controller_is_served(url: str) -> None:
+    before = threading.active_count()
+    port = urlsplit(url).port or 0
+    with ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            assert threading.active_count() - before <= 40
+        assert "_progress" in scrape(url, timeout=30)
+        assert threading.active_count() - before <= 40
+
+
+def test_a_client_that_trickles_its_request_has_an_end(page: metrics.Page) -> None:
+    with metrics.serve("127.0.0.1", 0, "/metrics", page, seconds=0.5) as url, connect(url) as client:
+        began = time.monotonic()
+        with pytest.raises(OSError, match=r".*"):
+            while time.monotonic() - began < 20:
+                client.sendall(b"x")
+                time.sleep(0.02)
+        assert 0.4 < time.monotonic() - began < 20
+
+
+def test_a_client_that_never_reads_has_an_end(page: metrics.Page) -> None:
+    with metrics.serve("127.0.0.1", 0, "/metrics", page, seconds=0.5) as url:
+        with connect(url) as client:
+            client.sendall(b"GET /metrics HTTP/1.1\r\n")
+            before = threading.active_count()
+            while threading.active_count() >= before:
+                time.sleep(0.05)
+        assert "_progress" in scrape(url)
+
+
+def test_a_request_without_end_is_not_kept(url: str) -> None:
+    with connect(url) as client:
+        head = b"GET /metrics HTTP/1.1\r\n" + b"".join(
+            b"X-%d: %s\r\n" % (n, b"x" * 60_000) for n in range(50)
+        )
+        with suppress(OSError):
+            client.sendall(head + b"\r\n")
+        with suppress(OSError):
+            assert client.recv(1) == b""
+    assert "_progress" in scrape(url)
+
+
+def test_a_connection_serves_one_request(url: str) -> None:
+    with connect(url) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n")
+        answer = b""
+        while data := client.recv(4096):
+            answer += data
+    assert answer.count(b"HTTP/1.1 200") == 1
+    assert b"Connection: close" in answer
+
+
+def test_a_password_that_is_a_word_of_the_page_changes_nothing_of_it(page: metrics.Page) -> None:
+    before = filled(page).render()[0]
+    try:
+        log.set_up("info", "lines", ["progress", "ontap", "success", "owner_uid", "counter", "iscsi"])
+        assert page.render()[0] == before
+    finally:
+        log.set_up("info", "lines", ())
 
 
 def test_a_taken_port_is_an_error(url: str, page: metrics.Page) -> None:
@@ -188,6 +256,12 @@ def test_a_taken_port_is_an_error(url: str, page: metrics.Page) -> None:
     with pytest.raises(OSError, match="in use"), metrics.serve("127.0.0.1", port, "/metrics", page):
         pass
     assert threading.active_count() <= before
+
+
+def test_one_ipv6_address_is_listened_at(page: metrics.Page) -> None:
+    with metrics.serve("::1", 0, "/metrics", page) as url:
+        assert url.startswith("https://[::1]:")
+        assert "_progress" in scrape(url)
 
 
 def test_all_interfaces_means_ipv4_too(page: metrics.Page) -> None:
