@@ -42,15 +42,15 @@ def parse_proxy(given: str) -> Proxy:
     try:
         parts = urlsplit(given if "//" in given else f"http://{given}")
         address = parse_address(parts.netloc)
+        user = unquote(parts.netloc.rpartition("@")[0])
+        token = base64.b64encode(user.encode()).decode()
     except ValueError as error:
         raise ValueError(
-            "HTTPS_PROXY does not name a proxy: it has no host, or no port that is one."
+            "HTTPS_PROXY does not name a proxy: it is not of the form http://user:password@host:port."
         ) from error
     if parts.scheme not in KNOWN:
         raise ValueError(
             f"HTTPS_PROXY names a proxy of the kind {parts.scheme}; only HTTP proxies are supported."
         )
-    user = parts.netloc.rpartition("@")[0]
-    token = base64.b64encode(unquote(user).encode()).decode()
     port = address.port or DEFAULT_PORT
     return Proxy(parts.scheme, address.host, port, f"Basic {token}" if user else "")

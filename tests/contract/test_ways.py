@@ -120,7 +120,9 @@ def test_a_certificate_is_verified_through_a_proxy_too(
         assert proxy.asked != []
 
 
-@pytest.mark.parametrize("proxy", ["socks5://h:1", "http://", "http://[::1", "ftp://h", "h:port"])
+@pytest.mark.parametrize(
+    "proxy", ["socks5://h:1", "http://", "http://[::1", "ftp://h", "h:port", "http://u:heim\udce9@h"]
+)
 def test_a_proxy_that_cannot_be_used_is_an_error(
     door: Door, pki: Pki, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
