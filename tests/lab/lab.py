@@ -119,7 +119,7 @@ class Lab:
         adapters = [asdict(one) for one in spec.adapters]
         moid = self.vcenter.hosts[spec.name]
         root = self.directory / f"host-{next(self._boots)}"
-        return EsxiHost(
+        host = EsxiHost(
             spec.name,
             moid,
             adapters,
@@ -129,6 +129,12 @@ class Lab:
             wrapper=self.wrapper,
             root=root,
         )
+        host.extents = {
+            store.disk_name: store.name
+            for store in world.datastores(self.datastores)
+            if spec.name in store.hosts and store.disk_name
+        }
+        return host
 
     def _booted(self, host: EsxiHost) -> None:
         self.vcenter.set_host(host.moid, boot_time=host.boot_time)
@@ -140,11 +146,11 @@ class Lab:
         client = self.pki.client_context()
         return stack.enter_context(proxy(service, ("127.0.0.1", port), self.ledger, server, client))
 
-    def add_target(self, size: int = world.DISK_SIZE, **volume: Any) -> Target:
+    def add_target(self, size: int = world.DISK_SIZE, *, serial: str | None = None, **volume: Any) -> Target:
         """Make a LUN on the array and the PVC for it; further arguments go to `Kube.add_volume`."""
         number = next(self._number)
         internal = f"trident_pvc_{number}"
-        lun_uuid = self.array.add_lun(f"/vol/{internal}/lun0", SVM, size)
+        lun_uuid = self.array.add_lun(f"/vol/{internal}/lun0", SVM, size, serial)
         naa = self.array.luns[lun_uuid].naa
         pvc = f"disk-{number}"
         attributes = {"internalName": internal, "protocol": "block", "backendUUID": "b-1", "name": pvc}

@@ -75,6 +75,7 @@ TABLE: dict[str, dict[str, Command]] = {
         "list": Command(storage.detached_list, (DEVICE,), "table"),
         "remove": Command(storage.detached_remove, (Param("all|a"), DEVICE), ""),
     },
+    "storage.core.device.partition": {"list": Command(storage.partition_list, (THE_DEVICE,), "table")},
     "storage.core.device.world": {"list": Command(storage.world_list, (DEVICE,), "table")},
     "storage.core.adapter": {
         "list": Command(storage.adapter_list, (), "table"),
@@ -90,6 +91,7 @@ TABLE: dict[str, dict[str, Command]] = {
             "",
         ),
     },
+    "storage.vmfs.extent": {"list": Command(storage.vmfs_extents, (), "table")},
     "storage.core.path": {"list": Command(storage.path_list, (DEVICE, Param("path|p")))},
     "system.version": {"get": Command(software.version)},
     "software.vib": {
@@ -124,10 +126,12 @@ def _execute(host: EsxiHost, request: Mapping[str, Any]) -> dict[str, object]:
     command = dict(_commands(host, namespace)).get(name)
     if command is None or request["moid"] != "ha-cli-handler-" + namespace.replace(".", "-"):
         raise not_found()
-    host.calls.append(Call(f"{namespace.replace('.', ' ')} {name}", arguments))
+    call = Call(f"{namespace.replace('.', ' ')} {name}", arguments)
+    host.calls.append(call)
     _check(command, arguments)
     prefix = "VimEsxCLI" + (namespace + name).replace(".", "")
-    response = command.act(host, arguments).xml(prefix)
+    instead = host.instead.get(call.command)
+    response = (instead() if instead else command.act(host, arguments)).xml(prefix)
     host.publish()
     return {"response": response}
 

@@ -16,6 +16,7 @@ from tests.lab.esxi.overlap import Operation, Recorder
 from tests.lab.esxi.script import Script
 from tests.lab.esxi.sshd import Sshd
 from tests.lab.esxi.stack import Adapter, Stack
+from tests.lab.esxi.wire import Result
 from tests.lab.esxi.wrapper import Stock
 from tests.lab.san import San
 from tests.lab.vmkfstools import Pace
@@ -70,6 +71,14 @@ class EsxiHost:
         self.unclean: list[str] = []
         """devices whose last path died while they were on: taken away by the array before the host let go"""
         self.calls: list[Call] = []
+        self.instead: dict[str, Callable[[], Result]] = {}
+        """command -> what answers in its place, with a result or by raising `EsxcliFault`; it then does nothing"""
+        self.extents: dict[str, str] = {}
+        """device -> the VMFS datastore on it, of those that this host has mounted"""
+        self.partitions: dict[str, tuple[str, ...]] = {}
+        """device -> the types of its partitions, in hexadecimal as esxcli shows them"""
+        self.openers: dict[str, tuple[str, ...]] = {}
+        """device -> names of the worlds that have it open, besides the copies; it cannot be detached meanwhile"""
         self.recorder = Recorder(self._shaken)
         self.stack = Stack((Adapter.of(each) for each in adapters), san)
         self.copies = Copies(name, datastores, self.stack, self.recorder, self.harm)

@@ -27,7 +27,7 @@ def device_set(host: EsxiHost, arguments: Mapping[str, str]) -> Done:
     naa, state = arguments["device"], arguments["state"]
     with host.recorder.during("detach" if state == "off" else "attach", naa), host.stack.lock:
         device = _device(host, naa)
-        if state == "off" and host.copies.writing_to(naa):
+        if state == "off" and (host.copies.writing_to(naa) or host.openers.get(naa)):
             raise failed(f"Unable to set device's state: Cannot change the state of device {naa}: Busy")
         device.off = state == "off"
         (host.stack.detached.add if device.off else host.stack.detached.discard)(naa)
@@ -56,16 +56,54 @@ def detached_remove(host: EsxiHost, arguments: Mapping[str, str]) -> Done:
 
 
 def world_list(host: EsxiHost, arguments: Mapping[str, str]) -> Rows:
-    """List who has a device open; of all that may, only the copies are simulated."""
+    """List who has a device open; the host itself has the one that it boots from."""
     wanted = arguments.get("device")
-    if wanted:
+    if wanted and wanted != LOCAL:
         _device(host, wanted)
+    worlds = [(LOCAL, 524_493, "vmsyslogd")]
+    worlds += [(task.device, task.pid, "vmkfstools") for task in host.copies.running()]
+    worlds += [
+        (naa, 2_100_000 + n, name) for naa, names in host.openers.items() for n, name in enumerate(names)
+    ]
     rows = [
-        {"Device": task.device, "OpenCount": "1", "WorldID": str(task.pid), "WorldName": "vmkfstools"}
-        for task in host.copies.running()
-        if wanted in {None, task.device}
+        {"Device": naa, "OpenCount": "1", "WorldID": str(number), "WorldName": name}
+        for naa, number, name in worlds
+        if wanted in {None, naa}
     ]
     return Rows("WorldDevices", rows)
+
+
+def partition_list(host: EsxiHost, arguments: Mapping[str, str]) -> Rows:
+    """List the partitions of one device; its number 0 is the whole device."""
+    naa = arguments["device"]
+    device = _device(host, naa)
+    rows = [
+        {
+            "Device": naa,
+            "Partition": str(number),
+            "StartSector": str(2048 * number),
+            "EndSector": str(device.size // 512),
+            "Type": kind,
+            "Size": str(device.size),
+        }
+        for number, kind in enumerate(("0", *host.partitions.get(naa, ())))
+    ]
+    return Rows("DevicePartition", rows)
+
+
+def vmfs_extents(host: EsxiHost, _arguments: Mapping[str, str]) -> Rows:
+    """List the extents of all VMFS datastores that the host has mounted."""
+    rows = [
+        {
+            "DeviceName": naa,
+            "ExtentNumber": "0",
+            "Partition": "1",
+            "VMFSUUID": "5f1b0000-0000-0000-0000-000000000000",
+            "VolumeName": name,
+        }
+        for naa, name in host.extents.items()
+    ]
+    return Rows("VmfsExtent", rows)
 
 
 def adapter_list(host: EsxiHost, _arguments: Mapping[str, str]) -> Rows:
