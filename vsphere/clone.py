@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from vsphere.answers import TASK_ID, TaskState, Version, shorten
-from vsphere.devices import Device
+from vsphere.device import Device
 from vsphere.errors import CopyMayBeRunning, NotStarted, VsphereError
 from vsphere.ports import Clock, Held, Wrapper
 from vsphere.result import CopyResult, failure_of, refused, restarted, result_of
@@ -78,7 +78,7 @@ class Cloner:
         return self._must_adopt
 
     def copy(self, source: str, device: Device, held: Held, progress: Callable[[int], None]) -> CopyResult:
-        """Copy `[datastore] folder/disk.vmdk` onto a device; tell percent, 100 only when it is verified.
+        """Copy `[datastore] folder/disk.vmdk` onto a device; tell percent, which stays below 100 to the end.
 
         Raises `CloneFailed` when nothing writes to the device, `CopyMayBeRunning` when something may, and what the
         clock raises when the copy was stopped because we were told to stop.
@@ -93,8 +93,6 @@ class Cloner:
             watch = Watch(task, device, booted, self._clock.now())
             with self._left_if_unforeseen(device, held, task):
                 state = self._follow(watch, held, progress)
-            if state.succeeded:
-                progress(100)
             held.note(phase="copied" if state.succeeded else "copy failed")
             self._tasks.clean(task)
         return self._result(state)

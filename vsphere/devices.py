@@ -1,23 +1,23 @@
-"""Devices of one host: find, bring in, detach, forget. Whatever shakes the host is done in a step of the host lease.
+"""Devices of one host: bring in, detach, forget. Whatever is disruptive is done in a step of the host lease.
 
 Promises that a device that is already visible and on costs no rescan, that a device handed out is on and large
-enough, and that taking away is harmless where nothing is there. Says nothing about data.
+enough, that one which something has open is not detached, and that taking away is harmless where nothing is there.
+Says nothing about data. What the host says of a device is read in `device_reader`.
 """
 
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from vsphere.errors import CopyMayBeRunning, EsxcliFault, VsphereError
+from vsphere.device import ABSENT, Device
+from vsphere.device_reader import BUSY_SECONDS, DeviceReader
+from vsphere.errors import EsxcliFault, VsphereError
 from vsphere.host import Adapter
-from vsphere.ports import Clock, Commands, Held
+from vsphere.ports import Held
 
 log = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
-ABSENT = "absent"
-"""our word for the state of a device that the host does not know"""
 LOOKS = (0.0, 0.2, 0.4, 0.8, 1.6, 3.2)
 """seconds after a rescan at which the device is looked for"""
 RESCANS = ("add", "all", "add", "all")
@@ -26,75 +26,16 @@ DISCOVERY_SECONDS = 120.0
 """no further rescan begins after this"""
 RESCAN_SECONDS = 300.0
 """time-out of one rescan: dead paths elsewhere make it slow"""
-BUSY_SECONDS = 10.0
-"""how long a device may stay busy after a copy before detaching it fails"""
 
 
-@dataclass(frozen=True)
-class Device:
-    """A device as the host sees it."""
-
-    naa: str
-    status: str
-    size_mib: int
-    """rounded down"""
-
-    @property
-    def path(self) -> str:
-        """Return where the host's commands find it."""
-        return f"/vmfs/devices/disks/{self.naa}"
-
-    @property
-    def is_on(self) -> bool:
-        """Return whether it can be used; a degraded one has lost a path but works."""
-        return self.status in {"on", "degraded"}
-
-    @property
-    def is_off(self) -> bool:
-        """Return whether it was detached."""
-        return self.status == "off"
-
-
-class Devices:
+class Devices(DeviceReader):
     """The devices of one host."""
 
-    def __init__(self, esxcli: Commands, clock: Clock) -> None:
-        self._esxcli = esxcli
-        self._clock = clock
+    def discover(self, naa: str, size: int, held: Held, mapped: str = "") -> Device:
+        """Make a mapped LUN usable on the host; raise unless the device has at least `size` bytes.
 
-    def visible(self, naa: str) -> Device | None:
-        """Return the device as it is now, in whatever state, or None."""
-        try:
-            rows = self._esxcli.ask("storage core device list", device=naa)
-        except EsxcliFault as fault:
-            if fault.unclear:
-                raise
-            return None  # a device unknown to the host is an error to its command, like an empty answer
-        return next((parse_device(row) for row in rows if row.get("Device", naa) == naa), None)
-
-    def busy(self, naa: str) -> tuple[str, ...]:
-        """Return the names of the worlds (processes) that have the device open."""
-        try:
-            rows = self._esxcli.ask("storage core device world list", device=naa)
-        except EsxcliFault as fault:
-            if fault.unclear:
-                raise
-            return ()
-        return tuple(sorted({row.get("WorldName", "?") for row in rows}))
-
-    def ensure_idle(self, naa: str) -> None:
-        """Raise `CopyMayBeRunning` when something uses the device, or when the host cannot be asked."""
-        try:
-            in_use = self._in_use(naa)
-        except VsphereError as error:
-            raise CopyMayBeRunning(
-                f"Whether a copy uses device {naa} is not known. {error.text}", error.hint
-            ) from error
-        if in_use:
-            raise in_use
-
-    def discover(self, naa: str, size: int, held: Held) -> Device:
-        """Make a mapped LUN usable on the host; raise unless the device has at least `size` bytes."""
+        `mapped` says in words how it is mapped, for the error when it does not appear.
+        """
         held.note(device=naa, phase="discover")
         device = self._switched_on(self._look(naa), held)
         deadline = self._clock.now() + DISCOVERY_SECONDS
@@ -103,17 +44,20 @@ class Devices:
                 break
             device = self._switched_on(self._rescan(device, kind, held), held)
         if not device.is_on:
-            raise self._never_appeared(device)
+            raise self._never_appeared(device, mapped)
         return self._large_enough(device, size)
 
     def detach(self, naa: str, held: Held) -> None:
         """Take the device off the host in an orderly way, so that its LUN can be unmapped; repeatable.
 
-        Raises `CopyMayBeRunning` where the host refuses because something uses the device: the LUN must stay mapped.
+        Raises where it is not certain to be off: the LUN must stay mapped. `CopyMayBeRunning` says that something
+        has it open.
         """
         device = self.visible(naa)
         if device is None:
             return
+        if not device.is_off:
+            self._wait_until_idle(naa, BUSY_SECONDS)
         with held.teardown("detach"):
             if not device.is_off:
                 self._switch_off(naa)
@@ -121,15 +65,27 @@ class Devices:
             self._unlist(naa)
 
     def forget(self, naa: str, adapters: Sequence[Adapter], held: Held) -> None:
-        """Have the host remove the dead paths of an unmapped device; repeatable."""
+        """Have the host remove all that reminds of an unmapped device; repeatable. Raises where something stays."""
         for adapter in adapters:
             if self.visible(naa) is None:
-                return
+                break
             with held.teardown("remove dead paths", unless=lambda: self.visible(naa) is None) as needed:
                 if needed:
                     self._esxcli.ask(
                         "storage core adapter rescan", RESCAN_SECONDS, type="delete", adapter=adapter.name
                     )
+        else:
+            self._ensure_gone(naa)
+        if self._listed_as_detached(naa):
+            with held.teardown("clear the detached list"):
+                self._esxcli.ask("storage core device detached remove", device=naa)
+
+    def _ensure_gone(self, naa: str) -> None:
+        if self.visible(naa):
+            raise VsphereError(
+                f"Host {self._esxcli.host} still has device {naa}.",
+                "When its LUN is unmapped, remove the dead paths: esxcli storage core adapter rescan -a -t delete",
+            )
 
     def _look(self, naa: str) -> Device:
         return self.visible(naa) or Device(naa, ABSENT, 0)
@@ -190,21 +146,12 @@ class Devices:
                 self._esxcli.ask("storage core device set", device=naa, state="off")
             except EsxcliFault as fault:
                 if self._clock.now() > deadline or self._clock.expired():
-                    raise self._in_use(naa) or fault from fault
+                    if writers := self.busy(naa):
+                        raise self._in_use(naa, writers) from fault
+                    raise
             else:
                 return
             self._clock.wait(0.5)
-
-    def _in_use(self, naa: str) -> CopyMayBeRunning | None:
-        """Return the error that keeps the LUN mapped, where a device is not let go because somebody works with it."""
-        writers = ", ".join(self.busy(naa))
-        if not writers:
-            return None
-        return CopyMayBeRunning(
-            f"Host {self._esxcli.host} does not let go of device {naa}: {writers} uses it.",
-            f"When nothing uses it any more (esxcli storage core device world list -d {naa}), detach it and remove the "
-            "LUN's mapping.",
-        )
 
     def _wait_until_off(self, naa: str) -> None:
         begin = self._clock.now()
@@ -228,10 +175,10 @@ class Devices:
             )
         return device
 
-    def _never_appeared(self, device: Device) -> VsphereError:
+    def _never_appeared(self, device: Device, mapped: str) -> VsphereError:
         if device.status == ABSENT:
             return VsphereError(
-                f"Device {device.naa} did not appear on host {self._esxcli.host} after the LUN was mapped to it.",
+                f"Device {device.naa} did not appear on host {self._esxcli.host} after its LUN was mapped{mapped}.",
                 "Check that the host has paths to the array (zoning, iSCSI targets logged in), and that the LUN id "
                 "is below the host's advanced setting Disk.MaxLUN.",
             )
@@ -239,11 +186,3 @@ class Devices:
             f"Device {device.naa} is not usable on host {self._esxcli.host}: its state is {device.status}.",
             "Check the host's paths to it: esxcli storage core path list.",
         )
-
-
-def parse_device(row: dict[str, str]) -> Device:
-    """Read one row of `storage core device list`."""
-    size = row.get("Size", "")
-    return Device(
-        row.get("Device", ""), row.get("Status", "").strip().lower(), int(size) if size.isdigit() else 0
-    )

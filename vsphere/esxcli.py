@@ -93,7 +93,10 @@ class Esxcli:
             result = self._execute(self._ready(), command, arguments, seconds, fresh=fresh)
         if result is not None and result.fault is not None:
             raise self._explain(command, result.fault.faultMsg, result.fault.faultDetail or "")
-        return parse_rows(result.response) if result is not None and result.response else []
+        response = result.response if result is not None else ""
+        return (
+            parse_list(command, response or "") if command.endswith(" list") else parse_rows(response or "")
+        )
 
     def _ready(self) -> Any:
         """Return the executer of this host; where that fails, the command was not sent."""
@@ -141,8 +144,18 @@ class Esxcli:
         )
 
 
+def parse_list(command: str, xml: str) -> list[Row]:
+    """Return the rows of a list; an answer that is no list does not mean that there are none."""
+    rows = parse_rows(xml)
+    if not rows and not (xml and _parse(xml).get(SCHEMA_TYPE, "").startswith("ArrayOf")):
+        raise Unreadable(f"A host's answer to 'esxcli {command}' is no list.", f"{xml[:200]}")
+    return rows
+
+
 def parse_rows(xml: str) -> list[Row]:
     """Return what a command printed, a row for each object; a field of several values has them comma-separated."""
+    if not xml:
+        return []
     root = _parse(xml)
     objects = root.findall("{*}DataObject")
     if not objects:

@@ -1,13 +1,11 @@
 """All hosts that a vCenter manages, and where each is reached: for what is done on them and not through vCenter."""
 
-from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from vsphere.errors import VsphereError
 from vsphere.placement import NETWORK, management_addresses
-from vsphere.properties import Properties, collect, named, property_spec
+from vsphere.properties import Properties, below, named
 from vsphere.session import Session
 
 
@@ -25,7 +23,7 @@ class ManagedHost:
 def find_hosts(session: Session, datacenter: str = "") -> tuple[ManagedHost, ...]:
     """Return all hosts, sorted by name; those of one datacenter where it is named."""
     container = _datacenter(session, datacenter) if datacenter else session.content.rootFolder
-    found = _below(session, container, "HostSystem", ("name", NETWORK))
+    found = below(session, container, "HostSystem", ("name", NETWORK))
     hosts = [_managed(host) for host in found.values()]
     return tuple(sorted(hosts, key=lambda host: host.name))
 
@@ -44,24 +42,9 @@ def _managed(host: Properties) -> ManagedHost:
 
 def _datacenter(session: Session, name: str) -> Any:
     """Return the datacenter of that name."""
-    found = _below(session, session.content.rootFolder, "Datacenter", ("name",))
+    found = below(session, session.content.rootFolder, "Datacenter", ("name",))
     for one in named(found.values(), name):
         return session.reference("Datacenter", one.id)
     raise VsphereError(
         f"There is no datacenter {name!r} in vCenter {session.host}.", "Correct its name, or leave it out."
     )
-
-
-def _below(session: Session, container: Any, kind: str, paths: Sequence[str]) -> dict[str, Properties]:
-    """Read properties of all objects of a type that lie anywhere below a container."""
-    content, vim = session.content, session.vim
-    view = session.read(
-        lambda: content.viewManager.CreateContainerView(container, [getattr(vim, kind)], True)
-    )
-    members = vim.PropertyCollector.TraversalSpec(path="view", skip=False, type=vim.view.ContainerView)
-    start = vim.PropertyCollector.ObjectSpec(obj=view, skip=True, selectSet=[members])
-    try:
-        return collect(session, [property_spec(session, kind, paths)], [start])
-    finally:
-        with suppress(VsphereError):
-            session.call(view.DestroyView)

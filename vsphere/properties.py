@@ -5,6 +5,7 @@ an error that names the object, the property and the privilege.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -151,3 +152,18 @@ def parse_content(content: Any) -> Properties:
 def _reason(fault: Any) -> Reason:
     name = type(fault).__name__.rpartition(".")[2]
     return Reason(name, getattr(fault, "privilegeId", None) or "", id_of(getattr(fault, "object", None)))
+
+
+def below(session: Session, container: Any, kind: str, paths: Sequence[str]) -> dict[str, Properties]:
+    """Read properties of all objects of a type that lie anywhere below a container."""
+    content, vim = session.content, session.vim
+    view = session.read(
+        lambda: content.viewManager.CreateContainerView(container, [getattr(vim, kind)], True)
+    )
+    members = vim.PropertyCollector.TraversalSpec(path="view", skip=False, type=vim.view.ContainerView)
+    start = vim.PropertyCollector.ObjectSpec(obj=view, skip=True, selectSet=[members])
+    try:
+        return collect(session, [property_spec(session, kind, paths)], [start])
+    finally:
+        with suppress(VsphereError):
+            session.call(view.DestroyView)

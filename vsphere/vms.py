@@ -1,11 +1,10 @@
 """Virtual machines: found by id, name or inventory path, their state, and what their snapshots froze."""
 
 import re
-from contextlib import suppress
 
 from vsphere.disks import frozen_capacities
 from vsphere.errors import VcenterFault, VsphereError
-from vsphere.properties import Properties, collect, id_of, named, property_spec, read
+from vsphere.properties import Properties, below, id_of, named, read
 from vsphere.session import Session
 
 PATHS = (
@@ -103,15 +102,5 @@ def _find(session: Session, vm: str) -> Properties:
 
 def _ids_by_name(session: Session, name: str) -> list[str]:
     """Return the ids of all VMs of that name."""
-    content, vim = session.content, session.vim
-    view = session.read(
-        lambda: content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True)
-    )
-    members = vim.PropertyCollector.TraversalSpec(path="view", skip=False, type=vim.view.ContainerView)
-    start = vim.PropertyCollector.ObjectSpec(obj=view, skip=True, selectSet=[members])
-    try:
-        found = collect(session, [property_spec(session, "VirtualMachine", ["name"])], [start])
-    finally:
-        with suppress(VsphereError):
-            session.call(view.DestroyView)
+    found = below(session, session.content.rootFolder, "VirtualMachine", ("name",))
     return [one.id for one in named(found.values(), name)]

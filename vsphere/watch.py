@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from vsphere.answers import TaskState
-from vsphere.devices import Device
+from vsphere.device import Device
 from vsphere.errors import LoginRefused, VsphereError
 from vsphere.polling import next_delay
 

@@ -19,6 +19,8 @@ from populator.retry import READ, Policy
 from tests.lab import world
 from tests.lab.disks import MIB, same_bytes
 from tests.lab.esxi import EsxcliServer, EsxiHost
+from tests.lab.esxi.storage import LOCAL
+from tests.lab.esxi.wire import Done, Result, Rows, failed, not_found
 from tests.lab.faults import Ledger, proxy
 from tests.lab.pki import Pki
 from tests.lab.san import LunFile, San
@@ -37,6 +39,7 @@ from vsphere.errors import (
     VsphereError,
 )
 from vsphere.esxcli import Esxcli
+from vsphere.extents import datastore_extents
 from vsphere.host import Adapter
 from vsphere.inventory import boot_time, find_source
 from vsphere.plugin import Plugin
@@ -667,7 +670,10 @@ def test_taking_away_what_never_came_is_harmless(site: Site, devices: Devices, s
     devices.detach("naa.1", slot)
     devices.forget("naa.1", [Adapter("vmhba64", "iqn.x")], slot)
     assert slot.steps == []
-    assert set(site.labels()[1:]) == {"esxcli storage.core.device.list"}
+    assert set(site.labels()[1:]) == {
+        "esxcli storage.core.device.list",
+        "esxcli storage.core.device.detached.list",
+    }
 
 
 def test_a_busy_device_is_not_detached(
@@ -693,10 +699,160 @@ def test_a_device_that_stays_in_use_is_told_as_such(
     device = devices.discover(lun.naa, SIZE, slot)
     site.host.copy_seconds = 3.0
     start_copy(site, device.path)
-    with clock.grace(26.0, within=0.5), pytest.raises(CopyMayBeRunning, match="vmkfstools uses it"):
+    with clock.grace(26.0, within=0.5), pytest.raises(CopyMayBeRunning, match="vmkfstools has it open"):
         devices.detach(lun.naa, slot)
     assert site.host.device_status(lun.naa) == "on"
     assert soon(lambda: not site.host.running_copies)
+
+
+def out_of_resources() -> Result:
+    raise failed("Out of resources")
+
+
+def unknown_command() -> Result:
+    raise not_found()
+
+
+ODD_ANSWERS: dict[str, Callable[[], Result]] = {
+    "a fault": out_of_resources,
+    "not found": unknown_command,
+    "rows without fields": lambda: Rows("Odd", [{}]),
+    "rows of something else": lambda: Rows("Odd", [{"Weather": "fine"}]),
+    "no list": Done,
+}
+DEVICE_LIST, WORLD_LIST = "storage core device list", "storage core device world list"
+DETACHED_LIST = "storage core device detached list"
+
+
+@pytest.mark.parametrize("odd", ODD_ANSWERS)
+def test_only_a_whole_list_without_it_says_that_a_device_is_absent(
+    site: Site, devices: Devices, clock: Clock, odd: str
+) -> None:
+    lun = site.lun()
+    site.host.stack.add(site.host.adapters)
+    site.host.instead[DEVICE_LIST] = ODD_ANSWERS[odd]
+    with clock.grace(26.0, within=0.3), pytest.raises(VsphereError):
+        devices.visible(lun.naa)
+    with clock.grace(26.0, within=0.3), pytest.raises(CopyMayBeRunning, match="not known"):
+        devices.see_idle(lun.naa)
+
+
+def test_a_host_that_lists_no_device_at_all_is_not_believed(
+    site: Site, devices: Devices, clock: Clock
+) -> None:
+    lun = site.lun()
+    site.host.stack.add(site.host.adapters)
+    site.host.instead[DEVICE_LIST] = lambda: Rows("ScsiDevice", [])
+    with clock.grace(26.0, within=0.3), pytest.raises(VsphereError, match="no storage device at all"):
+        devices.visible(lun.naa)
+
+
+@pytest.mark.parametrize("odd", ODD_ANSWERS)
+def test_a_device_whose_users_the_host_does_not_list_may_be_in_use(
+    site: Site, devices: Devices, clock: Clock, slot: Slot, odd: str
+) -> None:
+    lun = site.lun()
+    site.host.stack.add(site.host.adapters)
+    site.host.instead[WORLD_LIST] = ODD_ANSWERS[odd]
+    with clock.grace(26.0, within=0.3), pytest.raises(VsphereError):
+        devices.busy(lun.naa)
+    for ask in (devices.see_idle, devices.ensure_idle, lambda naa: devices.detach(naa, slot)):
+        with clock.grace(26.0, within=0.3), pytest.raises(CopyMayBeRunning, match="not known"):
+            ask(lun.naa)
+    assert site.host.device_status(lun.naa) == "on"
+
+
+@pytest.mark.parametrize("command", [DEVICE_LIST, WORLD_LIST])
+@pytest.mark.parametrize("odd", ODD_ANSWERS)
+def test_a_fault_that_passes_is_waited_out(site: Site, devices: Devices, command: str, odd: str) -> None:
+    lun = site.lun()
+    site.host.stack.add(site.host.adapters)
+    site.host.openers[lun.naa] = ("hostd",)
+
+    def once() -> Result:
+        del site.host.instead[command]
+        return ODD_ANSWERS[odd]()
+
+    site.host.instead[command] = once
+    assert devices.busy(lun.naa) == ("hostd",)
+
+
+@pytest.mark.parametrize("odd", ODD_ANSWERS)
+def test_a_detached_list_that_cannot_be_read_is_told(
+    site: Site, devices: Devices, clock: Clock, slot: Slot, odd: str
+) -> None:
+    site.host.instead[DETACHED_LIST] = ODD_ANSWERS[odd]
+    with clock.grace(26.0, within=0.3), pytest.raises(VsphereError):
+        devices.forget("naa.1", [], slot)
+
+
+def test_a_device_that_stays_on_the_detached_list_is_told(site: Site, devices: Devices, slot: Slot) -> None:
+    lun = site.lun()
+    devices.discover(lun.naa, SIZE, slot)
+    site.host.instead["storage core device detached remove"] = out_of_resources
+    devices.detach(lun.naa, slot)
+    site.san.unmap(lun.naa, GROUP)
+    with pytest.raises(VsphereError, match="Out of resources"):
+        devices.forget(lun.naa, [Adapter("vmhba64", "iqn.x")], slot)
+    assert site.host.detached == {lun.naa}
+    site.host.instead.clear()
+    devices.forget(lun.naa, [Adapter("vmhba64", "iqn.x")], slot)
+    assert site.host.detached == set()
+
+
+def test_a_device_that_stays_after_its_dead_paths_were_to_go_is_told(
+    site: Site, devices: Devices, slot: Slot
+) -> None:
+    lun = site.lun()
+    devices.discover(lun.naa, SIZE, slot)
+    devices.detach(lun.naa, slot)
+    with pytest.raises(VsphereError, match="still has device"):
+        devices.forget(lun.naa, [Adapter("vmhba64", "iqn.x")], slot)
+
+
+def test_a_device_that_was_taken_away_after_the_copy_was_not_seen_idle(
+    site: Site, devices: Devices, esxcli: Esxcli
+) -> None:
+    lun = site.lun()
+    site.host.stack.add(site.host.adapters)
+    devices.see_idle(lun.naa)
+    esxcli.run("storage core device set", device=lun.naa, state="off")
+    with pytest.raises(CopyMayBeRunning, match="taken away"):
+        devices.see_idle(lun.naa)
+    site.san.unmap(lun.naa, GROUP)
+    site.host.stack.delete(site.host.adapters)
+    with pytest.raises(CopyMayBeRunning, match="taken away"):
+        devices.see_idle(lun.naa)
+
+
+def test_what_something_lives_on_is_not_spare(site: Site, session: Session, esxcli: Esxcli) -> None:
+    devices = Devices(esxcli, Clock(), lambda: datastore_extents(session))
+    lun = site.lun()
+    site.host.stack.add(site.host.adapters)
+    devices.check_spare(lun.naa, devices.visible(lun.naa))
+    for kind, words in (("fb", "VMFS"), ("FC", "core dumps"), ("f8", "own data")):
+        site.host.partitions[lun.naa] = ("c", kind)
+        with pytest.raises(VsphereError, match=words):
+            devices.check_spare(lun.naa, devices.visible(lun.naa))
+    site.host.extents[lun.naa] = "ds three"
+    with pytest.raises(VsphereError, match="datastore ds three of host"):
+        devices.check_spare(lun.naa, None)
+    with pytest.raises(VsphereError, match="datastore fast-fc lies on it"):
+        devices.check_spare(world.FC_LUN, None)
+    with pytest.raises(VsphereError, match="booted from it"):
+        Devices(esxcli, Clock()).check_spare(LOCAL, devices.visible(LOCAL))
+
+
+@pytest.mark.parametrize("odd", ODD_ANSWERS)
+@pytest.mark.parametrize("command", ["storage vmfs extent list", "storage core device partition list"])
+def test_what_lives_on_a_device_is_not_guessed(
+    site: Site, devices: Devices, clock: Clock, command: str, odd: str
+) -> None:
+    lun = site.lun()
+    site.host.stack.add(site.host.adapters)
+    site.host.instead[command] = ODD_ANSWERS[odd]
+    with clock.grace(26.0, within=0.3), pytest.raises(VsphereError):
+        devices.check_spare(lun.naa, devices.visible(lun.naa))
 
 
 def start_copy(site: Site, target: str) -> None:
@@ -720,7 +876,7 @@ def test_copies_the_very_bytes(site: Site, devices: Devices, cloner: Cloner, slo
     result = cloner.copy(path, devices.discover(lun.naa, SIZE, slot), slot, told.append)
     assert result == CopyResult(result.task_id, xcopy_used=True)
     assert same_bytes(site.disk(path), lun.path)
-    assert told[-1] == 100
+    assert told[-1] == 99
     assert told == sorted(told)
     assert not site.host.wrapper.tasks
     assert site.host.clones_started[lun.naa] == 1
@@ -745,7 +901,7 @@ def test_a_whole_run_needs_few_calls(site: Site, clock: Clock, slot: Slot) -> No
         devices.forget(lun.naa, host.adapters[:1], slot)
         assert devices.visible(lun.naa) is None
     besides = [label for label in site.labels() if label != "esxcli vmkfstools.taskGet"]
-    assert len(besides) <= 20, besides  # the last look is this test's own
+    assert len(besides) <= 26, besides  # the last two are this test's own look
     assert not site.host.harm
     assert not site.host.unclean
 

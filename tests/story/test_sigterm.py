@@ -134,7 +134,7 @@ def test_a_copy_that_is_to_be_followed_keeps_its_device_when_we_stop_before_that
     assert lab.host.harm == []
     assert lab.host.unclean == []
     assert program.message["left"] == ["restore the mapping"]
-    assert "uses it" in program.message["undoFailures"][0]
+    assert "vmkfstools has it open" in program.message["undoFailures"][0]
 
 
 def test_an_unbound_prime_pvc_is_no_reason_to_stay(lab: Lab) -> None:
