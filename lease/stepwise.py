@@ -10,6 +10,7 @@ it; only one that dies within a step, or that leaves a copy running and still ge
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -21,7 +22,9 @@ from lease.ports import Clock
 from lease.record import Journal
 
 TEARDOWN_WAITS = 30.0
-"""seconds that tidying up queues for a slot at most; never more than half of the time it has left"""
+"""seconds that tidying up queues for a slot at most"""
+TEARDOWN_NEEDS = 6.0
+"""seconds of the time it has left that are not spent on queuing: the step itself needs them"""
 LEAVE_WAITS = 2.0
 """seconds for which a slot is tried for, to write down what is left"""
 TICK = 0.5
@@ -45,7 +48,7 @@ class StepLock:
 
     @contextmanager
     def hold(self, host: str, /, **facts: str) -> Iterator["Stepwise"]:
-        """Give the lease of that host; nothing is waited for yet."""
+        """Give the lease of that host; each step waits for a slot of its own."""
         yield Stepwise(self._lock, self._clock, host, facts)
 
 
@@ -58,8 +61,12 @@ class Stepwise:
         self._lock = lock
         self._clock = clock
         self._host = host
-        self._facts = facts
+        self.facts = facts
+        """what the journal of the next slot says"""
         self._number = count(1)
+
+    def acquire(self) -> None:
+        """Go on: in this scope no slot is waited for before a step needs one."""
 
     def guard(self, step: str) -> None:
         """Let a copy begin: in this scope it needs no slot."""
@@ -83,7 +90,7 @@ class Stepwise:
     def teardown(self, name: str, unless: Callable[[], bool] | None = None) -> Iterator[bool]:
         """Hold a slot around one step of tidying up, or go on without when there is none in time."""
         held, glance = self._open(name, unless)
-        if not self._had_within(held, glance, TEARDOWN_WAITS):
+        if not self._had_within(held, glance, TEARDOWN_WAITS, TEARDOWN_NEEDS):
             needless = glance is not None and glance.needless
             if not needless:
                 log.warning("No slot of %s in time; going on without it, to tidy up: %s.", self._host, name)
@@ -96,7 +103,7 @@ class Stepwise:
 
     def note(self, **facts: str) -> None:
         """Keep facts for the journal of the slots to come."""
-        self._facts = {**self._facts, **facts}
+        self.facts = {**self.facts, **facts}
 
     def leave(self, text: str) -> None:
         """Write into the journal of a slot that something was left running, and let it expire; if one is free."""
@@ -110,18 +117,22 @@ class Stepwise:
     def _open(self, name: str, unless: Callable[[], bool] | None) -> tuple[Held, Glance | None]:
         self.note(phase=name)
         # Each step is another holder: a release of the one before that is still under way cannot hit this one.
-        held = self._lock.open(self._host, self._facts, suffix=f"-{next(self._number)}")
+        held = self._lock.open(self._host, self.facts, suffix=f"-{next(self._number)}")
         return held, Glance(unless, self._clock) if unless else None
 
     def _needless(self, held: Held, glance: Glance | None) -> bool:
         """Look once more when the slot has come late."""
         return glance is not None and held.waited > AT_ONCE and glance.ask()
 
-    def _had_within(self, held: Held, glance: Glance | None, seconds: float) -> bool:
-        """Wait for a slot for that time, and for half of what is left of the grace at most."""
-        began = self._clock.now()
+    def _had_within(self, held: Held, glance: Glance | None, seconds: float, needs: float = 0.0) -> bool:
+        """Wait for a slot for that time at most, and not into the last seconds of the grace, which the step needs."""
+        end = self._clock.now() + seconds
+
+        def given_up() -> bool:
+            return self._clock.now() >= end or self._clock.limit(math.inf) <= needs
+
         try:
-            return held.acquire(glance, lambda: self._clock.now() - began >= self._clock.limit(seconds), TICK)
+            return held.acquire(glance, given_up, TICK)
         except LeaseError as error:
             log.warning("%s %s", error.text, error.hint)
             return False

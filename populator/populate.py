@@ -1,8 +1,8 @@
 """The story: one disk copied onto one volume, host and array left as found. Read it aloud.
 
 Nothing here knows a vendor, a protocol or a wire format. An undo is noted before its act and is harmless if the act
-never happened. Whatever can shake the host is handed the host lease, and does each step inside of it; whether a slot is
-held throughout, teardown included, or for each step alone, is for the lease to know.
+never happened. Whatever is disruptive to the host is handed the host lease, and does each step inside of it; whether a
+slot is held throughout, teardown included, or for each step alone, is for the lease to know.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,6 @@ from populator.storage.array import Group, Lun, Mapping, StorageArray, Volume
 from populator.undo import UndoStack
 from vsphere.clone import Cloner
 from vsphere.devices import Devices
-from vsphere.errors import CopyMayBeRunning
 from vsphere.host import Adapter, EsxiHost, SourceDisk
 from vsphere.ports import Held
 
@@ -32,14 +31,21 @@ class Job:
     volume: Volume
 
 
+class Lease(Held, Protocol):
+    """The lease of one host, for one copy."""
+
+    def acquire(self) -> None:
+        """Wait until disruptive steps may begin."""
+
+
 class HostLease(Protocol):
-    """Who may shake a host, and when: for the whole of a copy, or step by step."""
+    """Who may do what is disruptive to a host, and when: for the whole of a copy, or step by step."""
 
     def prepare(self, host: str) -> None:
         """Find out, before anything is changed, whether the lease of that host can be had at all."""
 
-    def hold(self, host: str, /, **facts: str) -> AbstractContextManager[Held]:
-        """Give the lease of that host; `facts` go into its journal."""
+    def hold(self, host: str, /, **facts: str) -> AbstractContextManager[Lease]:
+        """Give the lease of that host, and release it at the end; `facts` go into its journal."""
 
 
 def populate(
@@ -55,38 +61,45 @@ def populate(
     report.phase("find the LUN")
     lun = find_lun(job, array, report)
     before = array.mappings_of(lun)
-    adopting = check_nobody_else_writes(job, lun, before, array.group_name(job.host.id), devices, cloner)
+    check_no_other_host_copies(lun, before, array.group_name(job.host.id))
+    seen = devices.visible(lun.naa)
+    devices.check_spare(lun.naa, seen)
+    if seen:
+        check_nobody_else_writes(job, lun, devices, cloner)
     lease.prepare(job.host.id)
 
-    with UndoStack(clock, report) as mapped:
+    with lease.hold(job.host.id, **journal(job, lun)) as held, UndoStack(clock, report) as undo:
         report.phase("map the LUN")
-        mapped.later("restore the mapping", lambda: array.restore(lun, before, job.host.id))
-        if adopting:  # until it is followed to its end, a copy that we did not start is not to be disturbed
-            mapped.later("see that the copy has ended", lambda: devices.ensure_idle(lun.naa))
-        group = array.ensure_group(job.host.id, [adapter.initiator for adapter in job.host.adapters])
+        adapters: Sequence[Adapter] = job.host.adapters
+        borrowed = seen is None or any(mapping.ours for mapping in before)
+        undo.later(
+            "remove the dead paths", lambda: devices.forget(lun.naa, adapters, held), when=lambda: borrowed
+        )
+        undo.later("restore the mapping", lambda: array.restore(lun, before, job.host.id))
+        undo.first("detach the device", lambda: devices.detach(lun.naa, held), when=lambda: borrowed)
+        group = array.ensure_group(job.host.id, [adapter.initiator for adapter in adapters])
+        adapters = [adapter for adapter in adapters if adapter.initiator in group.initiators]
         report.uses(protocol_of(group), job.disk)
         mapping = array.map(lun, group)
-        used = [adapter for adapter in job.host.adapters if adapter.initiator in group.initiators]
+        borrowed = mapping.ours  # else the host had the LUN before us, and keeps it
+        if borrowed:
+            held.note(mapping=mapping.group.name)
 
         report.phase("wait for a slot of the host")
-        with lease.hold(job.host.id, **journal(job, lun, mapping)) as held, UndoStack(clock, report) as undo:
-            if mapping.ours:  # else the host had the LUN before us, and keeps it
-                undo.later("remove the dead paths", lambda: devices.forget(lun.naa, used, held))
-            undo.take_over(mapped)
-            if mapping.ours:
-                undo.later("detach the device", lambda: devices.detach(lun.naa, held))
-            if adopting:
-                undo.later("see that the copy has ended", lambda: devices.ensure_idle(lun.naa))
-            report.phase("discover the device")
-            device = devices.discover(lun.naa, job.disk.capacity, held)
-            report.phase("clone")
-            with report.copying() as copy:
-                copy.result = cloner.copy(job.disk.path, device, held, report.percent)
+        held.acquire()
+        report.phase("discover the device")
+        device = devices.discover(lun.naa, job.disk.capacity, held, in_words(mapping, adapters))
+        devices.check_spare(lun.naa, device)
+        check_nobody_else_writes(job, lun, devices, cloner)
+        report.phase("clone")
+        with report.copying() as copy:
+            copy.result = cloner.copy(job.disk.path, device, held, report.percent)
+            devices.see_idle(lun.naa)
 
 
-def journal(job: Job, lun: Lun, mapping: Mapping) -> dict[str, str]:
+def journal(job: Job, lun: Lun) -> dict[str, str]:
     """Return what the lease's journal says of us from its first moment on: all that our death would leave behind."""
-    facts = {
+    return {
         "volume": job.volume.name,
         "disk": job.disk.path,
         "host": job.host.name,
@@ -94,7 +107,6 @@ def journal(job: Job, lun: Lun, mapping: Mapping) -> dict[str, str]:
         "device": lun.naa,
         "phase": "begin",
     }
-    return facts | ({"mapping": mapping.group.name} if mapping.ours else {})
 
 
 def find_lun(job: Job, array: StorageArray, report: Report) -> Lun:
@@ -110,35 +122,31 @@ def find_lun(job: Job, array: StorageArray, report: Report) -> Lun:
     return lun
 
 
-def check_nobody_else_writes(
-    job: Job, lun: Lun, before: Sequence[Mapping], own_group: str, devices: Devices, cloner: Cloner
-) -> bool:
-    """Raise when a predecessor that died may still have a copy running onto this LUN, unless we can adopt it.
+def check_no_other_host_copies(lun: Lun, before: Sequence[Mapping], own_group: str) -> None:
+    """Raise when a predecessor that died may have left a copy running onto this LUN on another host.
 
-    Returns whether there is one to be adopted.
-
-    Such a one leaves a mapping to a populators' group behind: `own_group`, with or without a suffix, if it worked on
-    our host. There its copy can be looked for; on another one it cannot, and two writers would be a wrong copy.
+    It leaves a mapping to a populators' group behind: `own_group`, with or without a suffix, if it worked on our host.
+    There its copy can be looked for; on another one it cannot, and two writers would be a wrong copy.
     """
-    adoptable = False
     for mapping in before:
-        if not mapping.ours:
-            continue
-        if mapping.group.name.removeprefix(own_group)[:1] not in {"", "-"}:
+        if mapping.ours and mapping.group.name.removeprefix(own_group)[:1] not in {"", "-"}:
             raise StorageError(
                 f"LUN {lun.name} is still mapped to {mapping.group.name} by an earlier run on another host, whose "
                 "copy may be running.",
                 f"When no vmkfstools runs on that host, remove the LUN's mapping to {mapping.group.name}.",
             )
-        if not (writers := devices.busy(lun.naa)):
-            continue
-        adoptable = cloner.copies(job.disk.path, lun.naa)
-        if not adoptable:
-            raise CopyMayBeRunning(
-                f"The host still uses device {lun.naa} ({', '.join(writers)}), which an earlier run left to it.",
-                "Wait for that copy to end, or end it on the host, then start the migration again.",
-            )
-    return adoptable
+
+
+def check_nobody_else_writes(job: Job, lun: Lun, devices: Devices, cloner: Cloner) -> None:
+    """Raise when the host uses the device already, whoever let it see the LUN; a copy that we can adopt is fine."""
+    if devices.busy(lun.naa) and not cloner.copies(job.disk.path, lun.naa):
+        devices.ensure_idle(lun.naa)
+
+
+def in_words(mapping: Mapping, adapters: Sequence[Adapter]) -> str:
+    """Return how the host should see a LUN."""
+    names = ", ".join(f"{adapter.name} ({adapter.initiator})" for adapter in adapters)
+    return f" as LUN id {mapping.lun_id} to group {mapping.group.name}, for adapter {names}"
 
 
 def protocol_of(group: Group) -> str:

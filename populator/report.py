@@ -159,10 +159,10 @@ class Report:
         self.undo_failures.append(f"{step}: {text}")
         logger.error("could not %s: %s %s", step, text, hint)
 
-    def left(self, step: str) -> None:
-        """Note a step of the undo that was left out on purpose, because a copy may be running."""
+    def left(self, step: str, why: str) -> None:
+        """Note a step of the undo that was left out on purpose, because it would not be safe."""
         self.left_steps.append(step)
-        logger.error("NOT done, since a copy may still be writing to the LUN: %s", step)
+        logger.error("NOT done, since %s: %s", why, step)
 
     def end(self, error: BaseException | None, message_file: Path) -> int:
         """Tell how it ended, in the log and in the pod's termination message; return the exit code."""

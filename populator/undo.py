@@ -1,13 +1,15 @@
 """The undo stack: what has to be put back, noted before it is changed, done newest first, whatever happened.
 
-A step that fails is noted and never hides the first error, nor keeps the others from their turn. Being told to
-stop ends the work, not the undo: it has a budget of its own inside the pod's 30 s, shared out over its steps.
-Where a copy may still be writing to the target nothing is undone, or nothing further where a step finds that out:
-pulling the device from under it would be worse than leaving it.
+A step that fails is noted and never hides the first error. It does not keep the others from their turn, unless they are
+safe only after it: where a device could not be detached, its LUN stays mapped. What is not done for such a reason is
+reported. Being told to stop ends the work, not the undo: it has a budget of its own inside the pod's 30 s. Where a copy
+may still be writing to the target nothing is undone, or nothing further where a step finds that out: pulling the device
+from under it would be worse than leaving it.
 """
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -21,8 +23,19 @@ AFTER_STOP = 26.0
 """seconds from SIGTERM to the end of the undo; SIGKILL comes after 30"""
 WITHIN = 120.0
 """seconds for the undo when nobody is in a hurry"""
+KEPT = 5.0
+"""seconds that each step to come is left by the one before it, where there are as many"""
 
-Step = tuple[str, Callable[[], object]]
+
+@dataclass(frozen=True)
+class Step:
+    """Something to be put back."""
+
+    name: str
+    act: Callable[[], object]
+    first: bool
+    """the steps noted before it are safe only once it is done"""
+    when: Callable[[], bool]
 
 
 class UndoStack:
@@ -33,14 +46,16 @@ class UndoStack:
         self._report = report
         self._steps: list[Step] = []
 
-    def later(self, name: str, act: Callable[[], object]) -> None:
-        """Note a step; it must be harmless if what it undoes never happened."""
-        self._steps.append((name, act))
+    def later(self, name: str, act: Callable[[], object], when: Callable[[], bool] = lambda: True) -> None:
+        """Note a step, which must be harmless if what it undoes never happened.
 
-    def take_over(self, other: "UndoStack") -> None:
-        """Move all steps of another stack here, to be undone at the end of this block instead of that one."""
-        self._steps += other._steps
-        other._steps = []
+        `when` is asked at the end of the block: whether there is anything to undo.
+        """
+        self._steps.append(Step(name, act, first=False, when=when))
+
+    def first(self, name: str, act: Callable[[], object], when: Callable[[], bool] = lambda: True) -> None:
+        """Note a step without which none of those noted before it may be done."""
+        self._steps.append(Step(name, act, first=True, when=when))
 
     def __enter__(self) -> Self:
         """Begin the block."""
@@ -49,30 +64,47 @@ class UndoStack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Undo, or leave all as it is where a copy may still be running."""
+        """Undo, or leave all as it is where a copy may still be running; raises where the undo is what finds one."""
+        self._steps = [step for step in self._steps if step.when()]
         if isinstance(error, CopyMayBeRunning):
-            self._leave()
+            self._leave("a copy may still be writing to the LUN")
         elif self._steps:
-            self._undo()
+            failures = self._undo()
+            if error is None and (running := [one for one in failures if isinstance(one, CopyMayBeRunning)]):
+                raise running[0]
 
-    def _leave(self) -> None:
-        for name, _ in reversed(self._steps):
-            self._report.left(name)
+    def _leave(self, why: str) -> None:
+        for step in reversed(self._steps):
+            self._report.left(step.name, why)
         self._steps.clear()
 
-    def _undo(self) -> None:
+    def _undo(self) -> list[Exception]:
+        """Do all steps that may be done; return what failed."""
         self._report.phase("undo", work=False)
+        failures = []
         with self._clock.grace(AFTER_STOP, WITHIN):
             while self._steps:
-                share = self._clock.left() / len(self._steps)
-                with self._clock.grace(AFTER_STOP, share):
-                    self._run(*self._steps.pop())
+                step = self._steps.pop()
+                with self._clock.grace(AFTER_STOP, self._share()):
+                    failure = self._run(step)
+                if failure:
+                    failures.append(failure)
+                    if isinstance(failure, CopyMayBeRunning):
+                        self._leave("a copy may still be writing to the LUN")
+                    elif step.first:
+                        self._leave(f"it is safe only after this, which failed: {step.name}")
+        return failures
 
-    def _run(self, name: str, act: Callable[[], object]) -> None:
+    def _share(self) -> float:
+        """Return how long the next step may take: all but what those after it need, and never less than they get."""
+        left, further = self._clock.left(), len(self._steps)
+        return max(left - KEPT * further, left / (further + 1))
+
+    def _run(self, step: Step) -> Exception | None:
         try:
-            act()
+            step.act()
         except Exception as error:
             log.debug("undo step failed", exc_info=True)
-            self._report.undo_failed(name, error)
-            if isinstance(error, CopyMayBeRunning):
-                self._leave()
+            self._report.undo_failed(step.name, error)
+            return error
+        return None

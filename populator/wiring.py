@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 from lease.api import Api, ApiError
 from lease.hostlock import HostLock
 from lease.stepwise import StepLock
+from lease.throughout import CopyLock
 from populator import log
 from populator.address import Address
 from populator.clock import Clock
@@ -27,6 +28,7 @@ from vsphere.devices import Devices
 from vsphere.errors import VsphereError
 from vsphere.esxcli import Esxcli
 from vsphere.esxi import SCRIPT, VERSION
+from vsphere.extents import datastore_extents
 from vsphere.host import EsxiHost, SourceDisk
 from vsphere.inventory import boot_time, find_source
 from vsphere.placement import find_placement
@@ -61,7 +63,8 @@ def run(settings: Settings, clock: Clock, report: Report) -> None:
         lease = host_lease(api, settings, clock, report.page.lease)
         with closing(registry.connect(settings.storage.vendor, settings.storage.access, clock)) as array:
             job = Job(disk, host, volume)
-            populate(job, array, Devices(esxcli, clock), cloner, lease, report, clock)
+            devices = Devices(esxcli, clock, lambda: datastore_extents(session))
+            populate(job, array, devices, cloner, lease, report, clock)
 
 
 def host_lease(api: Api, settings: Settings, clock: Clock, metrics: LeaseMetrics) -> HostLease:
@@ -76,7 +79,7 @@ def host_lease(api: Api, settings: Settings, clock: Clock, metrics: LeaseMetrics
         template=settings.lease.template,
         observer=metrics,
     )
-    return StepLock(lock, clock) if settings.lease.scope == "rescan" else lock
+    return StepLock(lock, clock) if settings.lease.scope == "rescan" else CopyLock(lock, clock)
 
 
 def reach_wrapper(

@@ -25,6 +25,7 @@ from lease.hostlock import TEARDOWN_WAITS, Held, HostLock
 from lease.ports import Observer
 from lease.record import HOST_LABEL, JOURNAL, micro_time
 from lease.stepwise import AT_ONCE, StepLock
+from lease.throughout import CopyLock
 from lease.waiting import REFUSED_FOR
 from populator.clock import Clock
 from tests.lab.faults import Call, Ledger, proxy
@@ -625,6 +626,35 @@ def test_each_step_is_a_holder_of_its_own_and_nothing_is_held_between(world: Wor
                 assert world.holder() == f"me-{number}"
                 journal = json.loads(world.lease()["metadata"]["annotations"][JOURNAL])
                 assert journal == {"lun": "lun-1", "phase": name}
+            assert world.holder() == ""
+
+
+def test_a_slot_for_the_whole_copy_is_held_from_the_moment_it_is_asked_for(world: World) -> None:
+    with CopyLock(world.lock("me", slots=1), Clock()).hold("host-1", lun="lun-1") as lease:
+        lease.note(mapping="group-1")
+        with pytest.raises(LeaseLost):
+            lease.guard("clone")
+        with pytest.raises(LeaseLost), lease.step("rescan"):
+            pytest.fail("nothing disruptive without a slot")
+        lease.acquire()
+        assert world.holder() == "me"
+        assert json.loads(world.lease()["metadata"]["annotations"][JOURNAL]) == {
+            "lun": "lun-1",
+            "mapping": "group-1",
+        }
+        for context in (lease.step, lease.teardown):
+            with context("rescan") as needed:
+                assert needed
+            assert world.holder() == "me"
+    assert world.holder() == ""
+
+
+def test_who_has_no_slot_for_the_whole_copy_tidies_up_in_one_for_each_step(world: World) -> None:
+    with CopyLock(world.lock("me", slots=1), Clock()).hold("host-1", lun="lun-1") as lease:
+        for number, name in enumerate(("detach", "remove dead paths"), 1):
+            with lease.teardown(name) as needed:
+                assert needed
+                assert world.holder() == f"me-{number}"
             assert world.holder() == ""
 
 

@@ -133,7 +133,7 @@ def test_a_copy_that_is_to_be_followed_keeps_its_device_when_we_stop_before_that
     assert lab.san.mappings(target.naa)
     assert lab.host.harm == []
     assert lab.host.unclean == []
-    assert program.message["left"] == ["restore the mapping"]
+    assert program.message["left"] == ["restore the mapping", "remove the dead paths"]
     assert "vmkfstools has it open" in program.message["undoFailures"][0]
 
 

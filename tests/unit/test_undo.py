@@ -1,5 +1,6 @@
 """The undo stack: newest first, failures noted and hidden from nobody, a budget of its own, when to leave things."""
 
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -7,8 +8,8 @@ import pytest
 from populator.clock import Clock
 from populator.metrics import Page
 from populator.report import Report
-from populator.undo import AFTER_STOP, UndoStack
-from vsphere.errors import CopyMayBeRunning
+from populator.undo import AFTER_STOP, KEPT, UndoStack
+from vsphere.errors import CopyMayBeRunning, VsphereError
 
 
 class Bench:
@@ -51,15 +52,40 @@ def test_a_failing_step_is_noted_and_the_first_error_comes_through(bench: Bench)
     assert bench.report.undo_failures == ["break: Unexpected OSError: no way"]
 
 
-def test_steps_move_to_the_stack_that_ends_earlier(bench: Bench) -> None:
-    with bench.stack() as outer:
-        bench.note(outer, "mapping")
-        with bench.stack() as inner:
-            bench.note(inner, "paths")
-            inner.take_over(outer)
-            bench.note(inner, "device")
-        assert bench.done == ["device", "mapping", "paths"]
-    assert bench.done == ["device", "mapping", "paths"]
+def test_what_comes_first_and_fails_keeps_from_their_turn_those_that_are_safe_only_after_it(
+    bench: Bench,
+) -> None:
+    def refuse() -> None:
+        raise VsphereError("the device is still on")
+
+    with bench.stack() as undo:
+        bench.note(undo, "paths", "mapping")
+        undo.first("detach", refuse)
+        bench.note(undo, "lamp")
+    assert bench.done == ["lamp"], "what was noted after it does not depend on it"
+    assert bench.report.left_steps == ["mapping", "paths"]
+    assert bench.report.undo_failures == ["detach: the device is still on"]
+
+
+def test_what_comes_first_and_succeeds_is_just_a_step(bench: Bench) -> None:
+    with bench.stack() as undo:
+        bench.note(undo, "mapping")
+        undo.first("detach", partial(bench.done.append, "detach"))
+    assert bench.done == ["detach", "mapping"]
+    assert bench.report.left_steps == []
+
+
+@pytest.mark.parametrize("error", [None, CopyMayBeRunning("the reply to clone was lost")])
+def test_a_step_that_has_nothing_to_undo_in_the_end_is_neither_done_nor_left(
+    bench: Bench, error: Exception | None
+) -> None:
+    changed = True
+    with suppress(CopyMayBeRunning), bench.stack() as undo:
+        undo.later("device", partial(bench.done.append, "device"), lambda: changed)
+        changed = False
+        if error:
+            raise error
+    assert bench.done == bench.report.left_steps == []
 
 
 def test_nothing_is_pulled_from_under_a_copy_that_may_be_running(bench: Bench) -> None:
@@ -74,11 +100,21 @@ def test_a_step_that_finds_the_device_in_use_keeps_the_rest_from_being_undone(be
     def in_use() -> None:
         raise CopyMayBeRunning("vmkfstools uses it")
 
-    with bench.stack() as undo:
+    with pytest.raises(CopyMayBeRunning), bench.stack() as undo:
         bench.note(undo, "paths", "mapping")
         undo.later("detach", in_use)
     assert bench.done == []
     assert bench.report.left_steps == ["mapping", "paths"]
+    assert bench.report.undo_failures == ["detach: vmkfstools uses it"]
+
+
+def test_what_the_undo_finds_does_not_hide_the_error_of_the_work(bench: Bench) -> None:
+    def in_use() -> None:
+        raise CopyMayBeRunning("vmkfstools uses it")
+
+    with pytest.raises(ZeroDivisionError), bench.stack() as undo:
+        undo.later("detach", in_use)
+        _ = 1 / 0
     assert bench.report.undo_failures == ["detach: vmkfstools uses it"]
 
 
@@ -94,5 +130,5 @@ def test_told_to_stop_it_still_undoes_within_what_is_left(bench: Bench) -> None:
         undo.later("look", look)
         bench.clock.stop()
     first, second = left
-    assert 0 < first <= AFTER_STOP / 2, "the first of two steps may take half of the budget"
+    assert 0 < first <= AFTER_STOP - KEPT, "the first of two steps leaves some time to the second"
     assert first < second <= AFTER_STOP, "the last one gets all that is left"

@@ -1,0 +1,81 @@
+"""A slot from the first disruptive step to the end of the teardown: the scope `copy`.
+
+The same contract as slots that are taken step by step (see `stepwise`). Until the slot is had, and where it never is,
+tidying up takes one for each step, and only for as long as the step lasts: many that are told to stop while they wait
+for a slot tidy up in turns, in the seconds they have.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from lease.errors import LeaseLost
+from lease.hostlock import Held, HostLock
+from lease.ports import Clock
+from lease.stepwise import Stepwise
+
+
+class CopyLock:
+    """Hands out leases that are held for the whole of a copy."""
+
+    def __init__(self, lock: HostLock, clock: Clock) -> None:
+        self._lock = lock
+        self._clock = clock
+
+    def prepare(self, host: str) -> None:
+        """See `HostLock.prepare`."""
+        self._lock.prepare(host)
+
+    @contextmanager
+    def hold(self, host: str, /, **facts: str) -> Iterator["Throughout"]:
+        """Give the lease of that host; a slot is waited for by `acquire`, and released at the end of the block."""
+        lease = Throughout(self._lock, self._clock, host, facts)
+        try:
+            yield lease
+        finally:
+            lease.release()
+
+
+class Throughout:
+    """The lease of one host, held from `acquire` to `release`."""
+
+    def __init__(self, lock: HostLock, clock: Clock, host: str, facts: dict[str, str]) -> None:
+        self._lock = lock
+        self._host = host
+        self._steps = Stepwise(lock, clock, host, facts)
+        self._held: Held | None = None
+
+    def acquire(self) -> None:
+        """Wait for a slot and hold it from now on."""
+        held = self._lock.open(self._host, self._steps.facts)
+        held.acquire()
+        self._held = held
+
+    def release(self) -> None:
+        """Free the slot, if we have one; never raises."""
+        if self._held:
+            self._held.release()
+
+    def guard(self, step: str) -> None:
+        """Raise LeaseLost unless the slot is ours now."""
+        self._slot(step).guard(step)
+
+    def step(self, name: str, unless: Callable[[], bool] | None = None) -> AbstractContextManager[bool]:
+        """Do one disruptive step inside this context; raises LeaseLost unless the slot is ours."""
+        return self._slot(name).step(name, unless)
+
+    def teardown(self, name: str, unless: Callable[[], bool] | None = None) -> AbstractContextManager[bool]:
+        """Do one step of tidying up inside this context, in our slot or in one that is taken just for it."""
+        return (self._held or self._steps).teardown(name, unless)
+
+    def note(self, **facts: str) -> None:
+        """Keep facts for the journal."""
+        (self._held or self._steps).note(**facts)
+
+    def leave(self, text: str) -> None:
+        """Say in the journal that something was left running, and let the slot expire instead of releasing it."""
+        (self._held or self._steps).leave(text)
+
+    def _slot(self, step: str) -> Held:
+        if self._held is None:
+            raise LeaseLost(f"No slot of {self._host} was waited for yet, so this was not begun: {step}.")
+        return self._held
