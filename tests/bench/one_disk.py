@@ -79,7 +79,7 @@ def calls(lab: Lab) -> Iterator[Figure]:
     vcenter = [call.label for call in lab.ledger.of("vcenter")]
     polled = sum(label == "esxcli vmkfstools.taskGet" for label in vcenter)
     yield Figure(
-        "vCenter calls besides polls", len(vcenter) - polled, 18, 25, "calls", f"and {polled} polls in 30 s"
+        "vCenter calls besides polls", len(vcenter) - polled, 32, 40, "calls", f"and {polled} polls in 30 s"
     )
     yield Figure("array calls", len(lab.ledger.of("array")), 9, 12, "calls")
     kubernetes = [call.label for call in lab.ledger.of("kubernetes")]

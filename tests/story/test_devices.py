@@ -8,6 +8,7 @@ import pytest
 
 from tests.lab import world
 from tests.lab.esxi.wire import Done, Result, Rows, failed, not_found
+from tests.lab.faults import Call
 from tests.lab.lab import LEASE_NAMESPACE, Lab, Target
 from tests.lab.program import Program
 from tests.story.test_failures import LONG, never_success
@@ -309,6 +310,25 @@ def test_a_device_that_appeared_while_we_waited_for_a_slot_is_detached_before_it
     assert steps == ["detach", "detached remove", "rescan delete"]
     without = [line for line in program.lines if "going on without it" in str(line["message"])]
     assert len(without) == (0 if free else 2)
+
+
+def test_a_device_that_appears_in_the_moment_of_the_unmapping_is_forgotten(lab: Lab) -> None:
+    target = lab.add_target()
+    for number in range(2):
+        occupy(lab, number)
+
+    def rescan_of_another(call: Call) -> None:
+        if call.service == "array" and call.label.startswith("DELETE"):
+            lab.host.stack.add(lab.host.adapters)
+
+    with lab.program(target) as program:
+        program.wait_for(waiting)
+        lab.ledger.reset(rescan_of_another)
+        program.signal(signal.SIGTERM)
+        assert program.wait(GRACE) == 9, program.text()
+    assert not {"undoFailures", "left"} & set(program.message)
+    assert [left for left in others_apart(lab, target) if "was pulled while on" not in left] == []
+    assert [operation.name for operation in lab.host.history] == ["rescan delete"]
 
 
 def test_a_right_that_is_lost_while_we_wait_for_a_slot_ends_the_same(lab: Lab) -> None:
