@@ -11,8 +11,9 @@ data are safe because each LUN has one writer and the result is checked.
 It needs get, list, watch, create and update of leases in one namespace. Other programs that follow the rules of a Lease
 (client-go's, or renewTime plus duration) may share the slots.
 
-A slot is held for all of the work (`hostlock.HostLock`), or for each step of it (`stepwise.StepLock`); either way a
-step is done inside a context of what `hold` gives, so the work need not know which it is.
+A slot is held from the first step of the work to its end (`throughout.CopyLock`), or for each step alone
+(`stepwise.StepLock`); either way a step is done inside a context of what `hold` gives, so the work need not know which
+it is. Both are made of `hostlock.HostLock`.
 
 `hostlock` holds and lets steps begin; `waiting` queues, and `glance` looks whether that is still needed; `renewal`
 keeps what was had, and gives it back; `slots` makes the calls; `decision` has the rules and `record` the format, both
