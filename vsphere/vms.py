@@ -4,7 +4,7 @@ import re
 
 from vsphere.disks import frozen_capacities
 from vsphere.errors import VcenterFault, VsphereError
-from vsphere.properties import Properties, below, id_of, named, read
+from vsphere.properties import Properties, below, collect, id_of, named, read
 from vsphere.session import Session
 
 PATHS = (
