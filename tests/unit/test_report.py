@@ -90,7 +90,7 @@ def test_a_message_that_would_not_fit_is_cut_and_still_json(report: Report, tmp_
     file = tmp_path / "termination-log"
     file.touch()
     report.phase("clone")
-    report.left("detach the device")
+    report.left("detach the device", "a copy may still be writing to the LUN")
     report.undo_failed("restore the mapping", VsphereError("no answer"))
     assert report.end(VsphereError("ö" * 10_000, "Do this. " * 1000), file) == 5
     assert len(file.read_bytes()) <= MESSAGE_LIMIT
