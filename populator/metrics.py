@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 PREFIX = "vsphere_xcopy_volume_populator_"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+CONTROLLER = "Go-http-client/"
+"""how the User-Agent of Forklift's controller begins, as Go's default has it; Prometheus reads the page too"""
 CLIENT_SECONDS = 10.0
 """seconds a client may take for all: handshake, request, reading its answer"""
 CLIENTS = 32
@@ -47,7 +49,10 @@ HELP = {
     "xcopy_bytes": ("gauge", "Bytes that the array moved for this copy, where the host counts them"),
     "copy_rate_bytes_per_second": ("gauge", "Mean rate of the running copy"),
     "copy_remaining_seconds": ("gauge", "Time that the running copy still takes at that rate"),
-    "copy_duration_seconds": ("gauge", "Duration of the copy; its presence tells that the copy has ended"),
+    "copy_duration_seconds": (
+        "gauge",
+        "Duration of the copy, of a failed run from its start; its presence tells that it has ended",
+    ),
 }
 
 
@@ -81,7 +86,7 @@ class Page:
     protocol: str = "n/a"
     percent: int = 0
     scraped: threading.Event = field(default_factory=threading.Event)
-    """set once a page that shows the end of the copy has been served in full"""
+    """set once a page that shows the end has been served in full to the controller"""
     lease: LeaseMetrics | None = None
     """what the page shows of the host lease, from the moment on at which there is one"""
     _samples: dict[tuple[str, str], Sample] = field(default_factory=dict)
@@ -130,7 +135,7 @@ class Page:
             self._put(Sample("xcopy_bytes", (("owner_uid", self.owner_uid),), str(moved)))
 
     def finish(self, result: str, seconds: float, *, xcopy_used: bool) -> None:
-        """Publish the end of the copy: `success` also sets percent to 100."""
+        """Publish the end of the copy, or of a run that never came to it: `success` also sets percent to 100."""
         used = str(int(xcopy_used))
         labels = (
             ("owner_uid", self.owner_uid),
@@ -202,7 +207,7 @@ class Handler(BaseHTTPRequestHandler):
         return data
 
     def do_GET(self) -> None:
-        """Serve the page; note when a page that shows the end has gone out."""
+        """Serve the page; note when one that shows the end has gone out to the controller."""
         if urlsplit(self.path).path != self.server.path:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
@@ -215,7 +220,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
-        if finished:
+        if finished and self.headers.get("User-Agent", "").startswith(CONTROLLER):
             self.server.page.scraped.set()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name

@@ -6,13 +6,15 @@ Kubernetes and the array, is imported in `attempt` and not above.
 
 import logging
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from populator import metrics
 from populator.clock import Clock
 from populator.errors import Cancelled, SettingsError
 from populator.report import Report
-from populator.settings import Settings
+from populator.settings import MetricsSettings, PageSettings, Settings
 
 log = logging.getLogger(__name__)
 
@@ -25,18 +27,43 @@ def run(settings: Settings) -> int:
     clock = Clock()
     listen_for_stop(clock)
     method = "ssh" if settings.ssh else "vib"
-    page = metrics.Page(settings.target.uid, settings.storage.vendor, method)
-    report = Report(page, clock)
+    report = Report(metrics.Page(settings.target.uid, settings.storage.vendor, method), clock)
     error: BaseException | None = None
     try:
-        place = settings.metrics
-        with metrics.serve(place.host, place.port, place.path, page) as url:
-            log.info("metrics page is up", extra={"facts": {"url": url}})
+        with shown(settings.metrics, report, clock):
             error = attempt(settings, clock, report)
-            wait_for_last_scrape(clock, report)
+            if error is not None:
+                report.failed()
     except OSError as taken:
-        error = SettingsError([f"--http-endpoint: cannot listen on port {place.port}: {taken.strerror}."])
+        port = settings.metrics.port
+        error = SettingsError([f"--http-endpoint: cannot listen on port {port}: {taken.strerror}."])
     return report.end(error, settings.termination_message)
+
+
+def refuse(error: Exception, termination_message: Path, page: PageSettings | None = None) -> int:
+    """Tell about a call that could not even begin, the controller too where it can be; return the exit code."""
+    for problem in error.problems if isinstance(error, SettingsError) else ():
+        log.error("%s", problem)
+    clock = Clock()
+    listen_for_stop(clock)
+    if page is None:
+        return Report(metrics.Page("", "", ""), clock).end(error, termination_message)
+    report = Report(metrics.Page(page.uid, page.vendor, page.method), clock)
+    try:
+        with shown(page.place, report, clock):
+            report.failed()
+    except OSError as taken:
+        log.warning("the metrics page cannot be served: %s", taken.strerror)
+    return report.end(error, termination_message)
+
+
+@contextmanager
+def shown(place: MetricsSettings, report: Report, clock: Clock) -> Iterator[None]:
+    """Serve the metrics page, until the controller has seen the end. Raises OSError when the port is taken."""
+    with metrics.serve(place.host, place.port, place.path, report.page) as url:
+        log.info("metrics page is up", extra={"facts": {"url": url}})
+        yield
+        wait_for_last_scrape(clock, report)
 
 
 def attempt(settings: Settings, clock: Clock, report: Report) -> BaseException | None:
@@ -51,7 +78,7 @@ def attempt(settings: Settings, clock: Clock, report: Report) -> BaseException |
 
 
 def wait_for_last_scrape(clock: Clock, report: Report) -> None:
-    """Stay until the controller has seen the end of a copy, where there was one."""
+    """Stay until the controller has seen the end of the copy; told to stop, do not."""
     if report.copy_ended is None:
         return
     report.phase("last scrape", work=False)
@@ -73,10 +100,3 @@ def ignore_stop() -> None:
     """Let the process end with its own code: a second SIGTERM while Python shuts down would replace it."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def refuse(error: Exception, termination_message: Path) -> int:
-    """Tell about a call that could not even begin; return the exit code."""
-    for problem in error.problems if isinstance(error, SettingsError) else ():
-        log.error("%s", problem)
-    return Report(metrics.Page("", "", ""), Clock()).end(error, termination_message)

@@ -76,9 +76,10 @@ class Report:
         self._clock = clock
         self._phase = self._failed_in = ""
         self.copy_ended: float | None = None
-        """the clock's time at which the end of the copy was published"""
+        """the clock's time at which the end of the copy was published, or that there will be none"""
         self.xcopy = ""
         """whether the array moved the bytes, for people; empty before the end of a copy"""
+        self._began = clock.now()
         self._capacity = 0
         self._copy_began = self._pace_told = 0.0
         self.undo_failures: list[str] = []
@@ -135,16 +136,25 @@ class Report:
         """Measure the copy, and publish its end at the end of the block, before anything is undone."""
         began = self._copy_began = self._pace_told = self._clock.now()
         copy = Copy()
-        result = "failure"
         try:
             yield copy
-            result = "success"
-        finally:
-            self.copy_ended = self._clock.now()
-            used = bool(copy.result and copy.result.xcopy_used)
-            if copy.result:
-                self._tell_xcopy(copy.result)
-            self.page.finish(result, self.copy_ended - began, xcopy_used=used)
+        except BaseException as error:
+            self._end_copy("failure", self._began, done_before(error))
+            raise
+        self._end_copy("success", began, copy.result)
+
+    def failed(self) -> None:
+        """Publish the end of a run that failed before its copy began, or outside of it."""
+        if self.copy_ended is None:
+            self._end_copy("failure", self._began, None)
+
+    def _end_copy(self, result: str, began: float, done: CopyResult | None) -> None:
+        """Publish the end: the seconds of a copy, or of the whole of a run that failed."""
+        self.copy_ended = self._clock.now()
+        if done:
+            self._tell_xcopy(done)
+        used = bool(done and done.xcopy_used)
+        self.page.finish(result, self.copy_ended - began, xcopy_used=used)
 
     def _tell_xcopy(self, result: CopyResult) -> None:
         """Tell whether the array moved the bytes: a copy that it did not move works, but takes hours."""
@@ -186,3 +196,10 @@ class Copy:
     """Holds what the copy gave, once it has ended."""
 
     result: CopyResult | None = None
+
+
+def done_before(error: BaseException | None) -> CopyResult | None:
+    """Return what a copy had done before it failed, or before it was stopped for us to end."""
+    while error is not None and not isinstance(error, CloneFailed):
+        error = error.__context__
+    return error.result if error else None

@@ -132,6 +132,16 @@ class MetricsSettings:
 
 
 @dataclass(frozen=True)
+class PageSettings:
+    """Where the metrics page is served, and what it says of the run from the start."""
+
+    uid: str
+    vendor: str
+    method: str
+    place: MetricsSettings
+
+
+@dataclass(frozen=True)
 class Settings:
     """All of it."""
 
@@ -159,6 +169,14 @@ def parse_settings(arguments: Mapping[str, str | None], environment: Mapping[str
     return Parser(arguments, environment).settings()
 
 
+def parse_page(arguments: Mapping[str, str | None]) -> PageSettings | None:
+    """Return what the page needs, to show there that other values are wrong; None where these are, too."""
+    parser = Parser(arguments, {})
+    vendor, method = parser.text("storage-vendor-product"), parser.text("esxi-clone-method") or "vib"
+    page = PageSettings(parser.uid(), vendor, method, parser.metrics())
+    return None if parser.problems else page
+
+
 class Parser(Reader):
     """Reads what belongs together."""
 
@@ -169,7 +187,7 @@ class Parser(Reader):
             target=TargetSettings(
                 namespace=self.matching("target-namespace", NAMESPACE, "the name of a namespace"),
                 pvc=self.matching("owner-name", OBJECT_NAME, "the name of a PersistentVolumeClaim"),
-                uid=self.matching("owner-uid", r"[0-9A-Za-z.-]+", "a UID"),
+                uid=self.uid(),
             ),
             vsphere=self.vsphere(),
             ssh=self.ssh() if self.clone_method() == "ssh" else None,
@@ -188,6 +206,10 @@ class Parser(Reader):
         if self.problems:
             raise SettingsError(self.problems)
         return settings
+
+    def uid(self) -> str:
+        """Read the PVC's UID; it becomes part of the metrics page and of an object's name."""
+        return self.matching("owner-uid", r"[0-9A-Za-z.-]+", "a UID")
 
     def source(self) -> SourceSettings:
         """Read the disk to copy."""

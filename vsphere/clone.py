@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from vsphere.answers import TASK_ID, TaskState, Version, shorten
 from vsphere.device import Device
-from vsphere.errors import CopyMayBeRunning, NotStarted, VsphereError
+from vsphere.errors import CloneFailed, CopyMayBeRunning, NotStarted, VsphereError
 from vsphere.ports import Clock, Held, Wrapper
 from vsphere.result import CopyResult, failure_of, refused, restarted, result_of
 from vsphere.tasks import Tasks, UnknownTask
@@ -100,10 +100,13 @@ class Cloner:
     def _result(self, state: TaskState) -> CopyResult:
         if state.succeeded:
             return result_of(state)
-        if state.stopped:
-            with self._clock.blocking():  # raises where it was we who stopped it
-                pass
-        raise failure_of(state, self._tasks.host)
+        try:
+            raise failure_of(state, self._tasks.host)
+        except CloneFailed:  # stays the context of what the clock raises, with what the copy did
+            if state.stopped:
+                with self._clock.blocking():  # raises where it was we who stopped it
+                    pass
+            raise
 
     def _running_already(self, order: Order, held: Held) -> str:
         """Return the task that does our work already, if there is one; tidy up after those that did it before."""

@@ -8,7 +8,7 @@ from vsphere.errors import CloneFailed
 
 @dataclass(frozen=True)
 class CopyResult:
-    """A copy that ended well."""
+    """What a copy that has ended did."""
 
     task_id: str
     xcopy_used: bool | None
@@ -33,7 +33,7 @@ class CopyResult:
 
 
 def result_of(state: TaskState) -> CopyResult:
-    """Return the result of a task that succeeded."""
+    """Return what a task did that has ended."""
     return CopyResult(state.task, state.xcopy_used, state.xcopy, state.fallback)
 
 
@@ -43,14 +43,17 @@ def failure_of(state: TaskState, host: str) -> CloneFailed:
         return CloneFailed(
             f"vmkfstools on host {host} says it succeeded, but its last line is '{shorten(state.last_line)}'.",
             "Do not use the volume; look at the host's vmkernel.log and start the migration again.",
+            result_of(state),
         )
     if state.stopped:
         return CloneFailed(
             f"The copy was stopped on host {host}, and not by us.",
             "Find out who ended it (esxcli vmkfstools taskStop, or by hand), then start the migration again.",
+            result_of(state),
         )
     meaning, hint = translate(state.stderr or state.last_line)
-    return CloneFailed(f"The copy failed on host {host} with exit code {state.exit_code}: {meaning}.", hint)
+    text = f"The copy failed on host {host} with exit code {state.exit_code}: {meaning}."
+    return CloneFailed(text, hint, result_of(state))
 
 
 def refused(complaint: str, host: str) -> CloneFailed:

@@ -7,7 +7,7 @@ from pathlib import Path
 from populator import process
 from populator.cli.flags import Flag
 from populator.cli.log_flags import LOG_FLAGS
-from populator.settings import parse_settings
+from populator.settings import parse_page, parse_settings
 
 log = logging.getLogger(__name__)
 
@@ -64,4 +64,5 @@ def populate(arguments: dict[str, str | None]) -> int:
             log.warning("%s", warning)
         return process.run(settings)
     except Exception as error:
-        return process.refuse(error, Path(by_name["termination-message-path"] or TERMINATION_MESSAGE))
+        message = Path(by_name["termination-message-path"] or TERMINATION_MESSAGE)
+        return process.refuse(error, message, parse_page(by_name))

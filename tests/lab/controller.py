@@ -77,8 +77,8 @@ def read_page(page: str, uid: str) -> Status:
     )
 
 
-def scrape(url: str, timeout: float = 5.0) -> str:
-    """Fetch the page once, verifying nothing, as the controller does."""
+def scrape(url: str, timeout: float = 5.0, agent: str = "Go-http-client/1.1") -> str:
+    """Fetch the page once, verifying nothing, as the controller does; `agent` is what it calls itself."""
     parts = urlsplit(url)
     connection = http.client.HTTPSConnection(
         parts.hostname or "",
@@ -87,7 +87,7 @@ def scrape(url: str, timeout: float = 5.0) -> str:
         context=ssl._create_unverified_context(),  # noqa: S323
     )
     try:
-        connection.request("GET", parts.path)
+        connection.request("GET", parts.path, headers={"User-Agent": agent})
         return connection.getresponse().read().decode()
     finally:
         connection.close()

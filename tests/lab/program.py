@@ -5,6 +5,7 @@ address. Nothing outlives the `with` block.
 """
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -31,6 +32,9 @@ class Program:
     environment: Mapping[str, str]
     message_file: Path
     scrape_interval: float = 5.0
+    """of the controller; infinite: there is none"""
+    prefix: Sequence[str] = ()
+    """words before the program's own, which end by executing what follows them"""
     on_line: Callable[[dict[str, Any]], None] = lambda line: None
     lines: list[dict[str, Any]] = field(default_factory=list)
     raw: list[str] = field(default_factory=list)
@@ -48,7 +52,7 @@ class Program:
         self._ended = threading.Event()
         self._new_line = threading.Condition()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "populator", *self.arguments],
+            [*self.prefix, sys.executable, "-m", "populator", *self.arguments],
             cwd=ROOT,
             env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "LOG_FORMAT": "json", **self.environment},
             stdin=subprocess.DEVNULL,
@@ -150,6 +154,8 @@ class Program:
             self._new_line.notify_all()
 
     def _scrape(self, url: str) -> None:
+        if not math.isfinite(self.scrape_interval):
+            return
         uid = next(a.partition("=")[2] for a in self.arguments if a.startswith("--owner-uid="))
         self.controller = Controller(url, uid, self.scrape_interval)
         self.controller.watch()

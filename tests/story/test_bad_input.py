@@ -248,6 +248,8 @@ def refused(lab: Lab, case: Case, *, logged: bool = True) -> None:
         environment["KUBECONFIG"] = kubeconfig(lab, case.kubeconfig)
     with lab.program(target, arguments=arguments, environment=environment) as program:
         assert program.wait() == case.code, program.text()
+    if program.controller:
+        assert program.status.result == "failure"
     said = program.text()
     if logged:
         said = " ".join(line["message"] for line in program.lines if line["level"] == "error")

@@ -166,6 +166,15 @@ def test_it_is_served_over_tls(url: str, page: metrics.Page) -> None:
     assert page.scraped.wait(5)
 
 
+def test_others_who_read_the_end_are_not_the_controller(url: str, page: metrics.Page) -> None:
+    page.finish("failure", 1, xcopy_used=False)
+    for agent in ("Prometheus/3.5.0", "curl/8.5.0", ""):
+        assert 'result="failure"' in scrape(url, agent=agent)
+    assert not page.scraped.is_set()
+    scrape(url, agent="Go-http-client/2.0")
+    assert page.scraped.wait(5)
+
+
 def test_other_paths_and_methods_are_refused(url: str) -> None:
     parts = urlsplit(url)
     context = ssl._create_unverified_context()  # noqa: S323

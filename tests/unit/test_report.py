@@ -65,6 +65,25 @@ def test_a_copy_that_failed_is_published_as_such(report: Report) -> None:
     assert report.copy_ended is not None
 
 
+def test_a_failure_before_the_copy_is_published_once(report: Report) -> None:
+    report.failed()
+    ended = report.copy_ended
+    report.failed()
+    assert report.copy_ended == ended is not None
+    assert 'result="failure"' in report.page.render()[0]
+    assert 'xcopy_used="0"' in report.page.render()[0]
+
+
+def test_what_a_failed_copy_did_is_published_also_where_being_stopped_is_its_end(report: Report) -> None:
+    with pytest.raises(errors.Cancelled), report.copying():
+        try:
+            raise CloneFailed("stopped", result=CopyResult("task", xcopy_used=True, xcopy=Xcopy(7, 0, 0)))
+        except CloneFailed:
+            raise errors.Cancelled from None
+    assert 'xcopy_used="1"' in report.page.render()[0]
+    assert report.xcopy == "used: 7 operations by the array"
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
