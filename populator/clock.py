@@ -3,14 +3,15 @@
 One clock serves the main thread. SIGTERM calls `stop`; from then on the next wait or remote call raises
 `Cancelled`, and one that is under way is broken off, so that nothing outlasts the pod's 30 s. Code that must
 come to an end all the same (a copy that is running, the undo) does so within a `grace`, where waiting and calling
-go on until a moment counted from SIGTERM.
+go on until a moment counted from SIGTERM. A call that is still under way at that moment is broken off by `Late`,
+whatever timeout it began with and whichever library makes it.
 
-`stop` may be called in a signal handler only: it raises right there when the main thread is in a remote call.
+`stop` and `cut` may be called in signal handlers only: they raise right there when the main thread is in a remote call.
 """
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -20,15 +21,27 @@ SLICE = 0.2
 """seconds between two looks at the wish to stop, where a grace sleeps on"""
 SHORTEST_CALL = 0.5
 """seconds that a remote call gets even when its grace has ended: less would only fail"""
+CUT_AFTER = 0.2
+"""seconds by which a call may outlast its timeout before it is broken off: its own error says more"""
+FINISH_UNTIL = 8.0
+"""seconds after SIGTERM for what should not be broken off half-way; the undo needs the rest of the 30"""
+
+
+class Late(TimeoutError):
+    """A remote call was still under way when its grace had ended."""
 
 
 class Clock:
     """Monotonic and wall time, an interruptible sleep, and nested graces."""
 
     def __init__(self) -> None:
+        self.alarm: Callable[[float], object] = lambda _: None
+        """has `cut` called so many seconds later, and again until it returns; 0 takes that back. Without one, calls
+        end by their own timeouts alone"""
         self._stopped_at: float | None = None
         self._graces: list[tuple[float, float]] = []
-        self._blocking = False
+        self._blocking = self._calling = False
+        self._cut_at = math.inf
 
     def now(self) -> float:
         """Return seconds on a clock that never jumps."""
@@ -45,6 +58,12 @@ class Clock:
         if self._blocking and not self._graces:
             self._blocking = False
             raise Cancelled
+        self._set_alarm()
+
+    def cut(self) -> None:
+        """Break off a call whose grace has ended, from the alarm's signal handler."""
+        if self._calling and self.now() >= self._cut_at:
+            raise Late("no time is left for it")
 
     def stopping(self) -> bool:
         """Return whether we were told to stop."""
@@ -53,7 +72,7 @@ class Clock:
     def wait(self, seconds: float) -> None:
         """Sleep; told to stop, raise `Cancelled` at once, but within a grace return at its end instead."""
         end = self.now() + max(seconds, 0)
-        with self.blocking():
+        with self._interruptible():
             while (left := min(end - self.now(), self.left())) > 0:
                 time.sleep(min(left, SLICE) if self._graces else left)
                 if self._woken_by_stop(end - seconds):
@@ -67,7 +86,7 @@ class Clock:
         return max(self._deadline() - self.now(), 0.0)
 
     def limit(self, seconds: float) -> float:
-        """Return a time-out for one remote call: `seconds`, or what is left of the grace if that is less."""
+        """Return a timeout for one remote call: `seconds`, or what is left of the grace if that is less."""
         return max(min(seconds, self.left()), SHORTEST_CALL)
 
     def expired(self) -> bool:
@@ -76,14 +95,15 @@ class Clock:
 
     @contextmanager
     def blocking(self) -> Iterator[None]:
-        """Wrap one wait or remote call: told to stop, it is broken off by `Cancelled`, not so in a grace."""
-        outer, self._blocking = self._blocking, True
-        try:
-            if self._stopped_at is not None and not self._graces:
-                raise Cancelled
-            yield
-        finally:
-            self._blocking = outer
+        """Wrap one remote call: told to stop, it is broken off by `Cancelled`; in a grace, at its end by `Late`."""
+        with self._interruptible():
+            outer, self._calling = self._calling, True
+            self._set_alarm()
+            try:
+                yield
+            finally:
+                self._calling = outer
+                self._set_alarm()
 
     @contextmanager
     def grace(self, after_stop: float, within: float = math.inf) -> Iterator[None]:
@@ -93,6 +113,45 @@ class Clock:
             yield
         finally:
             self._graces.pop()
+
+    @contextmanager
+    def finishing(self, after_stop: float = FINISH_UNTIL) -> Iterator[None]:
+        """Do what should not be broken off half-way, since it may be done behind our back all the same.
+
+        Told to stop before, it is not begun; told to stop meanwhile, it has so many seconds, and where it failed in
+        them, being told to stop is what it ends with.
+        """
+        self._check()
+        try:
+            with self.grace(after_stop):
+                yield
+        except Exception:
+            self._check()
+            raise
+
+    def _check(self) -> None:
+        if self._stopped_at is not None and not self._graces:
+            raise Cancelled
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        outer, self._blocking = self._blocking, True
+        try:
+            self._check()
+            yield
+        finally:
+            self._blocking = outer
+
+    def _set_alarm(self) -> None:
+        """Have the call that we are in cut at its end; once more if told to stop in the middle of this."""
+        stopped_at: float | None = math.nan
+        while stopped_at != self._stopped_at:
+            stopped_at = self._stopped_at
+            self._cut_at = self._end_of_call() if self._calling else math.inf
+            self.alarm(self._cut_at - self.now() if self._cut_at < math.inf else 0.0)
+
+    def _end_of_call(self) -> float:
+        return max(self._deadline(), self.now() + SHORTEST_CALL) + CUT_AFTER
 
     def _deadline(self) -> float:
         """Return the end of the tightest grace we are in, on our own clock."""

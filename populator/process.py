@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 LAST_SCRAPE = 10.0
 """seconds, from the end of the copy, that the controller gets to see it"""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""as the kubelet sends it, and Ctrl-C"""
+CUT_AGAIN = 0.5
+"""seconds after which a call is cut once more, should a library have swallowed the first time"""
 
 
 def run(settings: Settings) -> int:
@@ -91,12 +95,14 @@ def wait_for_last_scrape(clock: Clock, report: Report) -> None:
 
 
 def listen_for_stop(clock: Clock) -> None:
-    """End on SIGTERM as the kubelet sends it, and on Ctrl-C alike."""
-    signal.signal(signal.SIGTERM, lambda *_: clock.stop())
-    signal.signal(signal.SIGINT, lambda *_: clock.stop())
+    """Stop the clock on a stop signal, and let it cut calls."""
+    clock.alarm = lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds, CUT_AGAIN if seconds else 0.0)
+    signal.signal(signal.SIGALRM, lambda *_: clock.cut())
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: clock.stop())
 
 
 def ignore_stop() -> None:
     """Let the process end with its own code: a second SIGTERM while Python shuts down would replace it."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -19,8 +19,8 @@ from vsphere.errors import CopyMayBeRunning
 
 log = logging.getLogger(__name__)
 
-AFTER_STOP = 26.0
-"""seconds from SIGTERM to the end of the undo; SIGKILL comes after 30"""
+AFTER_STOP = 24.0
+"""seconds from SIGTERM to the end of the undo; slot and session are given back after it, and SIGKILL comes after 30"""
 WITHIN = 120.0
 """seconds for the undo when nobody is in a hurry"""
 KEPT = 5.0
@@ -85,7 +85,7 @@ class UndoStack:
         with self._clock.grace(AFTER_STOP, WITHIN):
             while self._steps:
                 step = self._steps.pop()
-                with self._clock.grace(AFTER_STOP, self._share()):
+                with self._clock.grace(*self._share()):
                     failure = self._run(step)
                 if failure:
                     failures.append(failure)
@@ -95,10 +95,15 @@ class UndoStack:
                         self._leave(f"it is safe only after this, which failed: {step.name}")
         return failures
 
-    def _share(self) -> float:
-        """Return how long the next step may take: all but what those after it need, and never less than they get."""
-        left, further = self._clock.left(), len(self._steps)
-        return max(left - KEPT * further, left / (further + 1))
+    def _share(self) -> tuple[float, float]:
+        """Return how long the next step may take after we are told to stop, and in all, in seconds."""
+        after_stop = AFTER_STOP if self._clock.stopping() else self._share_of(AFTER_STOP)
+        return after_stop, self._share_of(self._clock.left())
+
+    def _share_of(self, seconds: float) -> float:
+        """Return all but what the steps to come need, and never less than they get."""
+        further = len(self._steps)
+        return max(seconds - KEPT * further, seconds / (further + 1))
 
     def _run(self, step: Step) -> Exception | None:
         try:

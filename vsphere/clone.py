@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 START_PATIENCE = 120.0
 """for how long a start that surely never left is tried again"""
+ANSWER_UNTIL = 5.0
+"""for how long after SIGTERM the answer to a start is waited for"""
 LOOK_FOR_IT = 10.0
 """for how long a copy whose start got no answer is looked for before it is started again"""
 UNKNOWN_PATIENCE = 120.0
@@ -152,7 +154,9 @@ class Cloner:
 
     def _try_start(self, order: Order, held: Held) -> str:
         try:
-            answer = self._tasks.start(order.spelled, order.device.path)
+            # Told to stop, there must be time left to look for it, where that can be done.
+            with self._clock.grace(ANSWER_UNTIL if self._tasks.can.lists else self._grace):
+                answer = self._tasks.start(order.spelled, order.device.path)
         except VsphereError as error:
             if not error.unclear:
                 raise

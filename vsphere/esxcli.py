@@ -80,7 +80,8 @@ class Esxcli:
         self, command: str, seconds: float = DEFAULT_SECONDS, *, fresh: bool = False, **arguments: str
     ) -> list[Row]:
         """Run a command once, as `storage core device list`; the error's `unclear` says if it may have been done."""
-        return self._run(command, arguments, seconds, fresh=fresh)
+        with self._session.finishing():
+            return self._run(command, arguments, seconds, fresh=fresh)
 
     def _run(self, command: str, arguments: Row, seconds: float, *, fresh: bool) -> list[Row]:
         try:

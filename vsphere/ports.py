@@ -23,10 +23,13 @@ class Clock(Protocol):
         """Return a time-out for one remote call: `seconds`, or what is left of the grace if that is less."""
 
     def blocking(self) -> AbstractContextManager[None]:
-        """Wrap one remote call: told to stop, the call is broken off by an exception (not within a grace)."""
+        """Wrap one remote call: told to stop, it is broken off; in a grace, TimeoutError ends it when that does."""
 
     def grace(self, after_stop: float) -> AbstractContextManager[None]:
         """Go on though told to stop, for so many seconds after that moment (for ever if never told)."""
+
+    def finishing(self) -> AbstractContextManager[None]:
+        """Do what should not be broken off half-way: told to stop meanwhile, it gets a few seconds to end."""
 
     def stopping(self) -> bool:
         """Whether we were told to stop."""

@@ -1,14 +1,15 @@
 """One session with vCenter: log-in, time-outs, one re-login when it has expired, log-out.
 
 Promises that a call whose session has expired is made again after a new log-in (vCenter refused it, so nothing
-was done), that every call has a time-out and ends at once when we are told to stop, and that errors come as
-`VsphereError` without secrets. Holds no thread that keeps the session alive: polls do that, and whoever waits
-longer than vCenter's idle time-out (30 min) for a lease pays one log-in afterwards.
+was done), that every call has a time-out and ends at once when we are told to stop (the log-in, and calls that change
+something, get a few seconds to end), and that errors come as `VsphereError` without secrets. Holds no thread that keeps
+the session alive: polls do that, and whoever waits longer than vCenter's idle time-out (30 min) for a lease pays one
+log-in afterwards.
 """
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -22,7 +23,7 @@ Result = TypeVar("Result")
 
 DEFAULT_SECONDS = 30.0
 """time-out of a call"""
-LOG_OUT_UNTIL = 28.0
+LOG_OUT_UNTIL = 27.0
 """seconds after we were told to stop; a session that is left would use up one of vCenter's few for half an hour"""
 HINTS = {
     "NoPermission": "Give the vCenter user the privileges that the documentation lists (Host.Cim.CimInteraction "
@@ -131,6 +132,10 @@ class Session:
         self._relogin()
         return self._once(act, seconds)
 
+    def finishing(self) -> AbstractContextManager[None]:
+        """Wrap calls that should not be broken off half-way; see `Clock`."""
+        return self._clock.finishing()
+
     def repeat(self, act: Callable[[], Result]) -> Result:
         """Do what may be done several times, again while vCenter or the host is away for a moment."""
         return self._retry(act, is_passing)
@@ -143,8 +148,10 @@ class Session:
             self.login()
 
         def once() -> tuple[int, bytes]:
-            with self._clock.blocking():
-                status, content = self._soap.fetch(method, target, body, self._clock.limit(seconds))
+            with nullcontext() if method == "GET" else self.finishing():
+                status, content = self._soap.fetch(
+                    method, target, body, self._clock.limit(seconds), self._clock.blocking
+                )
             if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 text = f"vCenter {self.host} answers a request for a file with HTTP {status}."
                 raise Unreachable(
@@ -174,15 +181,15 @@ class Session:
             content = self._content
         user, password = self._credentials
         self._soap.forget_session()  # of a log-in whose answer was lost: vCenter refuses a second one in its session
-        self._once(lambda: content.sessionManager.Login(user, password, None))
-        self._content = content
+        with self.finishing():  # else vCenter may open a session whose cookie we never see
+            self._once(lambda: content.sessionManager.Login(user, password, None))
+            self._content = content
 
     def _once(self, act: Callable[[], Result], seconds: float = DEFAULT_SECONDS) -> Result:
-        with self._clock.blocking():
-            try:
-                return self._soap.call(act, self._clock.limit(seconds))
-            except pyvmomi().vmodl.MethodFault as fault:
-                raise self._explain(fault) from fault
+        try:
+            return self._soap.call(act, self._clock.limit(seconds), self._clock.blocking)
+        except pyvmomi().vmodl.MethodFault as fault:
+            raise self._explain(fault) from fault
 
     def _explain(self, fault: Any) -> VsphereError:
         """Translate a fault of vCenter."""

@@ -13,6 +13,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection, IncompleteRead
@@ -32,6 +33,8 @@ UNREADABLE = (ExpatError, LookupError, TypeError, AttributeError, ValueError)
 TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (.*)")
 """what http.client says of a proxy's answer"""
 Result = TypeVar("Result")
+Blocking = Callable[[], AbstractContextManager[None]]
+"""wraps what may have to be broken off; in it a TimeoutError may come up at any time"""
 
 
 @dataclass(frozen=True)
@@ -160,24 +163,28 @@ class Soap:
         )
         self.stub.scheme = partial(Connection, proxy)
 
-    def call(self, act: Callable[[], Result], seconds: float) -> Result:
+    def call(self, act: Callable[[], Result], seconds: float, blocking: Blocking = nullcontext) -> Result:
         """Run one call with its time-out; faults of vCenter come through as pyVmomi's exceptions."""
         self.stub.seconds = seconds
         try:
-            return act()
+            with blocking():
+                return act()
         except NotSent as error:
             cause = error.__cause__ or error
             raise self._not_sent(cause) from cause
         except pyvmomi().vmodl.MethodFault:
             raise
         except TimeoutError as error:
-            raise self._lost(f"did not answer within {seconds:.0f} s") from error
+            why = f"within {seconds:.0f} s" if "timed out" in str(error) else f"({error})"
+            raise self._lost(f"did not answer {why}") from error
         except (OSError, HTTPException) as error:
             raise self._lost(f"broke off a call ({describe(error)})") from error
         except UNREADABLE as error:
             raise self._lost(f"gave an answer that cannot be read ({describe(error)})") from error
 
-    def fetch(self, method: str, target: str, body: bytes, seconds: float) -> tuple[int, bytes]:
+    def fetch(
+        self, method: str, target: str, body: bytes, seconds: float, blocking: Blocking = nullcontext
+    ) -> tuple[int, bytes]:
         """Make a plain request in the session, over a connection of its own; return HTTP status and content."""
         connection = Connection(self._proxy, self.name, self.port, timeout=seconds, context=self._context)
 
@@ -196,7 +203,7 @@ class Soap:
             return answer.status, content
 
         try:
-            return self.call(act, seconds)
+            return self.call(act, seconds, blocking)
         finally:
             connection.close()
 

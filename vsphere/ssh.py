@@ -116,6 +116,9 @@ class Ssh:
                 return self._run(command, stdin, self._clock.limit(seconds or self.seconds))
         except Refused:
             raise
+        except TimeoutError as error:  # by the clock, just where nothing waited for the host
+            self.close()
+            raise self._late(error) from error
         except BaseException:
             self.close()  # whatever is under way in it
             raise
@@ -141,7 +144,7 @@ class Ssh:
         options.key_types = self._trust.order(login.names, options.key_types)
         try:
             with cut_off(transport, seconds) as late:
-                self._shake_hands(transport, key, late)
+                self._shake_hands(transport, key, seconds, late)
         except BaseException:
             transport.close()
             raise
@@ -158,12 +161,12 @@ class Ssh:
             text = f"Host {login.host} refuses SSH connections ({login.address}, port {login.port})."
             raise Unreachable(text, hint, sent=False) from error
         except TimeoutError as error:
-            raise self._silent(seconds) from error
+            raise self._silent(error, seconds) from error
         except OSError as error:
             text = f"There is no SSH connection to host {login.host} ({login.address}): {error.strerror or error}."
             raise Unreachable(text, hint, sent=False) from error
 
-    def _shake_hands(self, transport: Any, key: Any, late: threading.Event) -> None:
+    def _shake_hands(self, transport: Any, key: Any, seconds: float, late: threading.Event) -> None:
         """Agree on encryption, check who it is, and log in."""
         login, library = self.login, paramiko()
         try:
@@ -177,8 +180,8 @@ class Ssh:
                 f"Host {login.host} has no SSH algorithm in common with us: {error}."
             ) from error
         except (library.SSHException, OSError, EOFError) as error:
-            if late.is_set():
-                raise self._silent(self.seconds) from error
+            if late.is_set() or isinstance(error, TimeoutError):
+                raise self._silent(error, seconds) from error
             if isinstance(error, library.AuthenticationException) and transport.is_active():
                 raise LoginRefused(
                     f"Host {login.host} does not accept our SSH key for {login.user}.",
@@ -188,12 +191,18 @@ class Ssh:
             text = f"Host {login.host} broke off the SSH connection before it was made ({describe(error)})."
             raise Unreachable(text, START_SSH.format(port=login.port), sent=False) from error
 
-    def _silent(self, seconds: float) -> Unreachable:
+    def _silent(self, error: BaseException, seconds: float) -> Unreachable:
+        cut = isinstance(error, TimeoutError) and "timed out" not in str(error)
+        why = f": {error}" if cut else f" within {seconds:.0f} s"
         return Unreachable(
-            f"Host {self.login.host} did not answer over SSH within {seconds:.0f} s ({self.login.address}).",
+            f"Host {self.login.host} did not answer over SSH{why} ({self.login.address}).",
             START_SSH.format(port=self.login.port),
             sent=False,
         )
+
+    def _late(self, error: TimeoutError, *, sent: bool = True) -> Unreachable:
+        text = f"A command on host {self.login.host} did not end ({describe(error)})."
+        return Unreachable(text, "Check that the host is up.", sent=sent)
 
     def _run(self, command: str, stdin: bytes, seconds: float) -> Output:
         library, host, transport = paramiko(), self.login.host, self._transport
@@ -214,6 +223,8 @@ class Ssh:
             except (library.SSHException, OSError, EOFError) as error:
                 if late.is_set():
                     text = f"A command on host {host} did not end within {seconds:.0f} s."
+                elif isinstance(error, TimeoutError):
+                    raise self._late(error, sent=sent) from error
                 elif refusable and transport.is_active():
                     raise Refused(f"Host {host} refuses to run commands over SSH.") from error
                 else:

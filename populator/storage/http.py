@@ -1,7 +1,8 @@
 """The HTTP door to storage arrays: TLS, time-outs, size cap, and errors in the user's words.
 
 The only user of requests. Makes each call once: what may be repeated is the driver's to know (see `retry`).
-Every failure is a `StorageError`, either `Refused` (the array answered, and said no) or `Unanswered` (nobody
+A call that may change something is not broken off at once by SIGTERM: it could be done all the same, behind the
+undo. Every failure is a `StorageError`, either `Refused` (the array answered, and said no) or `Unanswered` (nobody
 knows whether it did what was asked); `passing` says whether time may heal it. Redirects are not followed, since
 they would carry the credentials elsewhere.
 """
@@ -12,6 +13,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -156,11 +158,12 @@ class Http:
         body: object = None,
     ) -> Answer:
         """Make one call and return its answer; `act` completes "the array refused to …" in errors."""
-        try:
-            with self._clock.blocking():
-                status, raw = self._send(method, path, query, body)
-        except requests.RequestException as error:
-            raise self._translate(error, act) from error
+        with nullcontext() if method == "GET" else self._clock.finishing():
+            try:
+                with self._clock.blocking():
+                    status, raw = self._send(method, path, query, body)
+            except (requests.RequestException, TimeoutError) as error:
+                raise self._translate(error, act) from error
         if status >= 300:
             raise self._refusal(status, raw, act)
         return self._decode(raw, act)
@@ -236,7 +239,7 @@ class Http:
             text = f"{self.name} does not accept the credentials of {self._access.username!r} ({number})."
         return Refused(text, HINTS.get(status, ""), status, code)
 
-    def _translate(self, error: requests.RequestException, act: str) -> Unanswered:
+    def _translate(self, error: requests.RequestException | TimeoutError, act: str) -> Unanswered:
         causes = list(chain(error))
         if self._proxy and any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes):
             return self._proxy_failed(self._proxy, causes, act)

@@ -16,6 +16,7 @@ These a sweep can apply to any call. Others are for single tests:
 
 ============  =======================================================
 ``pause N``    the call reaches the service after N seconds
+``late N``     the service does it, the answer comes N seconds later
 ``half``       the service does it, half of the answer comes, then an end
 ``NNN``        the service never sees it, the client gets that status
 ``NNN N``      the same, with a Retry-After of N seconds
@@ -146,6 +147,9 @@ class Handler(BaseHTTPRequestHandler):
                 case "after":
                     response.read()
                     self.drop()
+                case str(late) if late.startswith("late "):
+                    self.server.closing.wait(float(late.split()[1]))
+                    self.relay(response)
                 case "hang":
                     response.read()
                     self.server.closing.wait(HANG)

@@ -1,5 +1,6 @@
 """The API server stops in the middle of a copy: connections are accepted, and nothing is ever answered."""
 
+import signal
 import time
 from collections.abc import Iterator
 
@@ -12,6 +13,8 @@ from tests.lab.program import Program
 pytestmark = pytest.mark.long
 AWAY = 60.0
 """seconds; OpenShift asks of its own components to survive that long without an API server"""
+END = 28.0
+"""seconds from SIGTERM to the end of the process, at most"""
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +62,23 @@ def test_one_that_never_comes_back_does_not_keep_it_from_tearing_down(real_lab: 
     said = warnings_of(program)
     assert [one for one in said if "is lost; going on without it, to tidy up" in one]
     assert [one for one in said if "expires by itself" in one]
+
+
+@pytest.mark.parametrize("scope", ["copy", "rescan"])
+def test_sigterm_meanwhile_puts_everything_back_in_time(real_lab: Lab, scope: str) -> None:
+    real_lab.tidy()
+    server, host = real_lab.kube.server, real_lab.host
+    assert isinstance(server, RealServer)
+    target = real_lab.add_target()
+    host.copy_seconds = AWAY
+    with real_lab.program(target, environment={"HOST_LEASE_SCOPE": scope}) as program:
+        program.wait_for(lambda line: line["message"] == "copy started")
+        with server.stopped():
+            time.sleep(6.0)  # a renewal hangs then
+            program.signal(signal.SIGTERM)
+            began = time.monotonic()
+            assert program.wait(60) == 9, program.text()
+            assert time.monotonic() - began <= END
+    assert program.message["reason"] == "Cancelled"
+    assert host.running_copies == []
+    assert [left for left in real_lab.leftovers(target) if "is held by" not in left] == []

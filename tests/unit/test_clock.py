@@ -5,11 +5,12 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
-from populator.clock import Clock
+from populator.clock import SHORTEST_CALL, Clock, Late
 from populator.errors import Cancelled
 
 
@@ -61,6 +62,131 @@ def test_in_a_grace_calls_go_on_and_a_wait_returns_early(clock: Clock) -> None:
             pass
         assert not clock.expired()
         assert 0 < clock.left() <= 20
+
+
+@pytest.fixture
+def cutting(clock: Clock) -> Iterator[Clock]:
+    """The clock with an alarm, as the program gives it one."""
+    before = signal.signal(signal.SIGALRM, lambda *_: clock.cut())
+    clock.alarm = lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds, 0.1 if seconds else 0.0)
+    yield clock
+    clock.alarm(0.0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    began = time.monotonic()
+    with pytest.raises(Late):
+        call()
+    return time.monotonic() - began
+
+
+def silent(clock: Clock) -> None:
+    """Read from somebody who never says a word, without a timeout."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, clock.blocking():
+        ours.recv(1)
+
+
+# pytest's own timeout uses the same alarm, unless it is told to use a thread.
+@pytest.mark.timeout(60, method="thread")
+def test_a_call_under_way_is_cut_at_the_end_of_its_grace_counted_from_the_stop(cutting: Clock) -> None:
+    with cutting.grace(after_stop=0.5):
+        stop_soon(0.3)
+        assert 0.8 <= seconds_of(lambda: silent(cutting)) < 10
+
+
+@pytest.mark.timeout(60, method="thread")
+def test_a_call_that_begins_late_in_a_grace_is_cut_too_and_never_at_once(cutting: Clock) -> None:
+    with cutting.grace(after_stop=30, within=0.2):
+        assert SHORTEST_CALL <= seconds_of(lambda: silent(cutting)) < 10
+        assert SHORTEST_CALL <= seconds_of(lambda: silent(cutting)) < 10
+
+
+@pytest.mark.timeout(60, method="thread")
+def test_a_cut_that_a_library_swallows_is_made_again(cutting: Clock) -> None:
+    def stubborn() -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs, cutting.blocking():
+            with suppress(OSError):
+                ours.recv(1)
+            ours.recv(1)
+
+    with cutting.grace(after_stop=30, within=0.2):
+        assert seconds_of(stubborn) < 10
+
+
+@pytest.mark.timeout(60, method="thread")
+def test_a_trickle_is_cut_as_well(cutting: Clock) -> None:
+    ours, theirs = socket.socketpair()
+    ended = threading.Event()
+
+    def trickle() -> None:
+        while not ended.wait(0.05):
+            theirs.send(b"x")
+
+    def read() -> None:
+        with cutting.blocking():
+            while True:
+                ours.recv(1)
+
+    with ours, theirs, cutting.grace(after_stop=30, within=0.5):
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        assert seconds_of(read) < 10
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.timeout(60, method="thread")
+def test_nothing_outside_of_a_call_is_cut(cutting: Clock) -> None:
+    with cutting.grace(after_stop=30, within=0.1):
+        with cutting.blocking():
+            pass
+        began = time.monotonic()
+        cutting.wait(5)
+        while time.monotonic() - began < 1.5:
+            pass
+    with cutting.blocking():
+        assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+@pytest.mark.timeout(60, method="thread")
+def test_an_inner_call_leaves_the_outer_its_own_end(cutting: Clock) -> None:
+    def outer() -> None:
+        with cutting.blocking():
+            with cutting.grace(30, within=20), cutting.blocking():
+                pass
+            threading.Event().wait()
+
+    with cutting.grace(30, within=0.5):
+        assert seconds_of(outer) < 10
+
+
+def test_what_should_be_finished_is_not_broken_off(clock: Clock) -> None:
+    with clock.finishing(after_stop=20):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        with clock.blocking():
+            pass
+        assert clock.limit(30) <= 20
+    with pytest.raises(Cancelled), clock.blocking():
+        pass
+
+
+def test_what_should_be_finished_is_not_begun_when_told_to_stop_before(clock: Clock) -> None:
+    clock.stop()
+    with pytest.raises(Cancelled), clock.finishing():
+        pytest.fail("begun")
+    with clock.grace(10), clock.finishing():
+        pass
+
+
+def test_what_failed_to_be_finished_ends_by_the_stop(clock: Clock) -> None:
+    with pytest.raises(Cancelled), clock.finishing():
+        clock.stop()
+        raise ValueError
+    with pytest.raises(ValueError, match="x"), clock.grace(10), clock.finishing():
+        raise ValueError("x")
 
 
 def test_a_grace_ends_and_leaves_short_time_outs(clock: Clock) -> None:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from urllib.parse import unquote
@@ -79,6 +79,9 @@ class SimulatedClock:
             yield
         finally:
             self.graces.pop()
+
+    def finishing(self) -> AbstractContextManager[None]:
+        return self.grace(8.0)
 
     def deadline(self) -> float:
         return self.stop_at + min(self.graces, default=float("inf"))
