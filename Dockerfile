@@ -17,4 +17,5 @@ COPY --from=build /opt/populator /opt/populator
 USER 107:107
 EXPOSE 8443
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-ENTRYPOINT ["/opt/populator/bin/populator"]
+# As a container's first process it loses every SIGTERM that it has no handler for; one that is blocked waits for it.
+ENTRYPOINT ["env", "--block-signal=TERM", "/opt/populator/bin/populator"]

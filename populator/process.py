@@ -95,11 +95,17 @@ def wait_for_last_scrape(clock: Clock, report: Report) -> None:
 
 
 def listen_for_stop(clock: Clock) -> None:
-    """Stop the clock on a stop signal, and let it cut calls."""
+    """Stop the clock on a stop signal, also one that was held back until now, and let it cut calls."""
     clock.alarm = lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds, CUT_AGAIN if seconds else 0.0)
     signal.signal(signal.SIGALRM, lambda *_: clock.cut())
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: clock.stop())
+    let_signals_through()
+
+
+def let_signals_through() -> None:
+    """Hear the stop signals that were held back since the program's first line, and those to come."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 def ignore_stop() -> None:

@@ -69,6 +69,7 @@ def cli(context: click.Context, /, **arguments: str | None) -> None:
     set_up_log(context)
     if context.invoked_subcommand is None:
         context.exit(populate(arguments))
+    process.let_signals_through()
 
 
 def main() -> NoReturn:
