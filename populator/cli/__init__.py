@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import click
 
-from populator import __version__, log, process
+from populator import __version__, log, process, resolver
 from populator.cli.failure import fail
 from populator.cli.flags import add
 from populator.cli.log_flags import set_up_log
@@ -74,6 +74,7 @@ def cli(context: click.Context, /, **arguments: str | None) -> None:
 
 def main() -> NoReturn:
     """Run the program and exit with its code, whatever happens."""
+    resolver.install()
     try:
         code = cli(standalone_mode=False)
     except click.ClickException as error:

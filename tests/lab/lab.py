@@ -142,7 +142,7 @@ class Lab:
     def _front(self, stack: ExitStack, service: str, port: int) -> int:
         if not self._proxied:
             return port
-        server = self.pki.server_context(f"{service}-proxy")
+        server = self.pki.server_context(f"{service}-proxy", f"{service}.lab.example")
         client = self.pki.client_context()
         return stack.enter_context(proxy(service, ("127.0.0.1", port), self.ledger, server, client))
 

@@ -63,9 +63,9 @@ class Pki:
         files.key_file.write_bytes(pem(key))
         return files
 
-    def server_context(self, common_name: str) -> ssl.SSLContext:
-        """Return a context for a server on loopback."""
-        files = self.issue(common_name)
+    def server_context(self, common_name: str, *names: str) -> ssl.SSLContext:
+        """Return a context for a server on loopback, which may have names as well."""
+        files = self.issue(common_name, "127.0.0.1", "localhost", *names)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(files.cert_file, files.key_file)
         return context
