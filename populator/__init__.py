@@ -19,8 +19,8 @@ Directions: `populate` sees contracts and values only; `wiring` alone knows whic
 `vsphere` and `lease` know neither each other nor this package; vendors below `storage` do not know each other.
 Each foreign library has one door, where its errors become ours: pyVmomi `vsphere/soap.py` (`esxcli.py` adds
 types to it), kubernetes `lease/library.py`, requests `storage/http.py` with `proxy.py`, tenacity `retry.py`, click
-`cli`, paramiko `vsphere/ssh.py` with `ssh_keys.py`, time `clock.py`. What a failure is worth as exit code and reason
-stands in `report.py`.
+`cli`, paramiko `vsphere/ssh.py` with `ssh_keys.py`, time `clock.py`, names `resolver.py`. What a failure is worth as
+exit code and reason stands in `report.py`.
 
 Words: *volume* is the Kubernetes side, *LUN* the array's, *device* ESXi's, *disk* the virtual machine's. A *slot*
 is one of the two Lease objects of a host; who holds one (`Held`) may shake the host: rescan, clone, detach. A

@@ -132,3 +132,16 @@ def test_told_to_stop_it_still_undoes_within_what_is_left(bench: Bench) -> None:
     first, second = left
     assert 0 < first <= AFTER_STOP - KEPT, "the first of two steps leaves some time to the second"
     assert first < second <= AFTER_STOP, "the last one gets all that is left"
+
+
+def test_told_to_stop_in_mid_step_there_is_time_left_for_the_others(bench: Bench) -> None:
+    left: list[float] = []
+
+    def stop() -> None:
+        bench.clock.stop()
+        left.append(bench.clock.left())
+
+    with bench.stack() as undo:
+        undo.later("look", lambda: left.append(bench.clock.left()))
+        undo.later("stop", stop)
+    assert left[0] <= AFTER_STOP / 2 < left[1]
