@@ -42,6 +42,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.lab.body import read_body
+
 FAULTS = ("before", "after", "hang", "reset", "5xx")
 HOP_HEADERS = {"connection", "transfer-encoding", "keep-alive", "content-length"}
 SOAP_BODY = re.compile(rb"<(?:\w+:)?Body[^>]*>\s*<(?:\w+:)?(\w+)")
@@ -119,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
         super().setup()
 
     def forward(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = read_body(self)
         ledger = self.server.ledger
         call = ledger.enter(self.server.service, label_of(self.command, self.path, body))
         match call.fault:

@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from tests.lab.body import read_body
+
 
 @dataclass(frozen=True)
 class Request:
@@ -161,7 +163,7 @@ class Handler(BaseHTTPRequestHandler):
         super().setup()
 
     def serve(self) -> None:
-        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        raw = read_body(self)
         address = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:

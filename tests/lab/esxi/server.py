@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
 
+from tests.lab.body import read_body
 from tests.lab.esxi import commands
 from tests.lab.esxi.host import EsxiHost
 
@@ -24,7 +25,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = read_body(self)
         if self.path != "/execute":
             self._answer(404, {"error": f"no such path: {self.path}"})
             return

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.lab.body import read_body
 from tests.lab.kube.access import Access, Attempt
 from tests.lab.kube.resources import GROUPS, RESOURCES, SERVED_BY_ALL, Resource
 from tests.lab.kube.shapes import decode, validate
@@ -118,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         url = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = read_body(self)
         try:
             if url.path in {"/readyz", "/livez", "/healthz"}:
                 self._send(200, b"ok", "text/plain; charset=utf-8")
