@@ -14,7 +14,8 @@ from populator import log
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.report import Report
-from populator.storage.array import Group, Lun, Mapping, StorageArray, Volume
+from populator.storage.array import Lun, Mapping, StorageArray, Volume
+from populator.storage.initiators import normal, normal_all, protocol_of
 from populator.undo import UndoStack
 from vsphere.clone import Cloner
 from vsphere.devices import Devices
@@ -61,7 +62,7 @@ def populate(
     report.phase("find the LUN")
     lun = find_lun(job, array, report)
     before = array.mappings_of(lun)
-    check_no_other_host_copies(lun, before, array.group_name(job.host.id))
+    check_no_other_host_copies(lun, before, job.host)
     seen = devices.visible(lun.naa)
     devices.check_spare(lun.naa, seen)
     if seen:
@@ -70,19 +71,17 @@ def populate(
 
     with lease.hold(job.host.id, **journal(job, lun)) as held, UndoStack(clock, report) as undo:
         report.phase("map the LUN")
-        adapters: Sequence[Adapter] = job.host.adapters
-        borrowed = seen is None or any(mapping.ours for mapping in before)
+        lent = seen_already(before, job.host)
+        ours, adapters = lent is None, job.host.adapters
         undo.later(
-            "remove the dead paths", lambda: devices.forget(lun.naa, adapters, held), when=lambda: borrowed
+            "remove the dead paths", lambda: devices.forget(lun.naa, adapters, held), when=lambda: ours
         )
-        undo.later("restore the mapping", lambda: array.restore(lun, before, job.host.id))
-        undo.first("detach the device", lambda: devices.detach(lun.naa, held), when=lambda: borrowed)
-        group = array.ensure_group(job.host.id, [adapter.initiator for adapter in adapters])
-        adapters = [adapter for adapter in adapters if adapter.initiator in group.initiators]
-        report.uses(protocol_of(group), job.disk)
-        mapping = array.map(lun, group)
-        borrowed = mapping.ours  # else the host had the LUN before us, and keeps it
-        if borrowed:
+        undo.later("restore the mapping", lambda: array.unmap(lun, job.host.id))
+        undo.first("detach the device", lambda: devices.detach(lun.naa, held), when=lambda: ours)
+        mapping = lent or map_lun(array, lun, job.host)
+        ours, adapters = mapping.ours, adapters_in(mapping, job.host)
+        report.uses(protocol_of(mapping.initiators & normal_all(job.host.initiators)), job.disk)
+        if ours:
             held.note(mapping=mapping.group.name)
 
         report.phase("wait for a slot of the host")
@@ -122,14 +121,36 @@ def find_lun(job: Job, array: StorageArray, report: Report) -> Lun:
     return lun
 
 
-def check_no_other_host_copies(lun: Lun, before: Sequence[Mapping], own_group: str) -> None:
+def seen_already(mappings: Sequence[Mapping], host: EsxiHost) -> Mapping | None:
+    """Return the mapping of somebody else by which the host sees the LUN, by whatever adapter: it serves us, too."""
+    own = normal_all(host.initiators)
+    return next((one for one in mappings if not one.ours and one.initiators & own), None)
+
+
+def map_lun(array: StorageArray, lun: Lun, host: EsxiHost) -> Mapping:
+    """Let the host see the LUN."""
+    group = array.ensure_group(host.id, [adapter.initiator for adapter in host.adapters])
+    return array.map(lun, group)
+
+
+def adapters_in(mapping: Mapping, host: EsxiHost) -> tuple[Adapter, ...]:
+    """Return the host's adapters that see a LUN by a mapping."""
+    return tuple(one for one in host.adapters if normal(one.initiator) in mapping.initiators)
+
+
+def is_for(mapping: Mapping, host: EsxiHost) -> bool:
+    """Return whether a populator made a mapping for this host, or for all hosts and this is the only one."""
+    return mapping.host == host.id or (not mapping.host and mapping.initiators <= normal_all(host.initiators))
+
+
+def check_no_other_host_copies(lun: Lun, before: Sequence[Mapping], host: EsxiHost) -> None:
     """Raise when a predecessor that died may have left a copy running onto this LUN on another host.
 
-    It leaves a mapping to a populators' group behind: `own_group`, with or without a suffix, if it worked on our host.
-    There its copy can be looked for; on another one it cannot, and two writers would be a wrong copy.
+    It leaves a populator's mapping behind. If that was for our host, its copy can be looked for there; on another one
+    it cannot, and two writers would be a wrong copy.
     """
     for mapping in before:
-        if mapping.ours and mapping.group.name.removeprefix(own_group)[:1] not in {"", "-"}:
+        if mapping.ours and not is_for(mapping, host):
             raise StorageError(
                 f"LUN {lun.name} is still mapped to {mapping.group.name} by an earlier run on another host, whose "
                 "copy may be running.",
@@ -147,9 +168,3 @@ def in_words(mapping: Mapping, adapters: Sequence[Adapter]) -> str:
     """Return how the host should see a LUN."""
     names = ", ".join(f"{adapter.name} ({adapter.initiator})" for adapter in adapters)
     return f" as LUN id {mapping.lun_id} to group {mapping.group.name}, for adapter {names}"
-
-
-def protocol_of(group: Group) -> str:
-    """Return how the host reaches the LUN: `fc`, `iscsi`, or `n/a` where the group does not say."""
-    protocols = {Adapter("", initiator).protocol for initiator in group.initiators}
-    return protocols.pop() if len(protocols) == 1 else "n/a"

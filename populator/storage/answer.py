@@ -37,6 +37,12 @@ class Answer:
         """Return a list of objects; empty where there is none."""
         return [Answer(item, self._source) for item in self._list(name)]
 
+    def records(self, name: str) -> list["Answer"]:
+        """Return a list of objects that must be there, empty or not: an answer without it is none."""
+        if self.find(name) is None:
+            raise self._odd(name, "a list")
+        return self.objects(name)
+
     def texts(self, name: str) -> list[str]:
         """Return a list of texts; empty where there is none."""
         return [str(item) for item in self._list(name)]

@@ -50,6 +50,10 @@ class Mapping:
     lun_id: int | None
     ours: bool
     """of a populator (this one, or a dead predecessor), as opposed to the CSI driver's or an admin's"""
+    host: str = ""
+    """the host (`host-1234`) that a populator made it for; empty where that is not known, or it is not ours"""
+    initiators: frozenset[str] = frozenset()
+    """all that see the LUN by it, in the normal form of `initiators`"""
 
 
 @dataclass(frozen=True)
@@ -74,24 +78,23 @@ class StorageArray(Protocol):
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all mappings of the LUN at this moment."""
 
-    def group_name(self, host: str) -> str:
-        """Return the name of the group of a host (`host-1234`); `ensure_group` may put a `-` and a suffix behind it."""
-
     def ensure_group(self, host: str, initiators: Sequence[str]) -> Group:
         """Return the host's own group, created or completed if need be.
 
-        Initiators are `iqn.…`, `eui.…` or `fc.<16 hex wwnn>:<16 hex wwpn>`; FC wins, the two are never mixed.
-        Raises before anything is created when none of them is usable.
+        Initiators are `iqn.…`, `eui.…` or `fc.<16 hex wwnn>:<16 hex wwpn>`, the best first. FC and iSCSI are never
+        mixed: all of one kind are taken, that of the first one which the array sees logged in, else of the first.
+        Those that cannot be used are passed over; raises before anything is created when all are.
         """
 
     def map(self, lun: Lun, group: Group) -> Mapping:
-        """Map the LUN to the group; where the host sees it through another one already, return that mapping."""
+        """Map the LUN to the group; where its initiators see it through another one already, return that mapping."""
 
-    def restore(self, lun: Lun, before: Sequence[Mapping], host: str) -> None:
-        """Leave the LUN mapped as `before` says, less what was the populators' own for this host.
+    def unmap(self, lun: Lun, host: str) -> None:
+        """Take the populators' own mappings for this host away, and the host's own group when it has become empty.
 
-        Removes the host's own mapping and, when it has become empty, the host's own group; maps again what
-        is missing of `before`. Harmless when nothing was ever mapped.
+        Whoever made them: what a dead predecessor left is removed, too, also under the names that older populators
+        used. All other mappings are left alone, and none that somebody else has removed is made again. Returns only
+        when it is certain that ours are gone; harmless when nothing was ever mapped.
         """
 
     def close(self) -> None:

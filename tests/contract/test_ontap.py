@@ -66,9 +66,9 @@ def run(array: StorageArray, wanted: Volume, initiators: list[str]) -> Mapping:
     """Do what the populator does to an array for one disk."""
     array.info()
     lun = array.find_lun(wanted)
-    before = array.mappings_of(lun)
+    array.mappings_of(lun)
     mapping = array.map(lun, array.ensure_group(HOST, initiators))
-    array.restore(lun, before, HOST)
+    array.unmap(lun, HOST)
     return mapping
 
 
@@ -268,7 +268,7 @@ def test_the_same_path_on_two_svms(array: StorageArray, lab: OntapLab, sim: Onta
     assert lun.id == lab.uuid(wanted)
     assert array.mappings_of(lun) == ()
     array.map(lun, array.ensure_group(HOST, [IQN]))
-    array.restore(lun, (), HOST)
+    array.unmap(lun, HOST)
     assert sim.find_map(twin, twin_group) is not None
     assert sim.find_group(ISCSI_GROUP, "svm1") is None
 
@@ -286,12 +286,16 @@ def test_an_igroup_is_made_in_one_call(array: StorageArray, sim: OntapSimulator)
     assert len(writes(sim)) == 1
 
 
-def test_the_go_populators_name_is_used(array: StorageArray) -> None:
-    assert array.group_name("host-12345") == "xcopy-hostsystem-host-12345"
-    assert array.group_name("Host-12:a") == "xcopy-hostsystem-host-12-a"
-    assert names.own_groups("host-1") == tuple(
-        f"xcopy-hostsystem-host-1-{k}" for k in ("iscsi", "fcp", "mixed")
-    )
+def test_the_go_populators_names_are_used_and_known() -> None:
+    assert names.group_stem("host-12345") == "xcopy-hostsystem-host-12345"
+    assert names.group_stem("Host-12:a") == "xcopy-hostsystem-host-12-a"
+    own = {f"xcopy-hostsystem-host-1{ending}" for ending in ("-iscsi", "-fcp", "-mixed", "")}
+    assert set(names.own_groups("host-1")) == own
+    assert {names.host_of(group) for group in own} == {"host-1"}
+    assert names.host_of("xcopy-hostsystem-host-12-fcp") == "host-12"
+    for group in ("xcopy-esxs", "xcopy-", "worker-7"):
+        assert names.host_of(group) == ""
+    assert [names.is_ours(group) for group in (*own, "xcopy-esxs", "worker-7")] == [True] * 5 + [False]
 
 
 def test_initiators_are_compared_without_case(array: StorageArray, sim: OntapSimulator) -> None:
@@ -300,19 +304,32 @@ def test_initiators_are_compared_without_case(array: StorageArray, sim: OntapSim
     assert writes(sim) == []
 
 
-@pytest.mark.parametrize("initiators", [[IQN, FC], [FC, IQN]])
-def test_fc_only_where_both_are_there(
+@pytest.mark.parametrize("initiators", [[FC, IQN], [FC.upper().replace("FC.", "fc."), IQN]])
+def test_the_first_kind_where_both_are_there(
     array: StorageArray, sim: OntapSimulator, initiators: list[str]
 ) -> None:
     assert array.ensure_group(HOST, initiators).name == FC_GROUP
     assert [(g.name, g.initiators) for g in sim.groups.values()] == [(FC_GROUP, [WWPN])]
 
 
+def test_a_user_who_may_not_see_logins_gets_the_first_kind(array: StorageArray, sim: OntapSimulator) -> None:
+    sim.log_in("svm1", WWPN)
+    for where in ("/network/fc/logins", "/protocols/san/iscsi/sessions"):
+        sim.before("GET", where, lambda _: error(403, "6", "not authorized for that command"))
+    assert array.ensure_group(HOST, [IQN, FC]).name == ISCSI_GROUP
+
+
+def test_logins_are_asked_for_only_where_there_is_a_choice(array: StorageArray, sim: OntapSimulator) -> None:
+    array.ensure_group(HOST, [IQN])
+    assert not [path for _, path in sim.calls if path.endswith(("logins", "sessions"))]
+
+
 @pytest.mark.parametrize("bad", ["fc.0000000000000000:0000000000000000", "fc.20000025b5aa0001", "fc.:"])
 def test_unusable_wwpns(array: StorageArray, sim: OntapSimulator, bad: str) -> None:
-    with pytest.raises(StorageError, match="world wide names"):
+    with pytest.raises(StorageError, match="No initiator of the host can be used"):
         array.ensure_group(HOST, [bad])
     assert sim.groups == {}
+    assert array.ensure_group(HOST, [bad, FC]).initiators == (FC,), "others may be"
 
 
 def test_somebody_creates_the_igroup_first(array: StorageArray, sim: OntapSimulator) -> None:
@@ -434,7 +451,7 @@ def test_a_lun_id_that_esxi_does_not_see(array: StorageArray, lab: OntapLab, sim
     with pytest.raises(StorageError, match=r"LUN id 1024.*0 to 1023") as caught:
         array.map(lun, group)
     assert caught.value.hint
-    array.restore(lun, (), HOST)
+    array.unmap(lun, HOST)
     assert lab.state() == ([], [])
 
 
@@ -454,7 +471,7 @@ def test_unmapping_what_is_gone_is_success(
     lun = array.find_lun(lab.add_volume())
     array.map(lun, array.ensure_group(HOST, [IQN]))
     sim.before("DELETE", MAPS, lambda _: error(404, code))
-    array.restore(lun, (), HOST)
+    array.unmap(lun, HOST)
 
 
 def test_other_refusals_to_unmap_are_not(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
@@ -462,7 +479,7 @@ def test_other_refusals_to_unmap_are_not(array: StorageArray, lab: OntapLab, sim
     array.map(lun, array.ensure_group(HOST, [IQN]))
     sim.before("DELETE", MAPS, lambda _: error(401, "6691623"))
     with pytest.raises(Refused) as caught:
-        array.restore(lun, (), HOST)
+        array.unmap(lun, HOST)
     assert caught.value.status == 401
 
 
@@ -470,16 +487,70 @@ def test_a_step_that_fails_does_not_keep_the_others_from_being_done(
     array: StorageArray, lab: OntapLab, sim: OntapSimulator
 ) -> None:
     wanted = lab.add_volume()
-    worker = lab.add_group("worker", ["iqn.1998-01.com.lab:w"])
-    lab.add_map(wanted, worker)
     lun = array.find_lun(wanted)
-    before = array.mappings_of(lun)
-    array.map(lun, array.ensure_group(HOST, [IQN]))
-    lab.remove_map(wanted, worker)
+    for initiator in (IQN, FC):
+        array.map(lun, array.ensure_group(HOST, [initiator]))
     sim.before("DELETE", MAPS, lambda _: error(409, "5374316", "being moved"))
     with pytest.raises(Refused, match="being moved"):
-        array.restore(lun, before, HOST)
-    assert sim.groups_of(lun.id) == {"worker", ISCSI_GROUP}
+        array.unmap(lun, HOST)
+    assert len(sim.groups_of(lun.id)) == len(sim.groups) == 1
+
+
+NOT_THERE = error(404, "4", "entry doesn't exist")
+EMPTY = Reply(200, {})
+
+
+@pytest.mark.parametrize("reply", [NOT_THERE, EMPTY, Reply(200, {"num_records": 0})])
+def test_a_list_that_is_none_is_not_taken_for_an_empty_one(
+    array: StorageArray, lab: OntapLab, sim: OntapSimulator, reply: Reply
+) -> None:
+    lun = array.find_lun(lab.add_volume())
+    array.map(lun, array.ensure_group(HOST, [IQN]))
+    sim.before("GET", MAPS, lambda _: reply)
+    with pytest.raises(StorageError):
+        array.unmap(lun, HOST)
+    assert sim.groups_of(lun.id) == {ISCSI_GROUP}
+    array.unmap(lun, HOST)
+    assert sim.groups == {}
+
+
+@pytest.mark.parametrize("code", ["4", "5374922", "5374875", "5374878"])
+def test_a_map_that_is_said_to_be_gone_is_looked_for(
+    array: StorageArray, lab: OntapLab, sim: OntapSimulator, code: str
+) -> None:
+    lun = array.find_lun(lab.add_volume())
+    array.map(lun, array.ensure_group(HOST, [IQN]))
+    sim.before("DELETE", MAPS, lambda _: error(404, code, "entry doesn't exist"))
+    array.unmap(lun, HOST)
+    assert sim.groups == {}
+    sim.before("DELETE", MAPS, lambda _: error(404, code, "entry doesn't exist"), times=1000)
+    array.map(lun, array.ensure_group(HOST, [IQN]))
+    with pytest.raises(StorageError, match="lists it all the same"):
+        array.unmap(lun, HOST)
+
+
+def test_a_group_that_is_said_to_be_gone_is_looked_for(
+    array: StorageArray, lab: OntapLab, sim: OntapSimulator
+) -> None:
+    lun = array.find_lun(lab.add_volume())
+    array.map(lun, array.ensure_group(HOST, [IQN]))
+    sim.before("DELETE", GROUPS, lambda _: NOT_THERE)
+    array.unmap(lun, HOST)
+    assert sim.groups == {}
+
+
+@pytest.mark.parametrize("reply", [NOT_THERE, EMPTY])
+def test_a_map_whose_answer_says_nothing_is_looked_for(
+    array: StorageArray, lab: OntapLab, sim: OntapSimulator, reply: Reply
+) -> None:
+    lun, group = array.find_lun(lab.add_volume()), array.ensure_group(HOST, [IQN])
+
+    def mapped_all_the_same(_: Request) -> Reply:
+        sim.add_map(lun.id, group.id)
+        return reply
+
+    sim.before("POST", MAPS, mapped_all_the_same)
+    assert array.map(lun, group).lun_id == 0
 
 
 def test_both_groups_of_the_host_are_removed(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
@@ -490,7 +561,7 @@ def test_both_groups_of_the_host_are_removed(array: StorageArray, lab: OntapLab,
     sim.add_map(lun.id, sim.add_group("admin", "svm1", ["iqn.1998-01.com.lab:a"]))
     before = array.mappings_of(lun)
     assert {m.group.name for m in before if m.ours} == {ISCSI_GROUP, FC_GROUP}
-    array.restore(lun, before, HOST)
+    array.unmap(lun, HOST)
     assert {group.name for group in sim.groups.values()} == {"admin"}
     assert sim.groups_of(lun.id) == {"admin"}
 
@@ -501,21 +572,8 @@ def test_what_is_still_mapped_is_not_mapped_again(
     wanted = lab.add_volume()
     lab.add_map(wanted, lab.add_group("worker", ["iqn.1998-01.com.lab:w"]))
     lun = array.find_lun(wanted)
-    array.restore(lun, array.mappings_of(lun), HOST)
+    array.unmap(lun, HOST)
     assert writes(sim) == []
-
-
-def test_a_missing_map_comes_back_under_its_lun_id(
-    array: StorageArray, lab: OntapLab, sim: OntapSimulator
-) -> None:
-    wanted = lab.add_volume()
-    worker = lab.add_group("worker", ["iqn.1998-01.com.lab:w"])
-    sim.add_map(lab.uuid(wanted), worker, 42)
-    lun = array.find_lun(wanted)
-    before = array.mappings_of(lun)
-    lab.remove_map(wanted, worker)
-    array.restore(lun, before, HOST)
-    assert lab.san.seen_by(["iqn.1998-01.com.lab:w"]) == {lun.naa: 42}
 
 
 def test_an_igroup_that_vanishes_from_restore_is_no_error(
@@ -525,7 +583,7 @@ def test_an_igroup_that_vanishes_from_restore_is_no_error(
     group = array.ensure_group(HOST, [IQN])
     array.map(lun, group)
     sim.before("DELETE", GROUPS, lambda _: sim.remove_group(group.id))
-    array.restore(lun, (), HOST)
+    array.unmap(lun, HOST)
     assert lab.state() == ([], [])
 
 
@@ -680,7 +738,7 @@ def test_one_connection_serves_a_whole_run(array: StorageArray, lab: OntapLab, s
 
 def test_calls_of_a_run(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
     run(array, lab.add_volume(), [IQN])
-    assert len(sim.calls) == 10
+    assert len(sim.calls) == 11
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -700,7 +758,7 @@ def test_any_one_call_may_fail(lab: OntapLab, sim: OntapSimulator, pki: Pki, fau
             if len(ledger.calls) < number:
                 break
             number += 1
-    assert number == 11
+    assert number == 12
 
 
 def test_settings_without_a_password_are_an_array_error(lab: OntapLab) -> None:

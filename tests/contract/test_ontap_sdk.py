@@ -6,8 +6,19 @@ from typing import Any
 
 import pytest
 from netapp_ontap import HostConnection, NetAppRestError
-from netapp_ontap.resources import Cluster, Igroup, IgroupInitiator, Lun, LunMap, Node, Svm
+from netapp_ontap.resources import (
+    Cluster,
+    FcLogin,
+    Igroup,
+    IgroupInitiator,
+    IscsiSession,
+    Lun,
+    LunMap,
+    Node,
+    Svm,
+)
 
+from tests.lab import ontap_fields
 from tests.lab.ontap import OntapSimulator, User
 from tests.lab.pki import Pki
 from tests.lab.san import San
@@ -258,3 +269,37 @@ def test_luns_can_be_taken_offline(sim: OntapSimulator) -> None:
     lun.enabled = False
     lun.patch()
     assert sim.luns[key].state == "offline"
+
+
+@pytest.mark.parametrize(
+    ("resource", "known"),
+    [
+        (Lun, ontap_fields.LUNS),
+        (Igroup, ontap_fields.IGROUPS),
+        (LunMap, ontap_fields.LUN_MAPS),
+        (IscsiSession, ontap_fields.ISCSI_SESSIONS),
+        (FcLogin, ontap_fields.FC_LOGINS),
+    ],
+)
+def test_every_property_that_the_sdk_knows_may_be_asked_for(resource: Any, known: tuple[str, ...]) -> None:
+    fields = resource._schema.gettable_fields
+    assert {field.split(".")[0].rstrip("_") for field in fields if field != "links"} == set(known)
+
+
+@pytest.mark.usefixtures("sdk")
+def test_the_sdk_lists_with_all_fields_and_in_either_spelling(sim: OntapSimulator) -> None:
+    lun = sim.add_lun("/vol/v/lun0", "svm1", 1 << 20)
+    sim.add_map(lun, sim.add_group("g", "svm1", [IQN], "iscsi"))
+    (found,) = Lun.get_collection(fields="qos_policy.name,create_time,comment,location,lun_maps,access_mode")
+    assert found.create_time
+    assert found.lun_maps[0].logical_unit_number == 0
+    (mapped,) = LunMap.get_collection(fields="igroup,logical-unit-number")
+    assert mapped.logical_unit_number == 0
+
+
+@pytest.mark.usefixtures("sdk")
+def test_the_sdk_lists_who_is_logged_in(sim: OntapSimulator) -> None:
+    sim.log_in("svm1", WWPN)
+    sim.log_in("svm1", IQN)
+    assert [login.initiator.wwpn for login in FcLogin.get_collection(fields="initiator")] == [WWPN]
+    assert [session.initiator.name for session in IscsiSession.get_collection(fields="initiator")] == [IQN]

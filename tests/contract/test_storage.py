@@ -10,6 +10,7 @@ import pytest
 
 from populator.errors import StorageError
 from populator.storage.array import Volume
+from populator.storage.initiators import normal_all
 from populator.storage.registry import BUILT, VENDORS
 from populator.storage.registry import connect as by_registry
 from tests.lab.arrays import LABS, ArrayLab, QuickClock, connect, plain
@@ -87,18 +88,33 @@ def test_ensure_group_makes_it_once(lab: ArrayLab, initiators: list[str]) -> Non
     array = connect(lab)
     group = array.ensure_group(HOST, initiators)
     assert sorted(group.initiators) == sorted(initiators)
-    assert group.name.startswith(array.group_name(HOST))
     state = lab.state()
     assert connect(lab).ensure_group(HOST, initiators[::-1]).id == group.id
     assert lab.state() == state
 
 
-def test_fc_wins_and_the_two_are_never_mixed(lab: ArrayLab) -> None:
+@pytest.mark.parametrize(
+    ("offered", "logged_in", "taken"),
+    [
+        ([FC, IQN], [], [FC]),
+        ([IQN, FC, "vmhba64"], [], [IQN]),
+        ([FC, FC_2, IQN], [IQN], [IQN]),
+        ([FC, IQN, FC_2], [FC_2], [FC, FC_2]),
+        ([IQN, FC], [FC], [FC]),
+        ([IQN, FC], [FC, IQN], [IQN]),
+        (["fc.0000000000000000:0000000000000000", FC, "fc.1:2"], [], [FC]),
+    ],
+)
+def test_fc_and_iscsi_are_never_mixed(
+    lab: ArrayLab, offered: list[str], logged_in: list[str], taken: list[str]
+) -> None:
+    """All of one kind: that of the first which the array sees, else of the first; the unusable are passed over."""
+    for initiator in logged_in:
+        lab.log_in(initiator)
     array = connect(lab)
-    first = array.ensure_group(HOST, [IQN, FC, "vmhba64"])
+    assert sorted(array.ensure_group(HOST, offered).initiators) == sorted(taken)
     state = lab.state()
-    assert first.initiators == (FC,)
-    assert array.ensure_group(HOST, [FC, "vmhba64", IQN]) == first
+    array.ensure_group(HOST, offered)
     assert lab.state() == state
 
 
@@ -150,50 +166,96 @@ def test_an_adapter_that_comes_later_joins_the_group(lab: ArrayLab) -> None:
     assert seen(lab, IQN) == seen(lab, IQN_2) == {lun.naa: mapping.lun_id}
 
 
-def test_restore_leaves_the_array_as_it_was_and_may_be_repeated(lab: ArrayLab) -> None:
+def test_unmap_leaves_the_array_as_it_was_and_may_be_repeated(lab: ArrayLab) -> None:
     volume = lab.add_volume()
     lab.add_map(volume, lab.add_group("worker-7", [OTHER_HOST]))
     state = lab.state()
     array = connect(lab)
     lun = array.find_lun(volume)
-    before = array.mappings_of(lun)
     array.map(lun, array.ensure_group(HOST, [IQN]))
     for _ in range(2):
-        array.restore(lun, before, HOST)
+        array.unmap(lun, HOST)
         assert lab.state() == state
         assert list(seen(lab, OTHER_HOST)) == [lun.naa]
-    connect(lab).restore(lun, before, HOST)  # as another process would
+    connect(lab).unmap(lun, HOST)  # as another process would
     assert lab.state() == state
 
 
-def test_restore_is_harmless_when_nothing_was_mapped(lab: ArrayLab) -> None:
+def test_unmap_is_harmless_when_nothing_was_mapped(lab: ArrayLab) -> None:
     array, volume = connect(lab), lab.add_volume()
     lun = array.find_lun(volume)
     state = lab.state()
-    array.restore(lun, (), HOST)
+    array.unmap(lun, HOST)
     assert lab.state() == state
 
 
-def test_restore_removes_a_group_that_was_made_but_never_mapped(lab: ArrayLab) -> None:
+def test_unmap_removes_a_group_that_was_made_but_never_mapped(lab: ArrayLab) -> None:
     array, volume = connect(lab), lab.add_volume()
     lun = array.find_lun(volume)
     state = lab.state()
     array.ensure_group(HOST, [IQN])
-    array.restore(lun, (), HOST)
+    array.unmap(lun, HOST)
     assert lab.state() == state
 
 
-def test_restore_maps_again_what_went_missing(lab: ArrayLab) -> None:
+def test_what_somebody_else_has_unmapped_meanwhile_is_not_mapped_again(lab: ArrayLab) -> None:
     volume = lab.add_volume()
     workers = lab.add_group("worker-7", [OTHER_HOST])
-    lab.add_map(volume, workers)
     state = lab.state()
+    lab.add_map(volume, workers)
     array = connect(lab)
     lun = array.find_lun(volume)
-    before = array.mappings_of(lun)
+    array.map(lun, array.ensure_group(HOST, [IQN]))
     lab.remove_map(volume, workers)
-    array.restore(lun, before, HOST)
+    array.unmap(lun, HOST)
     assert lab.state() == state
+
+
+def test_a_mapping_says_who_sees_the_lun_by_it_and_for_which_host_it_was_made(lab: ArrayLab) -> None:
+    volume = lab.add_volume()
+    lab.add_map(volume, lab.add_group("worker-7", [OTHER_HOST]))
+    array = connect(lab)
+    lun = array.find_lun(volume)
+    mine = array.map(lun, array.ensure_group(HOST, [FC, FC_2]))
+    found = {mapping.ours: mapping for mapping in array.mappings_of(lun)}
+    assert (found[True].host, found[False].host) == (HOST, "")
+    assert mine.host == HOST
+    assert mine.initiators == found[True].initiators == normal_all([FC, FC_2])
+    assert found[False].initiators == normal_all([OTHER_HOST])
+
+
+@pytest.mark.parametrize("initiators", [[IQN], [FC]])
+def test_a_group_of_an_older_populator_is_ours_and_is_tidied_up(lab: ArrayLab, initiators: list[str]) -> None:
+    """It saw the host first, so the LUN is seen by it; its populator is dead, since ours found the volume free."""
+    for name in lab.older_groups(HOST):
+        volume = lab.add_volume()
+        state = lab.state()
+        lab.add_map(volume, lab.add_group(name, initiators))
+        array = connect(lab)
+        lun = array.find_lun(volume)
+        (before,) = array.mappings_of(lun)
+        assert (before.ours, before.host) == (True, HOST)
+        mapping = array.map(lun, array.ensure_group(HOST, initiators))
+        assert (mapping.group.id, mapping.ours) == (before.group.id, True)
+        for _ in range(2):
+            array.unmap(lun, HOST)
+            assert lab.state() == state
+
+
+def test_a_group_of_all_hosts_by_an_older_populator_is_left_but_not_our_lun_in_it(lab: ArrayLab) -> None:
+    for name in lab.groups_of_all_hosts():
+        mine, other = lab.add_volume(), lab.add_volume()
+        group = lab.add_group(name, [IQN, OTHER_HOST])
+        lab.add_map(other, group)
+        state = lab.state()
+        lab.add_map(mine, group)
+        array = connect(lab)
+        lun = array.find_lun(mine)
+        (before,) = array.mappings_of(lun)
+        assert (before.ours, before.host) == (True, "")
+        assert before.initiators == normal_all([IQN, OTHER_HOST])
+        array.unmap(lun, HOST)
+        assert lab.state() == state
 
 
 def test_what_a_dead_predecessor_left_is_removed_not_restored(lab: ArrayLab) -> None:
@@ -207,7 +269,7 @@ def test_what_a_dead_predecessor_left_is_removed_not_restored(lab: ArrayLab) -> 
     assert [mapping.ours for mapping in before] == [True]
     array.map(lun, array.ensure_group(HOST, [FC]))
     for _ in range(2):
-        array.restore(lun, before, HOST)
+        array.unmap(lun, HOST)
         assert lab.state() == state
 
 
@@ -218,31 +280,30 @@ def test_a_populators_map_is_never_put_back_though_its_group_lives_on(lab: Array
     array.map(array.find_lun(theirs), group)
     state = lab.state()
     array.map(lun, group)
-    before = array.mappings_of(lun)
     for _ in range(2):
-        array.restore(lun, before, HOST)
+        array.unmap(lun, HOST)
         assert lab.state() == state
 
 
-def test_restore_leaves_alone_what_another_populator_uses(lab: ArrayLab) -> None:
+def test_unmap_leaves_alone_what_another_populator_uses(lab: ArrayLab) -> None:
     mine, theirs = lab.add_volume(), lab.add_volume()
     array = connect(lab)
     group = array.ensure_group(HOST, [IQN])
     lun, other = array.find_lun(mine), array.find_lun(theirs)
     array.map(lun, group)
     mapping = array.map(other, group)
-    array.restore(lun, (), HOST)
+    array.unmap(lun, HOST)
     assert seen(lab, IQN) == {other.naa: mapping.lun_id}
-    array.restore(other, (), HOST)
+    array.unmap(other, HOST)
     assert lab.state() == ([], [])
 
 
-def test_restore_leaves_another_hosts_copy_alone(lab: ArrayLab) -> None:
+def test_unmap_leaves_another_hosts_copy_alone(lab: ArrayLab) -> None:
     array, volume = connect(lab), lab.add_volume()
     lun = array.find_lun(volume)
     array.map(lun, array.ensure_group("host-5", [IQN]))
     state = lab.state()
-    array.restore(lun, (), HOST)
+    array.unmap(lun, HOST)
     assert lab.state() == state
 
 
@@ -256,7 +317,7 @@ def test_a_lun_the_host_sees_already_is_used_and_left_that_way(lab: ArrayLab) ->
     mapping = array.map(lun, array.ensure_group(HOST, [IQN]))
     assert (mapping.group.id, mapping.ours) == (before[0].group.id, False)
     assert seen(lab, IQN) == {lun.naa: mapping.lun_id}
-    array.restore(lun, before, HOST)
+    array.unmap(lun, HOST)
     assert lab.state() == state
 
 
@@ -265,9 +326,9 @@ def test_one_whole_run_takes_at_most_twelve_calls(lab: ArrayLab) -> None:
     array = connect(lab)
     array.info()
     lun = array.find_lun(volume)
-    before = array.mappings_of(lun)
+    array.mappings_of(lun)
     array.map(lun, array.ensure_group(HOST, [IQN]))
-    array.restore(lun, before, HOST)
+    array.unmap(lun, HOST)
     array.close()
     print(lab.vendor, len(lab.calls), *lab.calls, sep="\n")
     assert len(lab.calls) <= 12
@@ -283,10 +344,10 @@ def test_many_populators_of_one_host_do_not_hurt_each_other(lab: ArrayLab) -> No
             for _ in range(5):
                 array = connect(lab)
                 lun = array.find_lun(volume)
-                before = array.mappings_of(lun)
+                array.mappings_of(lun)
                 mapping = array.map(lun, array.ensure_group(HOST, [IQN]))
                 assert seen(lab, IQN)[lun.naa] == mapping.lun_id
-                array.restore(lun, before, HOST)
+                array.unmap(lun, HOST)
                 assert lun.naa not in seen(lab, IQN)
                 array.close()
         except BaseException as error:  # noqa: BLE001 - handed over to the test's own thread

@@ -1,6 +1,7 @@
 """What the contract suite for storage arrays needs of each vendor's lab, and a clock that does not make it wait."""
 
 import itertools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -56,6 +57,15 @@ class ArrayLab(AbstractContextManager["ArrayLab"], Protocol):
     def remove_map(self, volume: Volume, group: str) -> None:
         """Remove that map."""
 
+    def log_in(self, initiator: str) -> None:
+        """Let an initiator be logged in to the array; spelled as for `ensure_group`."""
+
+    def older_groups(self, host: str) -> Sequence[str]:
+        """Return the names that older populators gave to groups of one host."""
+
+    def groups_of_all_hosts(self) -> Sequence[str]:
+        """Return the names that older populators gave to one group for all hosts."""
+
     def naa(self, volume: Volume) -> str:
         """Return the device name of a volume's LUN."""
 
@@ -107,6 +117,17 @@ class OntapLab:
 
     def remove_map(self, volume: Volume, group: str) -> None:
         self.simulator.remove_map(self._luns[volume.name], group)
+
+    def log_in(self, initiator: str) -> None:
+        name = plain(initiator)
+        wwpn = ":".join(re.findall("..", name)) if initiator.startswith("fc.") else name
+        self.simulator.log_in("svm1", wwpn)
+
+    def older_groups(self, host: str) -> list[str]:
+        return [f"xcopy-hostsystem-{host}", f"xcopy-hostsystem-{host}-mixed"]
+
+    def groups_of_all_hosts(self) -> list[str]:
+        return ["xcopy-esxs"]
 
     def naa(self, volume: Volume) -> str:
         return self.simulator.luns[self._luns[volume.name]].naa

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from tests.lab import ontap_fields
 from tests.lab.ontap_cluster import (
     API_NOT_FOUND,
     BAD_GROUP_NAME,
@@ -195,21 +196,47 @@ class OntapSimulator(Cluster):
                 lambda: [self._lun_record(lun) for lun in self.luns.values() if seen(lun.svm)],
                 default=("uuid", "name", "svm"),
                 expensive=("lun_maps",),
-                known=LUN_FIELDS,
+                known=ontap_fields.LUNS,
             ),
             Collection(
                 "/protocols/san/igroups",
                 lambda: [self._group_record(g) for g in self.groups.values() if seen(g.svm)],
                 default=("uuid", "name", "svm"),
                 expensive=("lun_maps",),
-                known=GROUP_FIELDS,
+                known=ontap_fields.IGROUPS,
             ),
             Collection(
                 "/protocols/san/lun-maps",
                 lambda: [map_record(m) for m in self.maps if seen(m.lun.svm)],
                 keys=("lun.uuid", "igroup.uuid"),
                 default=("lun.name", "igroup.name", "svm"),
-                known=("lun", "igroup", "svm", "logical_unit_number"),
+                known=ontap_fields.LUN_MAPS,
+            ),
+            Collection(
+                "/network/fc/logins",
+                lambda: [
+                    {
+                        "svm": svm_record(svm, brief=True),
+                        "initiator": {"wwpn": name},
+                        "interface": {"uuid": "lif-fc"},
+                    }
+                    for svm, name in self.logins
+                    if seen(svm) and not name.startswith("iqn.")
+                ],
+                keys=("interface.uuid", "initiator.wwpn"),
+                default=("initiator.wwpn", "interface.uuid", "svm"),
+                known=ontap_fields.FC_LOGINS,
+            ),
+            Collection(
+                "/protocols/san/iscsi/sessions",
+                lambda: [
+                    {"svm": svm_record(svm, brief=True), "initiator": {"name": name}, "tsih": 1}
+                    for svm, name in self.logins
+                    if seen(svm) and name.startswith("iqn.")
+                ],
+                keys=("svm.uuid", "initiator.name", "tsih"),
+                default=("svm", "tsih"),
+                known=ontap_fields.ISCSI_SESSIONS,
             ),
             Collection(
                 "/storage/volumes",
@@ -437,6 +464,11 @@ class OntapSimulator(Cluster):
             "enabled": lun.enabled,
             "comment": lun.comment,
             "os_type": lun.os_type,
+            "create_time": "2026-01-05T08:30:00+00:00",
+            "qos_policy": {
+                "name": "extreme-fixed",
+                "uuid": str(uuid.uuid5(uuid.NAMESPACE_DNS, "extreme-fixed")),
+            },
             "space": {"size": lun.size, "used": 0, "guarantee": {"requested": False, "reserved": False}},
             "status": {
                 "state": lun.state,
@@ -500,33 +532,6 @@ class OntapSimulator(Cluster):
             "version": version_record(self.version),
             "state": "up",
         }
-
-
-LUN_FIELDS = (
-    "uuid",
-    "name",
-    "svm",
-    "serial_number",
-    "serial_number_hex",
-    "class",
-    "enabled",
-    "comment",
-    "os_type",
-    "space",
-    "status",
-    "location",
-    "lun_maps",
-)
-GROUP_FIELDS = (
-    "uuid",
-    "name",
-    "svm",
-    "protocol",
-    "os_type",
-    "delete_on_unmap",
-    "initiators",
-    "lun_maps",
-)
 
 
 def created(request: Request, path: str, key: str, record: Record) -> Reply:

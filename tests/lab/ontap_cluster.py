@@ -111,6 +111,8 @@ class Cluster:
         self.luns: dict[str, SimLun] = {}
         self.groups: dict[str, SimGroup] = {}
         self.maps: list[SimMap] = []
+        self.logins: list[tuple[Svm, str]] = []
+        """initiators that are logged in to an SVM, in ONTAP's spelling"""
         # Other arrays on this machine have LUNs of other names: a lab's host sees the processes of all labs.
         own = secrets.token_hex(2)
         self._serials = (f"w{own}+{n:06d}" for n in itertools.count(1))
@@ -132,6 +134,10 @@ class Cluster:
             self.san.create_lun(lun.naa, size, "NETAPP", "LUN C-Mode")
             self.luns[lun.uuid] = lun
             return lun.uuid
+
+    def log_in(self, svm: str, initiator: str) -> None:
+        """Let an initiator be logged in, as one is that has paths to the SVM."""
+        self.logins.append((self.svm(svm), initiator))
 
     def remove_lun(self, lun_uuid: str) -> None:
         """Delete a LUN with all its maps."""

@@ -118,6 +118,7 @@ def merge(target: Record, more: Record) -> None:
 def wanted(collection: Collection, query: dict[str, str], *, single: bool) -> list[str]:
     """Return the names of the properties to give."""
     asked = [name for name in query.get("fields", "").split(",") if name]
+    asked = [name.replace("-", "_") for name in asked]  # ONTAP takes both spellings
     for name in asked:
         if name not in {"*", "**"} and name.split(".")[0] not in collection.known:
             raise BadQuery("262197", f'The value "{name}" is invalid for field "fields" (<field,...>)')
@@ -127,7 +128,7 @@ def wanted(collection: Collection, query: dict[str, str], *, single: bool) -> li
         names += cheap
     for name in asked:
         names += {"*": cheap, "**": list(collection.known)}.get(name, [name])
-    return names + [name for name in query if is_filter(name)]
+    return names + [name.replace("-", "_") for name in query if is_filter(name)]
 
 
 def is_filter(name: str) -> bool:
@@ -136,7 +137,7 @@ def is_filter(name: str) -> bool:
 
 def select(collection: Collection, query: dict[str, str], page_size: int) -> Record:
     """Return one page of a collection."""
-    filters = {name: value for name, value in query.items() if is_filter(name)}
+    filters = {name.replace("-", "_"): value for name, value in query.items() if is_filter(name)}
     for name in filters:
         if name.split(".")[0] not in collection.known:
             raise BadQuery("262179", f'Unexpected argument "{name}".')

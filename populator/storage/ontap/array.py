@@ -15,6 +15,7 @@ from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, Lun, Mapping, Volume
 from populator.storage.http import Refused, Unanswered, passing
+from populator.storage.initiators import normal_all
 from populator.storage.ontap import names
 from populator.storage.ontap.client import GROUP_RACES, Client, Igroup, LunMap, LunRecord, Svm
 
@@ -59,15 +60,11 @@ class OntapArray:
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all LUN maps."""
-        return tuple(_mapping(item) for item in self._read(partial(self._client.maps, self._svm, lun.id)))
-
-    def group_name(self, host: str) -> str:
-        """Return the igroup's name without its ending, which is the protocol."""
-        return names.group_stem(host)
+        return tuple(_mapping(item) for item in self._maps(lun))
 
     def ensure_group(self, host: str, initiators: Sequence[str]) -> Group:
         """Return the host's igroup for one protocol."""
-        chosen = names.choose(initiators)
+        chosen = self._choose(names.usable(initiators))
         return self._write(partial(self._ensure, f"{names.group_stem(host)}-{chosen.kind}", chosen))
 
     def map(self, lun: Lun, group: Group) -> Mapping:
@@ -81,19 +78,12 @@ class OntapArray:
             )
         return mapping
 
-    def restore(self, lun: Lun, before: Sequence[Mapping], host: str) -> None:
+    def unmap(self, lun: Lun, host: str) -> None:
         """Unmap the LUN from the host's own igroups, and delete those that nobody else uses."""
-        live = self._read(partial(self._client.maps, self._svm, lun.id))
         own = names.own_groups(host)
-        mine = [item for item in live if item.igroup_name in own]
-        present = {item.igroup_uuid for item in live}
-        missing = [item for item in before if not item.ours and item.group.id not in present]
-        steps: list[Callable[[], object]] = [
-            partial(self._client.unmap, lun.name, lun.id, m.igroup_uuid) for m in mine
-        ]
-        steps += [partial(self._put_back, lun, item) for item in missing]
-        groups = [(m.igroup_uuid, m.igroup_name) for m in mine] or self._find_own(own)
-        steps += [partial(self._client.delete_igroup, *group) for group in groups]
+        mine = [item for item in self._maps(lun) if item.igroup_name in own or is_of_all(item.igroup_name)]
+        steps: list[Callable[[], object]] = [partial(self._unmap, lun, m) for m in mine]
+        steps += [partial(self._delete, *group) for group in self._find_own(own)]
         self._all(steps)
 
     def close(self) -> None:
@@ -139,9 +129,14 @@ class OntapArray:
 
     def _complete(self, name: str, chosen: names.Chosen) -> str:
         """Return the uuid of the igroup, after making it what it should be."""
-        found = [group for group in self._client.igroups(self._svm, name) if group.name == name]
+        found = self._igroups(name)
         if not found:
-            return self._client.create_igroup(self._svm, name, chosen.kind, chosen.names)
+            created = self._client.create_igroup(self._svm, name, chosen.kind, chosen.names)
+            if created:
+                return created
+            found = self._igroups(name)
+        if not found:
+            raise self._contradiction(f"has made the igroup {name}", lists=False)
         group = found[0]
         _check(group, chosen.kind)
         missing = [initiator for initiator in chosen.names if initiator not in group.initiators]
@@ -153,18 +148,24 @@ class OntapArray:
         for last in range(ROUNDS):
             try:
                 lun_id = self._client.map(self._svm, lun.name, lun.id, group.id)
-                return Mapping(group, lun_id, ours=True)
+                if lun_id is None and (mapping := self._visible(lun, group)) is not None:
+                    return mapping
+                if lun_id is None:
+                    raise self._contradiction(
+                        f"has mapped {lun.name} to the igroup {group.name}", lists=False
+                    )
+                return Mapping(group, lun_id, True, names.host_of(group.name), normal_all(group.initiators))
             except (Refused, Unanswered) as error:
                 if (mapping := self._visible(lun, group)) is not None:
                     return mapping
                 if passing(error) or last == ROUNDS - 1 or self._exists(group):
                     raise
-                group = self._ensure(group.name, names.choose(group.initiators))
+                group = self._ensure(group.name, names.usable(group.initiators)[0])
         raise AssertionError("the last round returns or raises")
 
     def _visible(self, lun: Lun, group: Group) -> Mapping | None:
         """Return the map by which the group's initiators see the LUN now: the group's own, or another's."""
-        wanted = set(names.choose(group.initiators).names)
+        wanted = set(names.usable(group.initiators)[0].names)
         maps = self._client.maps(self._svm, lun.id)
         maps.sort(key=lambda item: item.igroup_uuid != group.id)
         for item in maps:
@@ -172,16 +173,43 @@ class OntapArray:
                 return _mapping(item, group if item.igroup_uuid == group.id else None)
         return None
 
+    def _igroups(self, name: str) -> list[Igroup]:
+        return [group for group in self._client.igroups(self._svm, name) if group.name == name]
+
     def _exists(self, group: Group) -> bool:
         found = self._client.igroups(self._svm, names.quoted(group.name))
         return any(item.uuid == group.id for item in found)
 
-    def _put_back(self, lun: Lun, item: Mapping) -> None:
-        try:
-            self._client.map(self._svm, lun.name, lun.id, item.group.id, item.lun_id)
-        except (Refused, Unanswered):
-            if all(m.igroup_uuid != item.group.id for m in self._client.maps(self._svm, lun.id)):
-                raise
+    def _unmap(self, lun: Lun, item: LunMap) -> None:
+        """Remove a map, and do not take "there is none" for an answer where there is one."""
+        if self._client.unmap(lun.name, lun.id, item.igroup_uuid):
+            return
+        if any(one.igroup_uuid == item.igroup_uuid for one in self._client.maps(self._svm, lun.id)):
+            raise self._contradiction(f"has no map of {lun.name} to the igroup {item.igroup_name}")
+
+    def _delete(self, uuid: str, name: str) -> None:
+        """Delete an igroup that is not mapped, in the same way."""
+        if not self._client.delete_igroup(uuid, name) and self._exists(Group(uuid, name)):
+            raise self._contradiction(f"has no igroup {name}")
+
+    def _contradiction(self, claim: str, *, lists: bool = True) -> Unanswered:
+        fact = "lists it all the same" if lists else "does not list it"
+        return Unanswered(
+            f"{self._client.name} says that it {claim}, and {fact}.",
+            "Look at it on the array, and remove what is left of this run there.",
+            passing=True,
+        )
+
+    def _choose(self, usable: Sequence[names.Chosen]) -> names.Chosen:
+        """Return the initiators of the protocol by which the SVM sees the host; without a word of that, the first."""
+        return next((one for one in usable if len(usable) > 1 and self._logged_in(one)), usable[0])
+
+    def _logged_in(self, chosen: names.Chosen) -> bool:
+        ask = self._client.fc_logins if chosen.kind == "fcp" else self._client.iscsi_sessions
+        return bool(self._allowed(partial(ask, self._svm, list(chosen.names))))
+
+    def _maps(self, lun: Lun) -> list[LunMap]:
+        return self._read(partial(self._client.maps, self._svm, lun.id))
 
     def _find_own(self, own: Sequence[str]) -> list[tuple[str, str]]:
         found = self._read(partial(self._client.igroups, self._svm, "|".join(own)))
@@ -241,8 +269,13 @@ def _check(group: Igroup, protocol: str) -> None:
 
 
 def _mapping(item: LunMap, group: Group | None = None) -> Mapping:
-    known = group or Group(item.igroup_uuid, item.igroup_name)
-    return Mapping(known, item.lun_id, names.is_ours(item.igroup_name))
+    name, known = item.igroup_name, group or Group(item.igroup_uuid, item.igroup_name)
+    return Mapping(known, item.lun_id, names.is_ours(name), names.host_of(name), normal_all(item.initiators))
+
+
+def is_of_all(group: str) -> bool:
+    """Return whether an igroup is that of an old populator for all hosts."""
+    return names.is_ours(group) and not names.host_of(group)
 
 
 def _some(found: Iterable[str]) -> str:

@@ -100,7 +100,7 @@ class Client:
         return [igroup(r) for r in self._list("protocols/san/igroups", "find the igroup", query)]
 
     def create_igroup(self, svm: Svm, name: str, protocol: str, initiators: Iterable[str]) -> str:
-        """Create an igroup for ESXi with its initiators, and return its uuid."""
+        """Create an igroup for ESXi with its initiators, and return its uuid; empty where the answer has none."""
         body = {
             "svm": {"uuid": svm.uuid},
             "name": name,
@@ -108,7 +108,7 @@ class Client:
             "os_type": "vmware",
             "initiators": [{"name": initiator} for initiator in initiators],
         }
-        return self._create("protocols/san/igroups", f"create the igroup {name}", body).text("uuid")
+        return self._create("protocols/san/igroups", f"create the igroup {name}", body).optional("uuid")
 
     def add_initiators(self, group: Igroup, initiators: Iterable[str]) -> None:
         """Add initiators to an igroup."""
@@ -116,13 +116,15 @@ class Client:
         path = f"/api/protocols/san/igroups/{group.uuid}/initiators"
         self._http.call("POST", path, f"add initiators to the igroup {group.name}", body=body)
 
-    def delete_igroup(self, uuid: str, name: str) -> None:
-        """Delete an igroup that is not mapped; success if it is gone, or mapped."""
+    def delete_igroup(self, uuid: str, name: str) -> bool:
+        """Delete an igroup that is not mapped; return whether it was there and could be."""
         try:
             self._http.call("DELETE", f"/api/protocols/san/igroups/{uuid}", f"delete the igroup {name}")
         except Refused as error:
             if error.code not in {GROUP_STILL_MAPPED, *GROUP_GONE}:
                 raise
+            return error.code == GROUP_STILL_MAPPED
+        return True
 
     def maps(self, svm: Svm, lun_uuid: str) -> list[LunMap]:
         """Return all maps of a LUN."""
@@ -130,24 +132,35 @@ class Client:
         query = {"svm.uuid": svm.uuid, "lun.uuid": lun_uuid, "fields": fields}
         return [lun_map(r) for r in self._list("protocols/san/lun-maps", "list the LUN's maps", query)]
 
-    def map(self, svm: Svm, lun: str, lun_uuid: str, igroup_uuid: str, lun_id: int | None = None) -> int:
-        """Map a LUN under a LUN id, by default the lowest that is free, and return the id."""
+    def map(self, svm: Svm, lun: str, lun_uuid: str, igroup_uuid: str) -> int | None:
+        """Map a LUN under the lowest LUN id that is free, and return the id; None where the answer has none."""
         body: dict[str, object] = {
             "svm": {"uuid": svm.uuid},
             "lun": {"uuid": lun_uuid},
             "igroup": {"uuid": igroup_uuid},
         }
-        if lun_id is not None:
-            body["logical_unit_number"] = lun_id
-        return self._create("protocols/san/lun-maps", f"map {lun}", body).number("logical_unit_number")
+        answer = self._create("protocols/san/lun-maps", f"map {lun}", body)
+        return None if answer.find("logical_unit_number") is None else answer.number("logical_unit_number")
 
-    def unmap(self, lun: str, lun_uuid: str, igroup_uuid: str) -> None:
-        """Remove a map; success if there is none."""
+    def unmap(self, lun: str, lun_uuid: str, igroup_uuid: str) -> bool:
+        """Remove a map; return whether there was one."""
         try:
             self._http.call("DELETE", f"/api/protocols/san/lun-maps/{lun_uuid}/{igroup_uuid}", f"unmap {lun}")
         except Refused as error:
             if error.code not in UNMAPPED:
                 raise
+            return False
+        return True
+
+    def fc_logins(self, svm: Svm, wwpns: Iterable[str]) -> bool:
+        """Return whether any of these initiators is logged in to the SVM by Fibre Channel."""
+        query = {"svm.uuid": svm.uuid, "initiator.wwpn": "|".join(wwpns), "fields": "initiator.wwpn"}
+        return bool(self._list("network/fc/logins", "list its FC logins", query))
+
+    def iscsi_sessions(self, svm: Svm, names: Iterable[str]) -> bool:
+        """Return whether any of these initiators has an iSCSI session with the SVM."""
+        query = {"svm.uuid": svm.uuid, "initiator.name": "|".join(names), "fields": "initiator.name"}
+        return bool(self._list("protocols/san/iscsi/sessions", "list its iSCSI sessions", query))
 
     def close(self) -> None:
         """End the session; ONTAP itself keeps none."""
@@ -155,7 +168,7 @@ class Client:
 
     def _list(self, path: str, act: str, query: Mapping[str, str]) -> list[Answer]:
         pages = self._http.pages(f"/api/{path}", act, query, lambda page: page.optional("_links.next.href"))
-        return [record for page in pages for record in page.objects("records")]
+        return [record for page in pages for record in page.records("records")]
 
     def _create(self, path: str, act: str, body: object) -> Answer:
         answer = self._http.call("POST", f"/api/{path}", act, {"return_records": "true"}, body)

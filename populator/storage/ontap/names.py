@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from populator.errors import StorageError
 from populator.storage.array import Volume
+from populator.storage.initiators import FC
 
 OURS = "xcopy-"
 KINDS = ("iscsi", "fcp", "mixed")
 """endings of our igroups' names; the Go populator makes `-mixed` too, so it may be left behind"""
-FC = re.compile(r"fc\.[0-9a-f]{16}:([0-9a-f]{16})", re.IGNORECASE)
+OF_A_HOST = re.compile(rf"{OURS}hostsystem-(?P<host>.+?)(-({'|'.join(KINDS)}))?")
+"""an igroup that a populator made for one host; the Go populator of MTV 2.10.4 to 2.11.0 gave it no ending"""
 ISCSI = re.compile(r"(iqn\.|eui\.).+", re.IGNORECASE)
 ON_FLEXVOL = re.compile(r"/svm/(?P<svm>[^/]+)/flexvol/(?P<flexvol>[^/]+)(/lun/(?P<lun>.+))?")
 ON_ASA_R2 = re.compile(r"/svm/(?P<svm>[^/]+)/lun/(?P<lun>.+)")
@@ -45,36 +47,39 @@ def group_stem(host: str) -> str:
 
 def own_groups(host: str) -> tuple[str, ...]:
     """Return all names that an igroup of ours for this host may have."""
-    return tuple(f"{group_stem(host)}-{kind}" for kind in KINDS)
+    return (*(f"{group_stem(host)}-{kind}" for kind in KINDS), group_stem(host))
 
 
 def is_ours(group: str) -> bool:
-    """Return whether an igroup is a populator's."""
+    """Return whether an igroup is a populator's: one for a host, or one of all hosts as before MTV 2.10.4."""
     return group.startswith(OURS)
 
 
-def choose(initiators: Sequence[str]) -> Chosen:
-    """Return the FC initiators if there are any, else the iSCSI ones; never both; raise if there are none."""
-    fibre = {wwpn(name): name for name in initiators if name.lower().startswith("fc.")}
-    if fibre:
-        return Chosen("fcp", fibre)
-    iscsi = {name.lower(): name for name in initiators if ISCSI.fullmatch(name)}
-    if iscsi:
-        return Chosen("iscsi", iscsi)
-    raise StorageError(
-        f"No initiator of the host can be used with ONTAP: {', '.join(initiators) or 'it has none'}.",
-        "XCOPY needs an iSCSI or Fibre Channel adapter; NVMe adapters cannot be used.",
-    )
+def host_of(group: str) -> str:
+    """Return the host that a populator made an igroup for; empty where it is another's, or one of all hosts."""
+    match = OF_A_HOST.fullmatch(group)
+    return match["host"] if match else ""
+
+
+def usable(initiators: Sequence[str]) -> list[Chosen]:
+    """Return those that ONTAP can use, a group of them for each protocol, the first one's first; raise without any."""
+    fibre = {name: given for given in initiators if (name := wwpn(given))}
+    iscsi = {given.lower(): given for given in initiators if ISCSI.fullmatch(given)}
+    found = [Chosen("fcp", fibre), Chosen("iscsi", iscsi)]
+    found = [one for one in found if one.names]
+    if not found:
+        raise StorageError(
+            f"No initiator of the host can be used with ONTAP: {', '.join(initiators) or 'it has none'}.",
+            "XCOPY needs an iSCSI or Fibre Channel adapter; NVMe adapters cannot be used.",
+        )
+    return sorted(found, key=lambda one: min(initiators.index(given) for given in one.names.values()))
 
 
 def wwpn(initiator: str) -> str:
-    """Return `fc.<wwnn>:<wwpn>` as ONTAP stores it: the WWPN in lower-case pairs with colons."""
+    """Return `fc.<wwnn>:<wwpn>` as ONTAP stores it: the WWPN in lower-case pairs with colons; else nothing."""
     match = FC.fullmatch(initiator)
     if not match or set(match[1]) == {"0"}:
-        raise StorageError(
-            f"The Fibre Channel initiator {initiator!r} is not two world wide names of 16 hex digits.",
-            "Look at the host's storage adapters in vCenter.",
-        )
+        return ""
     return ":".join(re.findall("..", match[1].lower()))
 
 
