@@ -21,7 +21,7 @@ from populator.report import Report
 from populator.retry import READ
 from populator.settings import SLOTS, KubernetesSettings, Settings, SshSettings, VsphereSettings
 from populator.storage import registry
-from populator.volume import find_volume
+from populator.volume import Claim
 from vsphere.clone import Cloner
 from vsphere.datastore import Datastore
 from vsphere.devices import Devices
@@ -48,7 +48,8 @@ def run(settings: Settings, clock: Clock, report: Report) -> None:
     source, target, site = settings.source, settings.target, settings.vsphere
     report.phase("find the volume")
     api = reach_kubernetes(settings.kubernetes)
-    volume = find_volume(api, target.namespace, target.pvc, target.uid, clock)
+    claim = Claim(api, target.namespace, target.pvc, target.uid, clock)
+    binding = claim.find()
     report.phase("find the disk")
     with connect(site, clock) as session, ExitStack() as parts:
         disk, host = find_source(session, source.vm, str(source.vmdk), source.migration_host)
@@ -62,7 +63,7 @@ def run(settings: Settings, clock: Clock, report: Report) -> None:
         report.page.lease = LeaseMetrics(target.uid)
         lease = host_lease(api, settings, clock, report.page.lease)
         with closing(registry.connect(settings.storage.vendor, settings.storage.access, clock)) as array:
-            job = Job(disk, host, volume)
+            job = Job(disk, host, binding.volume)
             devices = Devices(esxcli, clock, lambda: datastore_extents(session))
             populate(job, array, devices, cloner, lease, report, clock)
 

@@ -30,7 +30,7 @@ from lease.errors import LeaseError
 from lease.hostlock import HostLock
 from populator.clock import Clock
 from populator.errors import VolumeError
-from populator.volume import find_volume
+from populator.volume import Claim
 from tests.contract.lease_holder import STEP
 from tests.contract.test_hostlock import DURATION, LEASE_VERBS, PATIENCE, RBAC, ROOT, wait_for
 from tests.lab.faults import Call, Ledger, Rule, proxy
@@ -668,7 +668,7 @@ def test_a_server_that_has_not_read_its_roles_yet_is_not_believed(kube: Kube, tm
                 refused.append(error.text)
 
     def find(api: Api, clock: Clock) -> None:
-        find_volume(api, target, target, uid, clock)
+        Claim(api, target, target, uid, clock).find()
 
     def prepare(api: Api, clock: Clock) -> None:
         HostLock(api, namespace=leases, identity="me", duration=DURATION, clock=clock).prepare("host-1")

@@ -17,10 +17,9 @@ from lease.api import Api
 from populator.clock import Clock
 from populator.errors import Cancelled, VolumeError
 from populator.storage.array import Volume
-from populator.volume import find_volume
+from populator.volume import Binding, Claim
 from tests.lab.faults import Call, Ledger, nth, proxy
 from tests.lab.kube import Kube, path
-from tests.lab.kube.client import Json
 
 ATTRIBUTES = {"internalName": "trident_pvc_1"}
 
@@ -44,14 +43,18 @@ class World:
     uid: str = ""
     clock: Clock = field(default_factory=Clock)
 
-    def add_volume(self, *, bound: bool = True, csi: bool = True) -> None:
+    def add_volume(self, *, bound: bool = True, csi: bool = True, mode: str = "Block") -> None:
         self.name = f"disk-{uuid.uuid4().hex[:8]}"
         self.uid = self.kube.add_volume(
-            self.name, self.namespace, "handle-1", ATTRIBUTES, bound=bound, csi=csi
+            self.name, self.namespace, "handle-1", ATTRIBUTES, bound=bound, csi=csi, mode=mode
         )
 
+    @property
+    def claim(self) -> Claim:
+        return Claim(self.api, self.namespace, self.name, self.uid, self.clock)
+
     def find(self) -> Volume:
-        return find_volume(self.api, self.namespace, self.name, self.uid, self.clock)
+        return self.claim.find().volume
 
     def fails(self) -> VolumeError:
         with pytest.raises(VolumeError) as caught:
@@ -140,11 +143,7 @@ def test_the_prime_pvcs_volume_is_found_with_three_calls(world: World) -> None:
 
 
 def test_a_bound_pvc_needs_no_prime(world: World) -> None:
-    def bind(claim: Json) -> None:
-        claim["spec"]["volumeName"] = world.pv
-
-    world.kube.admin.change(world.owner, bind)
-    world.kube.admin.delete(world.prime)
+    world.kube.rebind(world.name, world.namespace)
     assert world.find().handle == "handle-1"
     assert len(world.ledger.calls) == 2
 
@@ -154,7 +153,7 @@ def test_attributes_may_be_missing(world: World) -> None:
     body = world.kube.admin.get(where)
     world.kube.admin.delete(where)
     del body["spec"]["csi"]["volumeAttributes"], body["metadata"]["resourceVersion"]
-    world.kube.admin.create(path("persistentvolumes"), body)
+    world.kube.admin.create(path("persistentvolumes"), body)  # with the claimRef that it had
     assert world.find() == Volume(world.pv, "handle-1", {})
 
 
@@ -314,3 +313,138 @@ def test_no_token_no_volume(world: World, tmp_path: Path) -> None:
     error = world.fails()
     assert "credentials" in error.text
     assert "rubbish" not in error.text + error.hint
+
+
+# --- volumes that are not to be written to
+
+
+def test_a_volume_of_another_claim_is_refused_where_the_prime_pvc_names_it(world: World) -> None:
+    other = World(world.kube, world.api, world.ledger, world.namespace)
+    other.add_volume()
+    world.add_volume(bound=False)
+    world.kube.edit(world.prime, lambda it: it["spec"].update(volumeName=other.pv))
+    error = world.fails()
+    assert f"PersistentVolume {other.pv} belongs to {other.namespace}/prime-{other.uid}" in error.text
+    assert f"PersistentVolumeClaim {world.namespace}/{world.name} (UID {world.uid})" in error.text
+    assert f"oc get pv {other.pv} -o yaml" in error.hint
+
+
+def test_a_volume_of_another_claim_is_refused_where_the_pvc_names_it(world: World) -> None:
+    other = World(world.kube, world.api, world.ledger, world.namespace)
+    other.add_volume()
+    other.kube.rebind(other.name, other.namespace)
+    world.add_volume(bound=False)
+    world.kube.edit(world.owner, lambda it: it["spec"].update(volumeName=other.pv))
+    assert f"belongs to {other.namespace}/{other.name} (UID {other.uid})" in world.fails().text
+
+
+def test_a_volume_of_a_claim_that_had_the_same_name_is_refused(world: World) -> None:
+    world.kube.edit(
+        path("persistentvolumes", name=world.pv), lambda it: it["spec"]["claimRef"].update(uid="an-older-one")
+    )
+    assert "(UID an-older-one)" in world.fails().text
+
+
+def test_a_volume_of_no_claim_is_refused(world: World) -> None:
+    world.add_volume(bound=False)
+    world.kube.edit(world.prime, lambda it: it["spec"].update(volumeName=world.pv))
+    assert f"PersistentVolume {world.pv} belongs to no claim" in world.fails().text
+
+
+@pytest.mark.parametrize("phase", ["Released", "Failed"])
+def test_a_volume_that_is_not_in_use_any_more_is_refused(world: World, phase: str) -> None:
+    world.kube.set_phase(path("persistentvolumes", name=world.pv), phase)
+    error = world.fails()
+    assert f"PersistentVolume {world.pv} is {phase}" in error.text
+    assert "new volume" in error.hint
+
+
+@pytest.mark.parametrize("what", ["owner", "prime", "pv"])
+def test_what_is_being_deleted_is_refused(world: World, what: str) -> None:
+    pv = path("persistentvolumes", name=world.pv)
+    where = {"owner": world.owner, "prime": world.prime, "pv": pv}[what]
+    world.kube.begin_to_delete(where)
+    error = world.fails()
+    assert "is being deleted, since 20" in error.text
+    assert where.rsplit("/", 1)[1] in error.text
+
+
+@pytest.mark.parametrize("mode", ["Filesystem", ""])
+def test_a_file_system_is_refused(world: World, mode: str) -> None:
+    world.add_volume(mode=mode)
+    error = world.fails()
+    assert f"{world.namespace}/{world.name} has volumeMode Filesystem" in error.text
+    assert "volumeMode Block" in error.hint
+
+
+def test_a_file_system_behind_a_block_claim_is_refused(world: World) -> None:
+    where = path("persistentvolumes", name=world.pv)
+    body = world.kube.admin.get(where)
+    world.kube.admin.delete(where)
+    del body["metadata"]["resourceVersion"]
+    body["spec"]["volumeMode"] = "Filesystem"
+    world.kube.admin.create(path("persistentvolumes"), body)
+    assert f"PersistentVolume {world.pv} has volumeMode Filesystem" in world.fails().text
+
+
+# --- the same once more, right before the copy
+
+
+def test_what_is_as_it_was_passes_with_two_calls(world: World) -> None:
+    found = world.claim.find()
+    world.ledger.reset()
+    world.claim.check_unchanged(found)
+    assert len(world.ledger.calls) == 2
+
+
+def test_a_bound_pvc_that_is_as_it_was_passes(world: World) -> None:
+    world.kube.rebind(world.name, world.namespace)
+    world.claim.check_unchanged(world.claim.find())
+
+
+def remake_pv(world: World, **attributes: str) -> None:
+    where = path("persistentvolumes", name=world.pv)
+    body = world.kube.admin.get(where)
+    world.kube.admin.delete(where)
+    del body["metadata"]["resourceVersion"]
+    body["spec"]["csi"]["volumeAttributes"] |= attributes
+    world.kube.admin.create(path("persistentvolumes"), body)
+
+
+CHANGES: dict[str, tuple[Callable[[World], object], str]] = {
+    "rebound": (lambda world: world.kube.rebind(world.name, world.namespace), "another run has filled it"),
+    "pvc deleted": (lambda world: world.kube.admin.delete(world.owner), "There is no PersistentVolumeClaim"),
+    "pvc going": (lambda world: world.kube.begin_to_delete(world.owner), "is being deleted"),
+    "pv deleted": (
+        lambda world: world.kube.admin.delete(path("persistentvolumes", name=world.pv)),
+        "There is no PersistentVolume",
+    ),
+    "pv made again": (remake_pv, "is not what it was"),
+    "other volume": (lambda world: remake_pv(world, internalName="trident_pvc_2"), "is not what it was"),
+    "given away": (
+        lambda world: world.kube.edit(
+            path("persistentvolumes", name=world.pv), lambda it: it["spec"]["claimRef"].update(uid="other")
+        ),
+        "belongs to",
+    ),
+    "given to the pvc": (
+        lambda world: world.kube.edit(
+            path("persistentvolumes", name=world.pv),
+            lambda it: it["spec"]["claimRef"].update(name=world.name, uid=world.uid),
+        ),
+        "is not what it was",
+    ),
+    "released": (
+        lambda world: world.kube.set_phase(path("persistentvolumes", name=world.pv), "Released"),
+        "is Released",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_has_changed_meanwhile_is_refused(world: World, change: str) -> None:
+    found: Binding = world.claim.find()
+    act, says = CHANGES[change]
+    act(world)
+    with pytest.raises(VolumeError, match=says):
+        world.claim.check_unchanged(found)

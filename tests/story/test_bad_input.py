@@ -62,6 +62,16 @@ def take_right(lab: Lab, verb: str) -> None:
         time.sleep(0.02)
 
 
+def give_away(lab: Lab, target: Target) -> None:
+    """Let the volume belong to another claim, though the prime PVC still names it."""
+    pv = path("persistentvolumes", name=f"pv-{target.pvc}")
+    lab.kube.edit(pv, lambda it: it["spec"]["claimRef"].update(uid="somebody"))
+
+
+def set_phase(lab: Lab, target: Target, phase: str) -> None:
+    lab.kube.set_phase(path("persistentvolumes", name=f"pv-{target.pvc}"), phase)
+
+
 def kubeconfig(lab: Lab, edit: Callable[[dict[str, Any]], object]) -> str:
     """Write the populator's kubeconfig with something wrong in it."""
     config = json.loads(Path(lab.environment()["KUBECONFIG"]).read_text())
@@ -96,6 +106,13 @@ CASES = {
     ),
     "no way to Kubernetes": Case(3, ("no way", "--kubeconfig"), environment={"KUBECONFIG": "/nowhere"}),
     "PVC not found": Case(3, ("nowhere", TARGET_NAMESPACE), {"owner-name": "nowhere"}),
+    "volume of another claim": Case(3, ("belongs to", "(UID somebody)"), prepare=give_away),
+    "volume released": Case(
+        3, ("is Released", "new volume"), prepare=lambda lab, it: set_phase(lab, it, "Released")
+    ),
+    "volume with a file system": Case(
+        3, ("volumeMode Filesystem", "volumeMode Block"), target={"mode": "Filesystem"}
+    ),
     "PVC re-created": Case(3, ("another",), {"owner-uid": "00000000-0000-0000-0000-000000000000"}),
     "PV not found": Case(
         3,

@@ -7,7 +7,7 @@ objects that Forklift and the CSI driver would have made. No controllers run, so
 import json
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -122,23 +122,24 @@ class Kube:
         *,
         bound: bool = True,
         csi: bool = True,
+        mode: str = "Block",
     ) -> str:
         """Make a PVC as Forklift leaves it: unbound, its prime PVC bound to a PV; return the PVC's UID.
 
-        With `bound` false the prime PVC waits for `bind_prime`; with `csi` false the PV has no CSI source.
+        With `bound` false the prime PVC waits for `bind_prime`; with `csi` false the PV has no CSI source; `mode` is
+        the volumeMode of all three, empty for none.
         """
-        uid: str = self._claim(name, namespace)["metadata"]["uid"]
-        self._claim(f"prime-{uid}", namespace)
+        uid: str = self._claim(name, namespace, mode)["metadata"]["uid"]
+        self._claim(f"prime-{uid}", namespace, mode)
         source: dict[str, Any] = {"hostPath": {"path": "/nowhere"}}
         if csi:
             driver = {"driver": "csi.trident.netapp.io", "volumeHandle": handle}
             source = {"csi": driver | {"volumeAttributes": dict(attributes)}}
-        spec = {"capacity": {"storage": SIZE}, "accessModes": ["ReadWriteMany"], "volumeMode": "Block"}
+        spec: dict[str, Any] = {"capacity": {"storage": SIZE}, "accessModes": ["ReadWriteMany"]}
+        spec |= {"volumeMode": mode} if mode else {}
         metadata = {"name": f"pv-{name}"}
-        self.admin.create(
-            path("persistentvolumes"),
-            {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": metadata, "spec": spec | source},
-        )
+        pv = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": metadata, "spec": spec | source}
+        self.admin.create(path("persistentvolumes"), pv)
         if bound:
             self.bind_prime(name, namespace)
         return uid
@@ -146,11 +147,36 @@ class Kube:
     def bind_prime(self, name: str, namespace: str) -> None:
         """Bind the prime PVC to its PV, as the volume controller would."""
         uid = self.admin.get(path("persistentvolumeclaims", namespace, name))["metadata"]["uid"]
+        self.bind(f"prime-{uid}", namespace, f"pv-{name}")
 
-        def bind(claim: dict[str, Any]) -> None:
-            claim["spec"]["volumeName"] = f"pv-{name}"
+    def rebind(self, name: str, namespace: str) -> None:
+        """Give the PV to the PVC itself and delete the prime one, as Forklift does after a success."""
+        uid = self.admin.get(path("persistentvolumeclaims", namespace, name))["metadata"]["uid"]
+        self.bind(name, namespace, f"pv-{name}")
+        self.admin.delete(path("persistentvolumeclaims", namespace, f"prime-{uid}"))
 
-        self.admin.change(path("persistentvolumeclaims", namespace, f"prime-{uid}"), bind)
+    def bind(self, claim: str, namespace: str, pv: str) -> None:
+        """Bind a PVC and a PV to each other: the PV's claimRef first, as a cluster does it."""
+        where = path("persistentvolumeclaims", namespace, claim)
+        uid = self.admin.get(where)["metadata"]["uid"]
+        reference = {"kind": "PersistentVolumeClaim", "namespace": namespace, "name": claim, "uid": uid}
+        self.edit(path("persistentvolumes", name=pv), lambda it: it["spec"].update(claimRef=reference))
+        self.set_phase(path("persistentvolumes", name=pv), "Bound")
+        self.edit(where, lambda it: it["spec"].update(volumeName=pv))
+        self.set_phase(where, "Bound")
+
+    def set_phase(self, where: str, phase: str) -> None:
+        """Write the phase of a PVC or PV into its status."""
+        self.admin.change(where, lambda it: it.setdefault("status", {}).update(phase=phase), "status")
+
+    def edit(self, where: str, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change an object as it is in the cluster."""
+        self.admin.change(where, change)
+
+    def begin_to_delete(self, where: str) -> None:
+        """Delete an object that something still holds on to: it stays, with a deletionTimestamp."""
+        self.edit(where, lambda it: it["metadata"].update(finalizers=["lab.test/held"]))
+        self.admin.delete(where)
 
     def lease_holders(self, namespace: str) -> dict[str, str]:
         """Return who holds which Lease."""
@@ -158,13 +184,13 @@ class Kube:
         held = {lease["metadata"]["name"]: lease.get("spec", {}).get("holderIdentity") for lease in leases}
         return {name: holder for name, holder in held.items() if holder}
 
-    def _claim(self, name: str, namespace: str) -> dict[str, Any]:
-        spec = {
+    def _claim(self, name: str, namespace: str, mode: str) -> dict[str, Any]:
+        spec: dict[str, Any] = {
             "accessModes": ["ReadWriteMany"],
-            "volumeMode": "Block",
             "storageClassName": "lab",
             "resources": {"requests": {"storage": SIZE}},
         }
+        spec |= {"volumeMode": mode} if mode else {}
         claim = {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",

@@ -30,6 +30,14 @@ Key = tuple[str, str, str]
 Wanted = Callable[[Json], bool]
 """a selector; what does not pass it does not exist for a watch"""
 
+SERVERS_OWN = (
+    "uid",
+    "creationTimestamp",
+    "resourceVersion",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+)
+"""metadata that no writer can change"""
 NAMESPACES = RESOURCES["namespaces"]
 HISTORY = 20_000
 """changes that are kept for watches"""
@@ -119,16 +127,27 @@ class Store:
             new = old | {"status": body.get("status", {})} if sub == "status" else body
             if not sub and "status" in old:
                 new = new | {"status": old["status"]}
-            kept = {key: old["metadata"][key] for key in ("uid", "creationTimestamp", "resourceVersion")}
+            kept = {key: old["metadata"][key] for key in SERVERS_OWN if key in old["metadata"]}
             new = new | {"metadata": (old if sub else new)["metadata"] | kept | {"name": name}}
             if namespace:
                 new["metadata"]["namespace"] = namespace
+            if (
+                "deletionTimestamp" in kept
+                and resource is not NAMESPACES
+                and not new["metadata"].get("finalizers")
+            ):
+                self._write(resource, namespace, name, None)
+                return new, False
             return (old if new == old else self._write(resource, namespace, name, new)), False
 
     def delete(self, resource: Resource, namespace: str, name: str) -> Json:
-        """Delete an object, and return its last state; a namespace lives on until it is finalized."""
+        """Delete an object, and return its last state; with finalizers it lives on, as does a namespace."""
         with self.changed:
             old = self.get(resource, namespace, name)
+            if old["metadata"].get("finalizers"):
+                now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                metadata = {"deletionTimestamp": now, "deletionGracePeriodSeconds": 0} | old["metadata"]
+                return self._write(resource, namespace, name, old | {"metadata": metadata})
             if resource is NAMESPACES:
                 now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
                 metadata = old["metadata"] | {"deletionTimestamp": now}
