@@ -74,9 +74,9 @@ class ApiError(Exception):
         return self.status == 404 and self.message.startswith("namespaces ")
 
 
-def hopeless(host: str, error: ApiError) -> LeaseError:
-    """Return what to say when waiting for a host's slot cannot help."""
-    return LeaseError(f"The host lease of {host} cannot be taken. {error.text}", error.hint)
+def hopeless(title: str, error: ApiError) -> LeaseError:
+    """Return what to say when waiting for a lease cannot help."""
+    return LeaseError(f"The {title} cannot be taken. {error.text}", error.hint)
 
 
 def _no_answer(error: ApiError) -> tuple[str, str]:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from lease.api import Api, ApiError
+from lease.api import Api, ApiError, Json
 from lease.decision import Claimant, backoff
 from lease.errors import BELIEVED_AFTER, LeaseError, LeaseLost, hopeless
 from lease.glance import Glance
 from lease.ports import Clock, Observer, Tasks, Unobserved
-from lease.record import TEMPLATE, Journal, slot_names
+from lease.record import TEMPLATE, Journal, Record, slot_names
 from lease.renewal import Renewal
 from lease.slots import Slots
 from lease.threads import Threads
@@ -20,6 +20,9 @@ from lease.waiting import Turn
 
 TEARDOWN_WAITS = 5.0
 """seconds that tidying up waits for a slot which was lost"""
+
+LOOK_EVERY = 0.5
+"""seconds between two looks at whether a holder lives"""
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +40,22 @@ class HostLock:
         clock: Clock,
         slots: int = 2,
         template: str = TEMPLATE,
+        title: str = "host lease of {host}",
+        owner: Json | None = None,
         observer: Observer | None = None,
         tasks: Tasks | None = None,
     ) -> None:
-        """Make the lock; settings as accepted by `check_settings`. Each process needs an identity of its own."""
+        """Make the lock; settings as accepted by `check_settings`. Each process needs an identity of its own.
+
+        `title` is what people read of the lease, `owner` a reference to the object with which new Leases are deleted.
+        """
         self._api = api
         self._namespace = namespace
         self._me = Claimant(identity, duration)
         self._clock = clock
         self._slots = slots
         self._template = template
+        self._title, self._owner = title, owner
         self._observer = observer or Unobserved()
         self._tasks = tasks or Threads()
         self._prepared: dict[str, Slots] = {}
@@ -70,7 +79,7 @@ class HostLock:
                 now = self._clock.now()
                 forbidden_since = min(forbidden_since, now) if error.forbidden else math.inf
                 if error.final and not now + pause - forbidden_since < BELIEVED_AFTER:
-                    raise hopeless(host, error) from error
+                    raise hopeless(slots.title, error) from error
                 log.log(logging.DEBUG if failures > 1 else logging.WARNING, "%s Trying again.", error.text)
                 self._clock.wait(pause)
             else:
@@ -102,7 +111,10 @@ class HostLock:
             names = slot_names(self._template, host, self._slots)
         except ValueError as error:
             raise LeaseError(f"The host {host!r} cannot have a lease: {error}.") from error
-        slots = Slots(self._api, self._clock, me, self._namespace, host, names)
+        title = self._title.format(host=host)
+        slots = Slots(
+            self._api, self._clock, me, self._namespace, host, names, title=title, owner=self._owner
+        )
         slots.rights_seen = self._rights_seen
         return slots
 
@@ -141,7 +153,7 @@ class Held:
         """Raise LeaseLost unless the slot is ours now; called right before each step that can shake the host."""
         if not self.valid:
             raise LeaseLost(
-                f"The host lease of {self.host} was lost, so this was not begun: {step}.",
+                f"The {self._slots.title} was lost, so this was not begun: {step}.",
                 f"See who holds it, oc get lease {self.slot} -o yaml, and whether the Kubernetes API is healthy.",
             )
 
@@ -159,7 +171,7 @@ class Held:
         while not self.valid and not self._clock.expired() and (left := end - self._clock.now()) > 0:
             self._renewal.wait_until_valid(min(left, 0.25))  # short, since we may be told to stop meanwhile
         if not self.valid:
-            log.warning("The host lease of %s is lost; going on without it, to tidy up: %s.", self.host, name)
+            log.warning("The %s is lost; going on without it, to tidy up: %s.", self._slots.title, name)
         self.note(phase=name)
         yield True
 
@@ -171,6 +183,33 @@ class Held:
         """Say in the journal that something was left running, and let the slot expire instead of releasing it."""
         self.note(left=text)
         self._renewal.leave()
+
+    def acquire_unless_alive(self) -> Record | None:
+        """Wait until the holder of the first slot has released it, is found to be dead, or to be alive.
+
+        Returns the record of a living holder; None when the slot is ours.
+        """
+        seen: list[Record] = []
+
+        def lives() -> bool:
+            record = self._slots.held_by_another()
+            if record and (
+                not seen or (record.holder, record.renewed) != (seen[-1].holder, seen[-1].renewed)
+            ):
+                seen.append(record)
+            return len(seen) > 1
+
+        return None if self.acquire(given_up=lives, tick=LOOK_EVERY) else seen[-1]
+
+    @property
+    def outcome(self) -> Mapping[str, str]:
+        """What a holder before us has said that it achieved; empty where none has."""
+        sighting = self._slots.seen.get(self.slot)
+        return sighting.record.outcome if sighting and sighting.record else {}
+
+    def conclude(self, **facts: str) -> None:
+        """Say what was achieved: it is written with the release, and stays in the Lease."""
+        self._renewal.conclude(Journal(self._slots.me.identity, facts).text())
 
     def acquire(
         self,

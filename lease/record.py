@@ -18,6 +18,8 @@ GO_TEMPLATE = "esxi-lock-hostsystem-{host}-slot-{slot}"
 """what the Go populator really calls its slots"""
 JOURNAL = "xcopy-populator/journal"
 """annotation that holds the journal"""
+OUTCOME = "xcopy-populator/outcome"
+"""annotation that holds what the last holder has achieved, as facts in JSON; it outlives the release"""
 SPREAD = "xcopy-populator/spread"
 """annotation that holds the seconds over which waiters spread their claims, as the last one of them judged it"""
 HOST_LABEL = "xcopy-populator/host"
@@ -64,6 +66,7 @@ class Record:
     """wall-clock times as written: for people only"""
     transitions: int
     journal: Mapping[str, str]
+    outcome: Mapping[str, str]
     spread: float | None
     """seconds; see SPREAD"""
     raw: Mapping[str, Any] = field(repr=False, compare=False)
@@ -93,7 +96,8 @@ def parse_record(lease: Any) -> Record:
         acquired=_text(spec.get("acquireTime")),
         renewed=_text(spec.get("renewTime")),
         transitions=_positive(spec.get("leaseTransitions")) or 0,
-        journal=_parse_journal(annotations.get(JOURNAL)),
+        journal=_parse_facts(annotations.get(JOURNAL)),
+        outcome=_parse_facts(annotations.get(OUTCOME)),
         spread=_seconds(annotations.get(SPREAD)),
         raw=raw,
     )
@@ -140,15 +144,18 @@ def held_lease(
     return lease
 
 
-def free_lease(record: Record, now: datetime) -> dict[str, Any]:
-    """Return the Lease that says: held by nobody.
+def free_lease(record: Record, now: datetime, outcome: str = "") -> dict[str, Any]:
+    """Return the Lease that says: held by nobody. An `outcome` stays in it, facts in JSON.
 
     renewTime stays true and the duration becomes 1 s, client-go's way, so that programs which look at nothing but
     the sum of both see the slot free, too.
     """
     lease = _copy(record, record.name)
     lease["spec"].update(holderIdentity="", leaseDurationSeconds=1, renewTime=micro_time(now))
-    lease["metadata"].get("annotations", {}).pop(JOURNAL, None)
+    annotations = lease["metadata"].setdefault("annotations", {})
+    annotations.pop(JOURNAL, None)
+    if outcome:
+        annotations[OUTCOME] = outcome
     return lease
 
 
@@ -169,7 +176,7 @@ def _copy(record: Record | None, name: str) -> dict[str, Any]:
     return {**lease, "metadata": meta, "spec": dict(_mapping(lease.get("spec")))}
 
 
-def _parse_journal(text: Any) -> Mapping[str, str]:
+def _parse_facts(text: Any) -> Mapping[str, str]:
     try:
         facts = json.loads(text) if isinstance(text, str) else {}
     except (ValueError, RecursionError):

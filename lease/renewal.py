@@ -41,6 +41,7 @@ class Renewal:
         self._observer = observer
         self._facts = dict(facts)
         self._written: Mapping[str, str] = {}
+        self._outcome = ""
         self._left = False
         self._lost = False
         self._lapsed = False
@@ -77,6 +78,10 @@ class Renewal:
         self._left = True
         self._renew_at = -math.inf
         self._wake.set()
+
+    def conclude(self, outcome: str) -> None:
+        """Leave a word in the Lease that stays there when the slot is released."""
+        self._outcome = outcome
 
     def wait_until_valid(self, seconds: float) -> None:
         """Wait for a slot that was lost to be ours again, so long at most."""
@@ -133,9 +138,7 @@ class Renewal:
         self._valid_until = -math.inf
         self._lost = True
         self._lapse()
-        log.warning(
-            "The host lease of %s was lost to %s; queueing again.", self._slots.host, self._slots.holders()
-        )
+        log.warning("The %s was lost to %s; queueing again.", self._slots.title, self._slots.holders())
 
     def _queue_again(self) -> None:
         turn = Turn(
@@ -147,7 +150,7 @@ class Renewal:
             stopped=self._end.is_set,
         )
         if claimed := turn.take(self.journal):
-            log.info("Holding the host lease of %s again: %s.", self._slots.host, claimed.name)
+            log.info("Holding the %s again: %s.", self._slots.title, claimed.name)
             self._have(claimed)
 
     def _have(self, claimed: Claimed) -> None:
@@ -205,7 +208,7 @@ class Renewal:
     def _last_write(self) -> bool:
         """Free the slot, or tell in its journal what is left; True when there is nothing more to do."""
         if not self._left:
-            return self._slots.free(self.slot)
+            return self._slots.free(self.slot, self._outcome)
         if self._written is self._facts or isinstance(self._slots.decision(self.slot), Wait):
             return True  # told already, or somebody else has taken the slot: what he has is not written over
         return self._write() is not None

@@ -49,9 +49,20 @@ class Slots:
     """What we know of each slot, and the calls that read and change it; for one thread at a time."""
 
     def __init__(
-        self, api: Api, clock: Clock, me: Claimant, namespace: str, host: str, names: list[str]
+        self,
+        api: Api,
+        clock: Clock,
+        me: Claimant,
+        namespace: str,
+        host: str,
+        names: list[str],
+        *,
+        title: str,
+        owner: Json | None = None,
     ) -> None:
+        """`title` is what the lease is called; `owner` a reference to the object that new Leases belong to."""
         self.host = host
+        self.title = title
         self.me = me
         self.seen: dict[str, Sighting] = {}
         self.rights_seen = False
@@ -59,6 +70,7 @@ class Slots:
         self._api = api
         self._clock = clock
         self._namespace = namespace
+        self._owner = owner
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         # Claimants begin at different slots, so that they do not all fight for the first one.
         first = zlib.crc32(me.identity.encode()) % len(names)
@@ -129,17 +141,26 @@ class Slots:
         check_rights(self._api, self._path, self._namespace, me.request_timeout)
         self.rights_seen = True
 
-    def free(self, name: str) -> bool:
-        """Take our name out of a slot; False when it has changed since it was seen, True when it is not ours."""
+    def free(self, name: str, outcome: str = "") -> bool:
+        """Take our name out of a slot; False when it has changed since it was seen, True when it is not ours.
+
+        An `outcome` is left in it, facts in JSON.
+        """
         record = self.seen[name].record
         if record is None or record.holder != self.me.identity:
             return True
-        return self._store(name, record, free_lease(record, self._clock.utc()))
+        return self._store(name, record, free_lease(record, self._clock.utc(), outcome))
 
     def watch(self) -> Watch:
         """Follow the slots of this host; the first events tell how they are now."""
         selector = f"{HOST_LABEL}={self.host}"
         return self._api.watch(self._path, SILENCE, labelSelector=selector, timeoutSeconds="300")
+
+    def held_by_another(self) -> Record | None:
+        """Return the first slot as it was last seen, if somebody else holds it."""
+        sighting = self.seen.get(self.names[0])
+        record = sighting.record if sighting else None
+        return record if record and record.holder not in {"", self.me.identity} else None
 
     def holders(self) -> str:
         """Return who holds the slots, for people."""
@@ -149,6 +170,10 @@ class Slots:
         timeout = self.me.request_timeout
         try:
             if before is None:
+                if (
+                    self._owner
+                ):  # may be set by whoever may create, also where OpenShift's admission guards owners
+                    lease["metadata"]["ownerReferences"] = [self._owner]
                 stored = self._api.create(self._path, lease, timeout=timeout)
             else:
                 stored = self._api.replace(f"{self._path}/{name}", lease, timeout=timeout)

@@ -181,9 +181,9 @@ class Turn:
         now = self._clock.now()
         self._refused_since = min(self._refused_since, now) if error.final else math.inf
         if error.final and (not self._slots.rights_seen or now - self._refused_since >= REFUSED_FOR):
-            raise hopeless(self._slots.host, error) from error
+            raise hopeless(self._slots.title, error) from error
         if not self._failures:
-            log.warning("%s Trying again for the host lease of %s.", error.text, self._slots.host)
+            log.warning("%s Trying again for the %s.", error.text, self._slots.title)
         self._failures += 1
         rest = backoff(self._failures, error.retry_after, random.random())  # noqa: S311
         self._rest_until = now + rest
@@ -196,7 +196,7 @@ class Turn:
             self._tasks.task(f"lease-watch-{self._slots.host}", self._watcher.run).start()
         if self._watcher and now >= self._told + TELL_EVERY:
             self._told = now
-            log.info("Waiting for the host lease of %s, held by %s.", self._slots.host, self._slots.holders())
+            log.info("Waiting for the %s, held by %s.", self._slots.title, self._slots.holders())
         moments = [self._look_at.get(name, -math.inf) for name in names]
         moments += [self._moment(name, now) for name in names if name in self._slots.seen]
         moment = max(min(moments), self._rest_until)

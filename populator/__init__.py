@@ -5,6 +5,7 @@ How it hangs together, in the order in which one disk meets it::
     cli  ->  settings  ->  process  ->  wiring  ->  populate          the story: read this one first
                              |                        |
                              |   volume   PVC -> prime PVC -> PV -> volume handle        (Kubernetes)
+                             |   writer   one writer for a volume, by a Lease            (Kubernetes)
                              |   storage  volume handle -> LUN; group; mapping           (array)
                              |   vsphere  VM -> disk and host; device; vmkfstools clone  (vCenter, ESXi)
                              |   lease    two slots per ESXi host                        (Kubernetes)

@@ -39,6 +39,13 @@ class Lease(Held, Protocol):
         """Wait until disruptive steps may begin."""
 
 
+class Writing(Protocol):
+    """The right to write to the volume."""
+
+    def check(self) -> None:
+        """Raise unless the volume is still ours to write to, and still the one that was meant."""
+
+
 class HostLease(Protocol):
     """Who may do what is disruptive to a host, and when: for the whole of a copy, or step by step."""
 
@@ -51,6 +58,7 @@ class HostLease(Protocol):
 
 def populate(
     job: Job,
+    writing: Writing,
     array: StorageArray,
     devices: Devices,
     cloner: Cloner,
@@ -83,11 +91,14 @@ def populate(
         report.uses(protocol_of(mapping.initiators & normal_all(job.host.initiators)), job.disk)
         if ours:
             held.note(mapping=mapping.group.name)
+        check_nobody_else_maps(array, lun, before, mapping)
 
         report.phase("wait for a slot of the host")
         held.acquire()
         report.phase("discover the device")
         device = devices.discover(lun.naa, job.disk.capacity, held, in_words(mapping, adapters))
+        writing.check()
+        check_nobody_else_maps(array, lun, before, mapping)
         devices.check_spare(lun.naa, device)
         check_nobody_else_writes(job, lun, devices, cloner)
         report.phase("clone")
@@ -162,6 +173,18 @@ def check_nobody_else_writes(job: Job, lun: Lun, devices: Devices, cloner: Clone
     """Raise when the host uses the device already, whoever let it see the LUN; a copy that we can adopt is fine."""
     if devices.busy(lun.naa) and not cloner.copies(job.disk.path, lun.naa):
         devices.ensure_idle(lun.naa)
+
+
+def check_nobody_else_maps(array: StorageArray, lun: Lun, before: Sequence[Mapping], own: Mapping) -> None:
+    """Raise when somebody has come to see the LUN since we looked first: a node that starts the VM, another run."""
+    known = {mapping.group.id for mapping in (*before, own)}
+    for mapping in array.mappings_of(lun):
+        if mapping.group.id not in known:
+            raise StorageError(
+                f"LUN {lun.name} was mapped to {mapping.group.name} since this run began: somebody else uses it.",
+                "Nothing was written to it by this run. See who uses the PersistentVolumeClaim, and start the "
+                "migration again with a new one.",
+            )
 
 
 def in_words(mapping: Mapping, adapters: Sequence[Adapter]) -> str:

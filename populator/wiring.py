@@ -22,6 +22,7 @@ from populator.retry import READ
 from populator.settings import SLOTS, KubernetesSettings, Settings, SshSettings, VsphereSettings
 from populator.storage import registry
 from populator.volume import Claim
+from populator.writer import Writer
 from vsphere.clone import Cloner
 from vsphere.datastore import Datastore
 from vsphere.devices import Devices
@@ -61,19 +62,24 @@ def run(settings: Settings, clock: Clock, report: Report) -> None:
         report.wrapper(wrapper.method, cloner.version().number)
         cloner.check(disk.path)
         report.page.lease = LeaseMetrics(target.uid)
-        lease = host_lease(api, settings, clock, report.page.lease)
+        me = identity(settings)
+        lease = host_lease(api, settings, me, clock, report.page.lease)
         with closing(registry.connect(settings.storage.vendor, settings.storage.access, clock)) as array:
             job = Job(disk, host, binding.volume)
             devices = Devices(esxcli, clock, lambda: datastore_extents(session))
-            populate(job, array, devices, cloner, lease, report, clock)
+            report.phase("become the volume's writer")
+            writer = Writer(api, target, me, settings.lease.duration, clock)
+            with writer.hold(claim, binding) as writing:
+                populate(job, writing, array, devices, cloner, lease, report, clock)
+                writing.succeeded(by=me, at=clock.utc().isoformat(timespec="seconds"), disk=disk.path)
 
 
-def host_lease(api: Api, settings: Settings, clock: Clock, metrics: LeaseMetrics) -> HostLease:
+def host_lease(api: Api, settings: Settings, identity: str, clock: Clock, metrics: LeaseMetrics) -> HostLease:
     """Return the host lease in the scope that was asked for."""
     lock = HostLock(
         api,
         namespace=settings.lease.namespace,
-        identity=identity(settings),
+        identity=identity,
         duration=settings.lease.duration,
         clock=clock,
         slots=SLOTS,

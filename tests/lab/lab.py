@@ -250,9 +250,10 @@ class Lab:
             self.array.remove_group(group_uuid)
         self._boot_hosts()
         self.kube.apply_rbac(TARGET_NAMESPACE, LEASE_NAMESPACE)
-        leases = f"/apis/coordination.k8s.io/v1/namespaces/{LEASE_NAMESPACE}/leases"
-        for lease in self.kube.admin.list(leases):
-            self.kube.admin.delete(f"{leases}/{lease['metadata']['name']}")
+        for namespace in (LEASE_NAMESPACE, TARGET_NAMESPACE):
+            leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+            for lease in self.kube.admin.list(leases):
+                self.kube.admin.delete(f"{leases}/{lease['metadata']['name']}")
 
     def _boot_hosts(self) -> None:
         for host in self.hosts.values():
@@ -290,7 +291,9 @@ class Lab:
             found += [f"mapping {file} lies on {store.name}" for file in store.directory.rglob("*-rdmdisk-*")]
         found += [f"group {group.name} exists" for group in self.array.groups.values()]
         found += [
-            f"{name} is held by {holder}" for name, holder in self.kube.lease_holders(LEASE_NAMESPACE).items()
+            f"{name} is held by {holder}"
+            for namespace in (LEASE_NAMESPACE, TARGET_NAMESPACE)
+            for name, holder in self.kube.lease_holders(namespace).items()
         ]
         return found
 

@@ -37,9 +37,9 @@ kill "$!" 2>/dev/null
 
 
 class RealServer:
-    """Runs both until closed."""
+    """Runs both until closed; `admission` names plugins that a plain server does not run, as OpenShift's does."""
 
-    def __init__(self, directory: Path, pki: Pki) -> None:
+    def __init__(self, directory: Path, pki: Pki, admission: str = "") -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._ports = [_reserve(), _reserve()]
@@ -48,6 +48,8 @@ class RealServer:
         self.admin_token = secrets.token_urlsafe(16)
         self._etcd = f"http://127.0.0.1:{etcd_port}"
         self._command = self._api_command(port, pki)
+        if admission:
+            self._command.append(f"--enable-admission-plugins={admission}")
         self._context = pki.client_context()
         self._running: list[subprocess.Popen[bytes]] = []
         try:

@@ -1,0 +1,116 @@
+"""One writer for a volume: a Lease in the target namespace, held from before the array is touched to the undo's end.
+
+Two runs for one PVC (a pod that was cut off and given up, somebody's try by hand) would write over each other, and a
+second one over the disk of a VM that has started since. So whoever finds a living writer gives way; one that is dead is
+waited for as long as its Lease lasts. A run that has filled the volume says so in the Lease, and none begins again. The
+Lease belongs to the PVC, and is deleted with it, where the cluster lets us say so.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lease.api import Api
+from lease.errors import LeaseError
+from lease.hostlock import Held, HostLock
+from lease.record import Record
+from populator.clock import Clock
+from populator.errors import VolumeError
+from populator.settings import TargetSettings
+from populator.volume import Binding, Claim
+from vsphere.errors import CopyMayBeRunning
+
+log = logging.getLogger(__name__)
+
+TEMPLATE = "xcopy-volume-{host}"
+"""name of the Lease; what the lease package calls a host is the PVC's UID here"""
+
+
+class Writing:
+    """The right to write to a volume, while it lasts."""
+
+    def __init__(self, held: Held, claim: Claim, binding: Binding) -> None:
+        self._held = held
+        self._claim = claim
+        self._binding = binding
+
+    def check(self) -> None:
+        """Raise `VolumeError` unless the volume is still ours to write to, and still the PVC's; two calls."""
+        try:
+            self._held.guard("the copy")
+        except LeaseError as error:
+            raise VolumeError(error.text, error.hint) from error
+        self._claim.check_unchanged(self._binding)
+
+    def succeeded(self, **facts: str) -> None:
+        """Say that the volume has been filled: it is written down at the end, and none begins again."""
+        self._held.conclude(populated="true", **facts)
+
+
+class Writer:
+    """Takes the one place of a PVC's writer."""
+
+    def __init__(self, api: Api, target: TargetSettings, identity: str, duration: int, clock: Clock) -> None:
+        self._target = target
+        self._name = f"{target.namespace}/{target.pvc}"
+        self._uid = target.uid.lower()
+        kind = {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
+        self._lock = HostLock(
+            api,
+            namespace=target.namespace,
+            identity=identity,
+            duration=duration,
+            clock=clock,
+            slots=1,
+            template=TEMPLATE,
+            title=f"writer's lease of PersistentVolumeClaim {self._name}",
+            owner=kind | {"name": target.pvc, "uid": target.uid},
+        )
+
+    @property
+    def lease(self) -> str:
+        """Name of the Lease."""
+        return TEMPLATE.format(host=self._uid)
+
+    @contextmanager
+    def hold(self, claim: Claim, binding: Binding) -> Iterator[Writing]:
+        """Be the volume's one writer; raise `VolumeError` where another run is, or has filled it already.
+
+        Where a copy may still be running at the end, the Lease is left to expire.
+        """
+        held = self._acquire(binding)
+        try:
+            yield Writing(held, claim, binding)
+        except CopyMayBeRunning as error:
+            held.leave(error.text)
+            raise
+        finally:
+            held.release()
+
+    def _acquire(self, binding: Binding) -> Held:
+        try:
+            self._lock.prepare(self._uid)
+            held = self._lock.open(self._uid, {"pvc": self._name, "volume": binding.volume.name})
+            alive = held.acquire_unless_alive()
+        except LeaseError as error:
+            raise VolumeError(error.text, error.hint) from error
+        if alive:
+            raise self._occupied(alive)
+        if held.outcome.get("populated"):
+            held.release()
+            raise self._filled(held.outcome.get("by", "another run"), held.outcome.get("at", ""))
+        return held
+
+    def _occupied(self, record: Record) -> VolumeError:
+        return VolumeError(
+            f"Pod {record.holder.partition('_')[0]} is filling PersistentVolumeClaim {self._name} at this moment.",
+            f"Let it finish, or delete that pod; see oc get lease {self.lease} -n {self._target.namespace} -o yaml.",
+        )
+
+    def _filled(self, by: str, at: str) -> VolumeError:
+        return VolumeError(
+            f"PersistentVolumeClaim {self._name} has been filled already, by {by.partition('_')[0]} {at}".rstrip()
+            + ".",
+            "Use it as it is. To have it overwritten, whoever uses it now: "
+            f"oc delete lease {self.lease} -n {self._target.namespace}",
+        )
