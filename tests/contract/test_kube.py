@@ -73,6 +73,116 @@ def first(events: Iterator[Json], count: int) -> list[tuple[str, str]]:
     return [(event["type"], event["object"]["metadata"]["name"]) for event in found]
 
 
+# --- bodies and answers of other kinds
+
+
+def sent(kube: Kube, method: str, where: str, body: bytes, **headers: str) -> tuple[int, str, Json]:
+    """Send bytes as they are; return status, media type and JSON of the answer."""
+    address = kube.url.removeprefix("https://")
+    connection = http.client.HTTPSConnection(address, context=kube.client_context(), timeout=20)
+    given = {"Authorization": f"Bearer {kube.server.admin_token}"}
+    given |= {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, where, body or None, given)
+    response = connection.getresponse()
+    answer: Json = json.loads(response.read())
+    connection.close()
+    return response.status, str(response.headers.get("Content-Type")).partition(";")[0], answer
+
+
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+
+
+def in_protobuf(name: str, holder: str, seconds: int, micros: int) -> bytes:
+    """Return a Lease as client-go sends it, put together by hand."""
+
+    def field(number: int, value: bytes | int) -> bytes:
+        if isinstance(value, int):
+            return bytes([number << 3]) + varint(value)
+        return bytes([number << 3 | 2]) + varint(len(value)) + value
+
+    def varint(value: int) -> bytes:
+        out = bytearray()
+        while value >= 0x80:
+            out.append(value & 0x7F | 0x80)
+            value >>= 7
+        return bytes([*out, value])
+
+    renewed = field(1, 1_800_000_000) + field(2, micros * 1000)
+    spec = field(1, holder.encode()) + field(2, seconds) + field(4, renewed)
+    labels = field(11, field(1, b"made") + field(2, b"by-hand"))
+    raw = field(1, field(1, name.encode()) + labels) + field(2, spec)
+    kind = field(1, b"coordination.k8s.io/v1") + field(2, b"Lease")
+    return b"k8s\0" + field(1, kind) + field(2, raw)
+
+
+def test_a_body_may_be_protobuf(kube: Kube, namespace: str) -> None:
+    where = path("leases", namespace)
+    body = in_protobuf("a", "x", 10, 250_000)
+    status, _, answer = sent(kube, "POST", where, body, Content_Type=PROTOBUF, Accept="application/json")
+    assert status == 201, answer
+    stored = kube.admin.get(f"{where}/a")
+    assert stored["metadata"]["labels"] == {"made": "by-hand"}
+    assert stored["spec"] == {
+        "holderIdentity": "x",
+        "leaseDurationSeconds": 10,
+        "renewTime": "2027-01-15T08:00:00.250000Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "media_type", "body", "status", "reason"),
+    [
+        ("POST", "text/plain", b"{}", 415, "UnsupportedMediaType"),
+        ("POST", PROTOBUF, b"no envelope", 400, "BadRequest"),
+        ("POST", "application/json", b"[1]", 400, "BadRequest"),
+        ("PATCH", "application/json", b"{}", 415, "UnsupportedMediaType"),
+        ("PATCH", "application/merge-patch+json", b"{", 400, "BadRequest"),
+        ("PATCH", "application/json-patch+json", b'[{"op":"remove","path":"/nowhere"}]', 422, "Invalid"),
+        ("PATCH", "application/merge-patch+json", b'{"spec":{"leaseDurationSeconds":0}}', 422, "Invalid"),
+        (
+            "PATCH",
+            "application/merge-patch+json",
+            b'{"metadata":{"resourceVersion":"1"}}',
+            409,
+            "Conflict",
+        ),
+    ],
+)
+def test_a_body_that_is_refused(
+    kube: Kube, namespace: str, method: str, media_type: str, body: bytes, status: int, reason: str
+) -> None:
+    where = path("leases", namespace)
+    kube.admin.create(where, lease("a", holderIdentity="x", leaseDurationSeconds=10))
+    target = f"{where}/a" if method == "PATCH" else where
+    got, _, answer = sent(kube, method, target, body, Content_Type=media_type)
+    assert (got, answer["kind"], answer["reason"]) == (status, "Status", reason), answer
+
+
+def test_a_patch_changes_what_it_names(kube: Kube, namespace: str) -> None:
+    where = path("leases", namespace)
+    kube.admin.create(where, lease("a", {"labels": {"l": "1"}}, holderIdentity="x", leaseDurationSeconds=10))
+    patch = b'{"spec":{"holderIdentity":"y"},"metadata":{"labels":{"l":null,"m":"2"}}}'
+    status, _, answer = sent(kube, "PATCH", f"{where}/a", patch, Content_Type="application/merge-patch+json")
+    assert status == 200
+    assert answer["spec"] == {"holderIdentity": "y", "leaseDurationSeconds": 10}
+    assert answer["metadata"]["labels"] == {"m": "2"}
+
+
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+
+
+def test_a_list_and_an_object_may_be_asked_for_as_a_table(kube: Kube, namespace: str) -> None:
+    where = path("leases", namespace)
+    kube.admin.create(where, lease("a", holderIdentity="x", leaseDurationSeconds=10))
+    for target in (where, f"{where}/a"):
+        status, _, answer = sent(kube, "GET", target, b"", Accept=TABLE)
+        assert (status, answer["kind"], answer["apiVersion"]) == (200, "Table", "meta.k8s.io/v1")
+        assert [column["name"] for column in answer["columnDefinitions"]] == ["Name", "Holder", "Age"]
+        assert answer["rows"][0]["cells"][:2] == ["a", "x"]
+        assert answer["rows"][0]["object"]["metadata"]["name"] == "a"
+        assert answer["metadata"]["resourceVersion"]
+
+
 # --- objects
 
 

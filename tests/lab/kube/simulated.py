@@ -1,8 +1,9 @@
 """An API server inside the test's process: real HTTPS and the same answers as kube-apiserver, in milliseconds.
 
-For the few resources of `resources.py`: get, list, watch, create, update, delete, TokenRequest, RBAC, and as much of
-discovery as kubectl needs. Left out: patch, apply, paging (a list is always whole), Table output, admission but for
-namespaces. `tests/contract/test_kube.py` holds it to what a real kube-apiserver answers.
+For the few resources of `resources.py`: get, list, watch, create, update, patch, delete, TokenRequest, RBAC, and as
+much of discovery as kubectl needs. Bodies may be JSON or, as client-go sends them, protobuf; answers are JSON, or a
+Table for who asks for one. Left out: server-side apply, paging (a list is always whole), admission but for namespaces.
+`tests/contract/test_kube.py` holds it to what a real kube-apiserver answers.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +22,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.lab.body import read_body
+from tests.lab.kube import protobuf, tables
 from tests.lab.kube.access import Access, Attempt
+from tests.lab.kube.patches import patched
 from tests.lab.kube.resources import GROUPS, RESOURCES, SERVED_BY_ALL, Resource
 from tests.lab.kube.shapes import decode, validate
 from tests.lab.kube.statuses import (
@@ -29,6 +33,7 @@ from tests.lab.kube.statuses import (
     bad_request,
     details,
     unknown_path,
+    unsupported,
 )
 from tests.lab.kube.store import Json, Store, Wanted
 from tests.lab.pki import Pki
@@ -40,6 +45,10 @@ OBJECT_PATH = re.compile(
 NAMESPACE_PATH = re.compile(r"/api/v1/(?P<plural>namespaces)/(?P<name>[^/]+)(?:/(?P<sub>status|finalize))?")
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 VERBS = {"GET": "get", "POST": "create", "PUT": "update", "DELETE": "delete", "PATCH": "patch"}
+READERS: dict[str, Callable[[bytes], Any]] = {
+    "application/json": json.loads,
+    protobuf.MEDIA_TYPE: protobuf.decode,
+}
 SELECTORS = {"metadata.name": "name", "metadata.namespace": "namespace"}
 LOOK = 1.0
 """seconds between two looks at whether the reader of a watch has gone"""
@@ -202,12 +211,13 @@ class Request:
 
     def _act(self) -> Json | None:
         acts = {"get": self._get, "list": self._list, "watch": self._watch, "delete": self._delete}
-        acts |= {"create": self._create, "update": self._update}
+        acts |= {"create": self._create, "update": self._update, "patch": self._patch}
         verb = self._attempt().verb
         # A collection can be created into, an object be updated or deleted; `token` can only be created.
         fits = {
             "create": not self.name or self.sub == "token",
             "update": self.sub != "token" and bool(self.name),
+            "patch": self.sub != "token" and bool(self.name),
         }
         if verb not in acts or not fits.get(verb, True) or (verb == "delete" and not self.name):
             raise bad_method()
@@ -215,7 +225,16 @@ class Request:
 
     def _get(self) -> Json:
         self.api.store.check_reached(self._version())
-        return self.api.store.get(self.resource, self.namespace, self.name)
+        found = self.api.store.get(self.resource, self.namespace, self.name)
+        if self.as_table:
+            version = {"resourceVersion": found["metadata"]["resourceVersion"]}
+            return tables.table(self.resource.kind, [found], version)
+        return found
+
+    @property
+    def as_table(self) -> bool:
+        """Whether objects are to be told as rows of a Table."""
+        return tables.wanted(self.handler.headers.get("Accept"), self.resource.kind)
 
     def _watch(self) -> None:
         Watching(self).run()
@@ -224,12 +243,21 @@ class Request:
         self.created = True
         if self.sub:
             return self._token()
-        return self.api.store.create(self.resource, self.namespace, self._read())
+        return self.api.store.create(self.resource, self.namespace, self._checked(self._given()))
 
     def _update(self) -> Json:
         if self.sub == "finalize":
             return self.api.store.finalize(self.name)
-        new, self.created = self.api.store.replace(self.resource, self.namespace, self._read(), self.sub)
+        return self._replace(self._given())
+
+    def _patch(self) -> Json:
+        with self.api.store.changed:  # a patch that names no version is one of whatever there is
+            old = self.api.store.get(self.resource, self.namespace, self.name)
+            return self._replace(patched(self._media_type, self.body, old))
+
+    def _replace(self, given: object) -> Json:
+        body = self._checked(given)
+        new, self.created = self.api.store.replace(self.resource, self.namespace, body, self.sub)
         return new
 
     def _delete(self) -> Json:
@@ -242,6 +270,8 @@ class Request:
     def _list(self) -> Json:
         self.api.store.check_reached(self._version())
         version, found = self.api.store.list(self.resource, self.namespace, self.wanted)
+        if self.as_table:
+            return tables.table(self.resource.kind, found, {"resourceVersion": str(version)})
         bare = [{k: v for k, v in item.items() if k not in {"kind", "apiVersion"}} for item in found]
         return {
             "kind": f"{self.resource.kind}List",
@@ -266,18 +296,34 @@ class Request:
             raise Refusal(500, "", f'resourceVersion: Invalid value: "{text}": {why}')
         return int(text)
 
-    def _read(self) -> Json:
-        """Return the object in the body, checked."""
+    @property
+    def _media_type(self) -> str:
+        return str(self.handler.headers.get("Content-Type") or "application/json").partition(";")[0].strip()
+
+    def _given(self) -> object:
+        """Return the object in the body, as JSON."""
+        if self._media_type not in READERS:
+            raise unsupported(*READERS)
         try:
-            given = json.loads(self.body)
-            if not isinstance(given, dict):
-                raise ValueError("not an object")  # noqa: TRY004 - one answer for both
+            given = READERS[self._media_type](self.body)
         except ValueError as error:
             kind = self.resource.kind
             why = f"couldn't get version/kind; json parse error: {error}"
             raise bad_request(
                 f"the object provided is unrecognized (must be of type {kind}): {why}"
             ) from error
+        if given is None:  # a kind that is only known in JSON
+            raise unsupported("application/json")
+        return given
+
+    def _checked(self, given: object) -> Json:
+        """Return an object that may be stored."""
+        if not isinstance(given, dict):
+            kind = self.resource.kind
+            raise bad_request(
+                f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; "
+                "json parse error: not an object"
+            )
         body = decode(self.resource, given)
         metadata = body["metadata"]
         if self.namespace and metadata.get("namespace", self.namespace) != self.namespace:
@@ -305,6 +351,7 @@ class Watching:
         self._until = time.monotonic() + _seconds(request.params.get("timeoutSeconds", "1800"))
         self._bookmarks = request.params.get("allowWatchBookmarks") in {"1", "true"}
         self._version = request._version()
+        self._headed = False
 
     def run(self) -> None:
         """Send events until the time is over, the reader has gone or the server closes."""
@@ -321,7 +368,7 @@ class Watching:
         request = self._request
         self._version, found = self._api.store.list(request.resource, request.namespace, request.wanted)
         for item in found:
-            self._send({"type": "ADDED", "object": item})
+            self._tell({"type": "ADDED", "object": item})
         self._bookmark({"k8s.io/initial-events-end": "true"})
 
     def _follow(self) -> None:
@@ -337,13 +384,23 @@ class Watching:
                     store.changed.wait(min(left, LOOK, self._api.bookmark_seconds))
             for change in changes:
                 if event := change.event(request.wanted):
-                    self._send(event)
+                    self._tell(event)
             self._version = max(now, self._version)
             if time.monotonic() >= next_bookmark:
                 self._bookmark()
                 next_bookmark = time.monotonic() + self._api.bookmark_seconds
             if not changes and request.handler.reader_gone():
                 return
+
+    def _tell(self, event: Json) -> None:
+        """Send an event about an object, which may be told as a row; just the first row comes with its heads."""
+        if self._request.as_table:
+            item = event["object"]
+            version = {"resourceVersion": item["metadata"]["resourceVersion"]}
+            kind = self._request.resource.kind
+            event = event | {"object": tables.table(kind, [item], version, headed=not self._headed)}
+            self._headed = True
+        self._send(event)
 
     def _bookmark(self, annotations: Json | None = None) -> None:
         if self._bookmarks:

@@ -53,6 +53,13 @@ def conflict(resource: Resource, name: str, why: str = "") -> Refusal:
     return Refusal(409, "Conflict", message, details(resource, name))
 
 
+def unsupported(*accepted: str) -> Refusal:
+    """The body is in a form that the server does not read here."""
+    known = ", ".join(accepted)
+    why = f"the body of the request was in an unknown format - accepted media types include: {known}"
+    return Refusal(415, "UnsupportedMediaType", why)
+
+
 def invalid(resource: Resource, name: str, field: str, why: str, *, update: bool = False) -> Refusal:
     """The object can be read but not accepted; an update's message names the plural, a create's the kind."""
     word = resource.plural if update else resource.kind
