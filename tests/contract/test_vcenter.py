@@ -20,6 +20,7 @@ import pytest
 from pyVim.connect import SmartConnect
 from pyVmomi import SoapStubAdapter, vim, vmodl
 
+from tests.lab.govc import Govc
 from tests.lab.pki import Pki
 from tests.lab.tools import tool
 from tests.lab.vcenter import (
@@ -346,22 +347,9 @@ def test_two_calls_to_one_host_overlap(site: Site, si: Any) -> None:
 
 def test_govmomis_own_client_runs_a_command_that_is_passed_on(site: Site) -> None:
     site.bridge.answer = lambda call: {"pass": True}
-    words = ("software", "vib", "get", "--vibname", "esx-ui")
-    done = subprocess.run(
-        [tool("esxcli"), site.vcenter.url, site.vcenter.hosts[HOST], *words],
-        env={
-            "ESXCLI_USERNAME": USER,
-            "ESXCLI_PASSWORD": PASSWORD,
-            "ESXCLI_CA_FILE": str(site.ca_file),
-            "PATH": os.environ["PATH"],
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert [row["Name"] for row in json.loads(done.stdout)] == [["esx-ui"]]
+    govc = Govc(site.vcenter.url, USER, PASSWORD, site.ca_file)
+    rows = govc.esxcli(site.vcenter.hosts[HOST], "software", "vib", "get", "--vibname", "esx-ui")
+    assert [row["Name"] for row in rows] == [["esx-ui"]]
 
 
 def test_a_host_can_be_changed(site: Site, si: Any) -> None:

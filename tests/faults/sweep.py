@@ -24,6 +24,7 @@ from populator.report import Report, explain, outcome_of
 from populator.settings import parse_settings
 from tests.lab.faults import FAULTS, nth
 from tests.lab.lab import Lab, Target
+from tests.lab.lies import LIES
 from tests.lab.pki import Pki
 
 WORKERS = 12
@@ -91,7 +92,10 @@ def sweep(kinds: tuple[str, ...] = FAULTS, way: Way | None = None) -> list[Verdi
             run(lab, Fault(0, "none"), way)
             calls, commands = len(lab.ledger.calls), len(commands_of(lab, way))
         faults = [Fault(number, kind) for number in range(1, calls + 1) for kind in kinds]
-        faults += [Fault(number, kind, True) for number in range(1, commands + 1) for kind in COMMAND_FAULTS]
+        if kinds != LIES:
+            faults += [
+                Fault(number, kind, True) for number in range(1, commands + 1) for kind in COMMAND_FAULTS
+            ]
         jobs: queue.SimpleQueue[Fault] = queue.SimpleQueue()
         for fault in sorted(faults, key=lambda fault: fault.kind != "hang"):  # which take longest
             jobs.put(fault)
@@ -103,8 +107,9 @@ def sweep(kinds: tuple[str, ...] = FAULTS, way: Way | None = None) -> list[Verdi
             thread.join()
     if len(verdicts) < len(faults):
         raise RuntimeError("a worker of the sweep broke down; see above")
+    order = (*FAULTS, *LIES)
     return sorted(
-        verdicts, key=lambda one: (one.fault.command, one.fault.number, FAULTS.index(one.fault.kind))
+        verdicts, key=lambda one: (one.fault.command, one.fault.number, order.index(one.fault.kind))
     )
 
 
@@ -145,19 +150,22 @@ def run(lab: Lab, fault: Fault, way: Way) -> Verdict:
     lab.tidy()
     target = lab.add_target()
     lab.host.copy_seconds = COPY_SECONDS
-    page, error = populate(lab, target, fault, way)
+    report, error = populate(lab, target, fault, way)
     calls = [f"{call.service}: {call.label}" for call in lab.ledger.calls]
     if fault.command:
         calls = [f"ssh: {command}" for command in commands_of(lab, way)]
     label = NAMES.sub("…", calls[fault.number - 1]) if fault.number <= len(calls) else "(not reached)"
     code, text = outcome_of(error).exit_code, " ".join(explain(error)) if error else ""
     verdict = Verdict(fault, label, code, text)
-    verdict.problems = problems(lab, target, page, code, text)
+    verdict.problems = problems(lab, target, report, code, text)
+    if fault.kind in LIES and (report.left_steps or report.undo_failures):
+        # Lied to, it may leave something, as long as it says so.
+        verdict.problems = [one for one in verdict.problems if one not in lab.leftovers(target)]
     return verdict
 
 
-def populate(lab: Lab, target: Target, fault: Fault, way: Way) -> tuple[Page, Exception | None]:
-    """Run the program's work; return its metrics page and its error."""
+def populate(lab: Lab, target: Target, fault: Fault, way: Way) -> tuple[Report, Exception | None]:
+    """Run the program's work; return its report and its error."""
     environment = lab.environment() | {"HOST_LEASE_SCOPE": way.scope}
     rule = nth(fault.number, fault.kind)
     if way.method == "ssh":
@@ -170,22 +178,23 @@ def populate(lab: Lab, target: Target, fault: Fault, way: Way) -> tuple[Page, Ex
     given["esxi-clone-method"] = way.method
     given |= {name: environment[variable] for name, variable in FROM_ENVIRONMENT.items()}
     settings = parse_settings(given, environment)
-    page, clock = Page(target.uid, "ontap", way.method), Clock()
+    clock = Clock()
+    report = Report(Page(target.uid, "ontap", way.method), clock)
     lab.ledger.reset(rule)
     try:
-        wiring.run(settings, clock, Report(page, clock))
+        wiring.run(settings, clock, report)
     except Exception as error:  # noqa: BLE001 - judged by the caller
-        return page, error
-    return page, None
+        return report, error
+    return report, None
 
 
-def problems(lab: Lab, target: Target, page: Page, code: int, text: str) -> list[str]:
+def problems(lab: Lab, target: Target, report: Report, code: int, text: str) -> list[str]:
     """Return what must not be."""
     found = [f"{lab.host.name}: {harm}" for harm in (*lab.host.harm, *lab.host.unclean)]
     if code == 0 and not lab.copied(target):
         found.append("WRONG SUCCESS")
-    if (page.percent == 100) != (code == 0):
-        found.append(f"the page shows {page.percent} % after exit code {code}")
+    if (report.page.percent == 100) != (code == 0):
+        found.append(f"the page shows {report.page.percent} % after exit code {code}")
     if lab.host.clones_started[target.naa] > 1:
         found.append("a second copy was started")
     if code == UNEXPECTED:
@@ -197,15 +206,15 @@ def problems(lab: Lab, target: Target, page: Page, code: int, text: str) -> list
     return found
 
 
-def table(verdicts: list[Verdict]) -> str:
+def table(verdicts: list[Verdict], kinds: tuple[str, ...] = FAULTS) -> str:
     """Return a line a call, and an exit code for each kind of fault; `!` marks what must not be."""
     rows: dict[tuple[bool, int, str], dict[str, str]] = {}
     for one in verdicts:
         cell = str(one.code) + ("!" if one.problems else "")
         rows.setdefault((one.fault.command, one.fault.number, one.label), {})[one.fault.kind] = cell
-    lines = [f"{'call':<78}" + "".join(f"{kind:>8}" for kind in FAULTS)]
+    lines = [f"{'call':<78}" + "".join(f"{kind:>8}" for kind in kinds)]
     for (_, number, label), cells in sorted(rows.items()):
         lines.append(
-            f"{number:>3} {label[-73:]:<74}" + "".join(f"{cells.get(kind, ''):>8}" for kind in FAULTS)
+            f"{number:>3} {label[-73:]:<74}" + "".join(f"{cells.get(kind, ''):>8}" for kind in kinds)
         )
     return "\n".join(lines)

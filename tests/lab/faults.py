@@ -12,7 +12,7 @@ forwarded and may name a fault for it:
 ``5xx``     the service never sees it, the client gets a 503
 =========  ==========================================================
 
-These a sweep can apply to any call. Others are for single tests:
+These a sweep can apply to any call, and those of `lies`, which are answers. Others are for single tests:
 
 ============  =======================================================
 ``pause N``    the call reaches the service after N seconds
@@ -43,6 +43,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.lab.body import read_body
+from tests.lab.lies import LIES, NONSENSE, UNDONE, Answer, lie
 
 FAULTS = ("before", "after", "hang", "reset", "5xx")
 HOP_HEADERS = {"connection", "transfer-encoding", "keep-alive", "content-length"}
@@ -75,6 +76,8 @@ class Ledger:
 
     rule: Rule = lambda call: None
     calls: list[Call] = field(default_factory=list)
+    answers: dict[tuple[str, bytes], Answer] = field(default_factory=dict)
+    """the last answer to each request, told apart by service, path and body"""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def enter(self, service: str, label: str) -> Call:
@@ -88,7 +91,7 @@ class Ledger:
     def reset(self, rule: Rule = lambda call: None) -> None:
         """Begin a new page with a new rule."""
         with self._lock:
-            self.calls, self.rule = [], rule
+            self.calls, self.answers, self.rule = [], {}, rule
 
     def of(self, service: str) -> list[Call]:
         """Return one service's calls."""
@@ -129,17 +132,19 @@ class Handler(BaseHTTPRequestHandler):
                 self.drop()
             case "5xx":
                 self.send_error(503)
+            case str(fault) if fault in UNDONE:
+                self.reply(lie(fault, call.service, call.label, None))
             case str(fault) if fault[:3].isdigit():
                 self.refuse(*map(int, fault.split()))
             case str(fault) if fault.startswith("pause "):
                 self.server.closing.wait(float(fault.split()[1]))
-                self.pass_on(body, None)
+                self.pass_on(body, call, None)
             case fault:
-                self.pass_on(body, fault)
+                self.pass_on(body, call, fault)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = forward
 
-    def pass_on(self, body: bytes, fault: str | None) -> None:
+    def pass_on(self, body: bytes, call: Call, fault: str | None) -> None:
         upstream = self.server.connect()
         try:
             headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_HEADERS}
@@ -164,24 +169,57 @@ class Handler(BaseHTTPRequestHandler):
                     self.drop()
                 case "mute" | "bookmarks" | "ends":
                     self.false_watch(fault, response)
+                case str(kind) if kind in LIES:
+                    self.deceive(response, body, call, kind)
                 case _:
-                    self.relay(response)
+                    self.relay(response, body)
         finally:
             upstream.close()
 
-    def relay(self, response: http.client.HTTPResponse) -> None:
+    def relay(self, response: http.client.HTTPResponse, body: bytes) -> None:
         self.start(response)
         length = response.getheader("Content-Length")
         if length is not None or self.command == "HEAD":
             self.send_header("Content-Length", length or "0")
             self.end_headers()
-            self.wfile.write(response.read())
+            self.wfile.write(self.remember(response, body).body)
             return
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         while chunk := response.read1(65536):
             self.chunk(chunk)
         self.chunk(b"")
+
+    def remember(self, response: http.client.HTTPResponse, body: bytes) -> Answer:
+        """Read an answer, and keep it for who is to be told of the past."""
+        media_type = response.getheader("Content-Type") or "application/json"
+        answer = Answer(response.status, media_type, response.read())
+        self.server.ledger.answers[self.path, self.command.encode() + body] = answer
+        return answer
+
+    def deceive(self, response: http.client.HTTPResponse, body: bytes, call: Call, kind: str) -> None:
+        """Answer with a lie; with what was true before where there is a before, else with the truth."""
+        before = self.server.ledger.answers.get((self.path, self.command.encode() + body))
+        if response.getheader("Content-Length") is None:  # a watch
+            self.false_watch({"garbage": "garbage", "empty": "ends"}.get(kind, "mute"), response)
+        elif kind == "stale" and before is None:
+            self.relay(response, body)
+        else:
+            true = self.remember(response, body)
+            self.reply(
+                before if kind == "stale" and before else lie(kind, call.service, call.label, true), response
+            )
+
+    def reply(self, answer: Answer, instead_of: http.client.HTTPResponse | None = None) -> None:
+        """Send an answer, with the other headers of the true one where there is one: cookies come all the same."""
+        self.send_response_only(answer.status)
+        for name, value in instead_of.getheaders() if instead_of else ():
+            if name.lower() not in HOP_HEADERS | {"content-type"}:
+                self.send_header(name, value)
+        self.send_header("Content-Type", answer.media_type)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        self.wfile.write(answer.body)
 
     def half(self, response: http.client.HTTPResponse) -> None:
         self.start(response)
@@ -213,7 +251,9 @@ class Handler(BaseHTTPRequestHandler):
         self.start(response)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        while kind != "ends" and not self.server.closing.wait(0.5):
+        if kind == "garbage":
+            self.chunk(NONSENSE + b"\n")
+        while kind not in {"ends", "garbage"} and not self.server.closing.wait(0.5):
             if kind == "bookmarks":
                 metadata = {"resourceVersion": "1"}
                 line = json.dumps({"type": "BOOKMARK", "object": {"kind": "Lease", "metadata": metadata}})

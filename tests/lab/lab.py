@@ -6,6 +6,7 @@
 
 import base64
 import itertools
+import socket
 import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -87,8 +88,8 @@ class Lab:
         self.array = stack.enter_context(
             OntapSimulator(self.san, self.pki.server_context("ontap"), svms=(SVM, "svm2"))
         )
-        socket = self.directory / "esxcli.sock"
-        self._esxcli = stack.enter_context(EsxcliServer(socket))
+        bridge = self.directory / "esxcli.sock"
+        self._esxcli = stack.enter_context(EsxcliServer(bridge))
         self.vcenter = stack.enter_context(
             VCenter(
                 directory=self.directory,
@@ -96,7 +97,7 @@ class Lab:
                 ca_pem=self.pki.ca_pem,
                 username=VCENTER_USER,
                 password=VCENTER_PASSWORD,
-                esxcli_socket=socket,
+                esxcli_socket=bridge,
                 hosts=world.hosts(),
                 datastores=world.datastores(self.datastores),
                 vms=world.vms(self.plain_size),
@@ -215,13 +216,16 @@ class Lab:
             scrape_interval,
         )
 
-    def start_ssh(self) -> dict[str, str | None]:
-        """Start SSH on all hosts, with our key let in; return the environment by which the populator uses it."""
+    def start_ssh(self, port: int = 0) -> dict[str, str | None]:
+        """Start SSH on all hosts, with our key let in; return the environment by which the populator uses it.
+
+        On a port that is free where this one is not, or may not be used.
+        """
         key = self.directory / "ssh-key"
         if not key.exists():
             make_key(key, "-t", "rsa", "-b", "2048", "-m", "PEM")
         addresses = {spec.name: spec.address for spec in world.hosts()}
-        port = 0
+        port = port if all(can_listen(address, port) for address in addresses.values()) else 0
         for host in self.hosts.values():
             port = host.start_ssh(addresses[host.name], port).port
         pem = key.read_text()
@@ -305,3 +309,14 @@ class Lab:
         shown = shown_by(file, self.datastores)
         with target.lun.open("rb") as lun:
             return lun.read(len(shown)) == shown
+
+
+def can_listen(address: str, port: int) -> bool:
+    """Return whether a server may be started there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True

@@ -4,42 +4,62 @@ import shlex
 import signal
 import sys
 import threading
+from pathlib import Path
 
 from tests.lab import world
 from tests.lab.esxi import OURS, STOCK, sandbox
 from tests.lab.lab import ARRAY_PASSWORD, ARRAY_USER, Lab
 from tests.lab.program import ROOT
 
+SCRIPT = ROOT / "vsphere/esxi/vmkfstools-wrapper"
+SSH_PORT = 22
+"""where every program but ours looks for SSH; another one where we may not listen there"""
+
 
 def run(kube: str) -> None:
     """Start a lab, print its environment as shell lines, and stay until Ctrl-C or SIGTERM."""
     with Lab(kube, proxied=False, wrapper=OURS if sandbox.usable() else STOCK) as lab:
-        target = lab.add_target()
-        arguments = lab.arguments(target) | {"http-endpoint": "127.0.0.1:8443"}
-        admin = lab.kube.kubeconfig(lab.directory / "admin")
-        print("# The populator's environment and call, as Forklift would give them:")
-        for name, value in lab.environment().items():
-            print(
-                f"export {name}="
-                + (f'"$(cat {lab.pki.ca_file})"' if name == "cacert" else shlex.quote(value))
-            )
-        call = [str(ROOT / ".venv/bin/python"), "-m", "populator"]
-        call += [f"--{name}={value}" for name, value in arguments.items()]
-        print(shlex.join(call))
-        print("\n# As the cluster's administrator:")
-        print(f"kubectl --kubeconfig={admin} get leases,pvc -A")
-        print("\n# Any vSphere client, such as govc:")
-        print(
-            f"export GOVC_URL={lab.vcenter.url} GOVC_USERNAME=$GOVMOMI_USERNAME GOVC_PASSWORD=$GOVMOMI_PASSWORD"
-        )
-        print(f"export GOVC_TLS_CA_CERTS={lab.pki.ca_file}")
-        print("\n# Any ONTAP client:")
-        url = f"https://{lab.array.address}/api/storage/luns"
-        print(f"curl --cacert {lab.pki.ca_file} --user {ARRAY_USER}:{ARRAY_PASSWORD} {url}")
-        print(f"\n# The source disk's bytes: {world.file_of(lab.datastores, world.PLAIN_DISK)}")
-        print(f"# The LUN's bytes:         {target.lun}")
+        _print_lab(lab)
         print("\nThe lab is up; Ctrl-C ends it.", file=sys.stderr, flush=True)
         ended = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: ended.set())
         ended.wait()
+
+
+def _print_lab(lab: Lab) -> None:
+    print("# The populator's environment, as Forklift would give it:")
+    for name, value in lab.environment().items():
+        _export(name, f'"$(cat {lab.pki.ca_file})"' if name == "cacert" else shlex.quote(value))
+    print("\n# Its call, for a disk with ordinary names:")
+    _print_disk(lab, world.SIMPLE_DISK, world.SIMPLE_VM)
+    print("\n# The same, for one with blanks in its names:")
+    _print_disk(lab, world.PLAIN_DISK, world.PLAIN_VM)
+    if lab.wrapper == OURS:
+        print("\n# With this, both go over SSH instead of vCenter:")
+        for name, setting in lab.start_ssh(SSH_PORT).items():
+            _export(name, shlex.quote(setting or ""))
+        print(f"# The script for the hosts' datastores: {SCRIPT}")
+    print("\n# As the cluster's administrator:")
+    print(f"kubectl --kubeconfig={lab.kube.kubeconfig(lab.directory / 'admin')} get leases,pvc -A")
+    print("\n# Any vSphere client, such as govc:")
+    print(
+        f"export GOVC_URL={lab.vcenter.url} GOVC_USERNAME=$GOVMOMI_USERNAME GOVC_PASSWORD=$GOVMOMI_PASSWORD"
+    )
+    _export("GOVC_TLS_CA_CERTS", str(lab.pki.ca_file))
+    print("\n# Any ONTAP client:")
+    url = f"https://{lab.array.address}/api/storage/luns"
+    print(f"curl --cacert {lab.pki.ca_file} --user {ARRAY_USER}:{ARRAY_PASSWORD} {url}")
+
+
+def _print_disk(lab: Lab, disk: str, vm: str) -> None:
+    target = lab.add_target()
+    arguments = lab.arguments(target, disk, vm) | {"http-endpoint": "127.0.0.1:8443"}
+    call = [str(ROOT / ".venv/bin/python"), "-m", "populator"]
+    print(shlex.join([*call, *(f"--{name}={value}" for name, value in arguments.items())]))
+    print(f"# from {world.file_of(lab.datastores, disk)}")
+    print(f"# to   {target.lun}")
+
+
+def _export(name: str, value: str | Path) -> None:
+    print(f"export {name}={value}")

@@ -46,7 +46,8 @@ class Source:
 
 SOURCES = {
     "vcsim": Source(LAB / "go", "./vcsim"),
-    "esxcli": Source(LAB / "go", "./esxcli"),
+    "govc": Source(LAB / "go", "./govc"),
+    "gopopulator": Source(LAB / "go", "./gopopulator"),
     "kube-apiserver": Source(LAB / "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"),
     "etcd": Source(LAB / "kubernetes", "go.etcd.io/etcd/server/v3"),
     "kubectl": Source(LAB / "kubernetes", "k8s.io/kubernetes/cmd/kubectl"),

@@ -38,11 +38,13 @@ ODD_DISKS = (
 )
 QUOTE_VM, QUOTE_DISK = "quote vm", "[ds one] o'brien/o'brien.vmdk"
 """what the stock plugin cannot be told safely"""
+SIMPLE_VM, SIMPLE_DISK = "simple", "[datastore1] simple/simple.vmdk"
+"""no character that any program could stumble over"""
 LOCAL_VM, LOCAL_DISK = "local vm", "[local] local vm/local vm.vmdk"
 FILES = {"hello.txt": b"Copied by the array itself.\n", "numbers.bin": bytes(range(256)) * 64}
 """what is in the file system on the plain disk"""
 
-ISCSI_LUN, FC_LUN, TWO_LUN = (f"naa.600a09803830304437392d736f75726{n}" for n in range(3))
+ISCSI_LUN, FC_LUN, TWO_LUN, SIMPLE_LUN = (f"naa.600a09803830304437392d736f75726{n}" for n in range(4))
 
 
 def hosts() -> tuple[HostSpec, ...]:
@@ -69,6 +71,7 @@ def datastores(folder: Path) -> tuple[DatastoreSpec, ...]:
         DatastoreSpec("ds one", folder / "ds one", both, ISCSI_LUN, paths=iscsi),
         DatastoreSpec("ds [two]", folder / "ds [two]", both, TWO_LUN, paths=iscsi),
         DatastoreSpec("fast-fc", folder / "fast-fc", both, FC_LUN, paths=fc),
+        DatastoreSpec("datastore1", folder / "datastore1", both, SIMPLE_LUN, paths=iscsi),
         DatastoreSpec("vvol ds", folder / "vvol ds", both),
         DatastoreSpec("nfs ds", folder / "nfs ds", both, kind="NFS"),
         DatastoreSpec("vsan ds", folder / "vsan ds", both, kind="vsan"),
@@ -94,6 +97,7 @@ def vms(plain_size: int = DISK_SIZE) -> tuple[VmSpec, ...]:
         ),
         VmSpec(ODD_VM, PLAIN_HOST, tuple(DiskSpec(path, DISK_SIZE) for path in ODD_DISKS)),
         VmSpec(QUOTE_VM, PLAIN_HOST, (DiskSpec(QUOTE_DISK, DISK_SIZE),)),
+        VmSpec(SIMPLE_VM, PLAIN_HOST, (DiskSpec(SIMPLE_DISK, DISK_SIZE),)),
         VmSpec(LOCAL_VM, PLAIN_HOST, (DiskSpec(LOCAL_DISK, DISK_SIZE),)),
     )
 
@@ -102,7 +106,17 @@ def make_datastores(folder: Path, plain_size: int = DISK_SIZE) -> Path:
     """Write the disks' files; every disk has other bytes."""
     for store in datastores(folder):
         store.directory.mkdir(parents=True)
-    disks = (DATA_DISK, FC_DISK, RDM_DISK, VVOL_DISK, LOCAL_DISK, QUOTE_DISK, CLONE_BASE, *ODD_DISKS)
+    disks = (
+        DATA_DISK,
+        FC_DISK,
+        RDM_DISK,
+        VVOL_DISK,
+        LOCAL_DISK,
+        QUOTE_DISK,
+        SIMPLE_DISK,
+        CLONE_BASE,
+        *ODD_DISKS,
+    )
     for seed, path in enumerate(disks):
         file = file_of(folder, path)
         make_vmdk(file.parent, file.name, DISK_SIZE, seed)

@@ -60,25 +60,31 @@ class Command:
     act: Act
     params: tuple[Param, ...] = ()
     formatter: str = "simple"
+    columns: tuple[str, str] | None = None
+    """type of the rows and their fields, as headed in tables; without it a client cannot print one"""
 
 
 DEVICE = Param("device|d")
 THE_DEVICE = Param("device|d", required=True)
 TABLE: dict[str, dict[str, Command]] = {
     "storage.core.device": {
-        "list": Command(storage.device_list, (DEVICE,)),
+        "list": Command(storage.device_list, (DEVICE,), columns=storage.DEVICE_COLUMNS),
         "set": Command(
             storage.device_set, (THE_DEVICE, Param("state|s", required=True, one_of=("on", "off"))), ""
         ),
     },
     "storage.core.device.detached": {
-        "list": Command(storage.detached_list, (DEVICE,), "table"),
+        "list": Command(storage.detached_list, (DEVICE,), "table", storage.DETACHED_COLUMNS),
         "remove": Command(storage.detached_remove, (Param("all|a"), DEVICE), ""),
     },
-    "storage.core.device.partition": {"list": Command(storage.partition_list, (THE_DEVICE,), "table")},
-    "storage.core.device.world": {"list": Command(storage.world_list, (DEVICE,), "table")},
+    "storage.core.device.partition": {
+        "list": Command(storage.partition_list, (THE_DEVICE,), "table", storage.PARTITION_COLUMNS)
+    },
+    "storage.core.device.world": {
+        "list": Command(storage.world_list, (DEVICE,), "table", storage.WORLD_COLUMNS)
+    },
     "storage.core.adapter": {
-        "list": Command(storage.adapter_list, (), "table"),
+        "list": Command(storage.adapter_list, (), "table", storage.ADAPTER_COLUMNS),
         "rescan": Command(
             storage.rescan,
             (
@@ -91,12 +97,14 @@ TABLE: dict[str, dict[str, Command]] = {
             "",
         ),
     },
-    "storage.vmfs.extent": {"list": Command(storage.vmfs_extents, (), "table")},
-    "storage.core.path": {"list": Command(storage.path_list, (DEVICE, Param("path|p")))},
-    "system.version": {"get": Command(software.version)},
+    "storage.vmfs.extent": {"list": Command(storage.vmfs_extents, (), "table", storage.EXTENT_COLUMNS)},
+    "storage.core.path": {
+        "list": Command(storage.path_list, (DEVICE, Param("path|p")), columns=storage.PATH_COLUMNS)
+    },
+    "system.version": {"get": Command(software.version, columns=software.VERSION_COLUMNS)},
     "software.vib": {
-        "get": Command(software.vib_get, (Param("vibname|n"),)),
-        "list": Command(software.vib_list, (), "table"),
+        "get": Command(software.vib_get, (Param("vibname|n"),), columns=software.VIB_COLUMNS),
+        "list": Command(software.vib_list, (), "table", software.SUMMARY_COLUMNS),
     },
     "vmkfstools": {},
 }
@@ -156,7 +164,7 @@ def _commands(host: EsxiHost, namespace: str) -> Iterator[tuple[str, Command]]:
     for name, options in host.wrapper.commands.items() if namespace == "vmkfstools" else ():
         if name != "version" or host.plugin_version is not None:
             params = tuple(Param(f"{long}|{short}", required=True) for long, short in options.items())
-            yield name, Command(partial(plugin.run, name), params)
+            yield name, Command(partial(plugin.run, name), params, columns=plugin.COLUMNS)
 
 
 def _info(host: EsxiHost, namespace: str) -> str:
@@ -171,8 +179,12 @@ def _method(name: str, command: Command) -> str:
         f"<aliases>-{param.short}</aliases><aliases>--{param.long}</aliases><flag>false</flag></param>"
         for param in command.params
     )
-    hint = f"<hints><key>formatter</key><value>{command.formatter}</value></hints>"
-    return f"<method>{_item(name, name)}{params}{hint}</method>"
+    hints = {"formatter": command.formatter}
+    if command.columns:
+        kind, fields = command.columns
+        hints = {f"fields:{kind}": fields} | hints
+    shown = "".join(f"<hints><key>{key}</key><value>{value}</value></hints>" for key, value in hints.items())
+    return f"<method>{_item(name, name)}{params}{shown}</method>"
 
 
 def _item(name: str, shown: str) -> str:

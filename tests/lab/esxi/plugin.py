@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 from tests.lab.esxi.host import EsxiHost
 from tests.lab.esxi.wire import Structure, failed
 
+COLUMNS = "result", "status,message"
 _NS = "{http://www.vmware.com/Products/ESX/5.0/esxcli/}"
 
 

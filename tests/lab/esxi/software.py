@@ -5,6 +5,15 @@ from collections.abc import Mapping
 from tests.lab.esxi.host import EsxiHost
 from tests.lab.esxi.wire import Rows, Structure, failed
 
+VERSION_COLUMNS = "Version", "Product,Version,Build,Update,Patch"
+SUMMARY_COLUMNS = "SummaryExt", "Name,Version,Vendor,Acceptance Level,Install Date,Platforms,Status,ID"
+VIB_COLUMNS = (
+    "VIBExt",
+    (
+        "Name,Version,Type,Vendor,Acceptance Level,Summary,Description,ID,Install Date,Creation Date,Status,"
+        "Maintenance Mode Required,Live Install Allowed,Live Remove Allowed,Stateless Ready,Overlay,Payloads,Platforms"
+    ),
+)
 _COMMON = {"InstallDate": "2026-03-28", "Type": "bootbank", "Platforms": "host"}
 
 

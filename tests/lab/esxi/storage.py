@@ -10,6 +10,28 @@ from tests.lab.esxi.wire import Done, EsxcliFault, Row, Rows, failed
 _TRUE = frozenset({"1", "true"})
 LOCAL = "mpx.vmhba0:C0:T0:L0"
 """the disk that every host boots from"""
+DEVICE_COLUMNS = (
+    "ScsiDevice",
+    (
+        "Device,Display Name,Has Settable Display Name,Size,Device Type,Multipath Plugin,Devfs Path,Vendor,Model,"
+        "Revision,SCSI Level,Is Pseudo,Status,Is RDM Capable,Is Local,Is Removable,Is SSD,Is VVOL PE,Is Offline,"
+        "Is Perennially Reserved,Queue Full Sample Size,Queue Full Threshold,Thin Provisioning Status,Attached Filters,"
+        "VAAI Status,Is Shared Clusterwide,Is Boot Device,Device Max Queue Depth,"
+        "No of outstanding IOs with competing worlds"
+    ),
+)
+PARTITION_COLUMNS = "DevicePartition", "Device,Partition,Start Sector,End Sector,Type,Size"
+EXTENT_COLUMNS = "VmfsExtent", "Volume Name,VMFS UUID,Extent Number,Device Name,Partition"
+DETACHED_COLUMNS = "DetachedDevices", "Device UID,State"
+WORLD_COLUMNS = "WorldDevices", "Device,World ID,Open Count,World Name"
+ADAPTER_COLUMNS = "HBADevice", "HBA Name,Driver,Link State,UID,Capabilities,Description"
+PATH_COLUMNS = (
+    "ScsiPath",
+    (
+        "UID,Runtime Name,Device,Device Display Name,Adapter,Channel,Target,LUN,Plugin,State,Transport,"
+        "Adapter Identifier,Target Identifier,Adapter Transport Details,Target Transport Details"
+    ),
+)
 
 
 def device_list(host: EsxiHost, arguments: Mapping[str, str]) -> Rows:
