@@ -156,7 +156,7 @@ class Handler(BaseHTTPRequestHandler):
                     self.drop()
                 case str(late) if late.startswith("late "):
                     self.server.closing.wait(float(late.split()[1]))
-                    self.relay(response)
+                    self.relay(response, body)
                 case "hang":
                     response.read()
                     self.server.closing.wait(HANG)
