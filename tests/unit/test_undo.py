@@ -8,7 +8,7 @@ import pytest
 from populator.clock import Clock
 from populator.metrics import Page
 from populator.report import Report
-from populator.undo import AFTER_STOP, KEPT, KEPT, UndoStack
+from populator.undo import AFTER_STOP, KEPT, UndoStack
 from vsphere.errors import CopyMayBeRunning, VsphereError
 
 
