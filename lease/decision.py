@@ -10,10 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean
 
-from lease.record import Record, slot_names
+from lease.record import GO_TEMPLATE, Record, slot_names
 
 SHORTEST, LONGEST = 3, 3600
 """seconds: below, a request would get less than 0.75 s; above, a dead pod would block its host for hours"""
+STRANGERS_PROMISE = 10
+"""seconds for which we believe a holder at least who has not written the duration himself: the Go populator takes a
+slot over with whatever duration stands there, and means its own default"""
+SHORTEST_WITH_GO = 5
+"""seconds of a duration that we may leave in a slot of the Go populator's, which renews it each 3 s"""
 
 LONGEST_REQUEST = 4.0
 """seconds"""
@@ -67,7 +72,16 @@ class Sighting:
 
     record: Record | None
     since: float
-    """when we first saw this version, on our monotonic clock"""
+    """when we first saw this version, or that there is none, on our monotonic clock"""
+    deleted: Record | None = None
+    """the last word of a Lease that was deleted, as long as nobody is seen to have held the slot since"""
+    deleted_since: float = math.inf
+    """when we first saw that last word, or if we had not, when we learned of the deletion"""
+
+    @property
+    def last(self) -> Record | None:
+        """Return what the holder said last; None where none is known."""
+        return self.record if self.record and self.record.used else self.deleted or self.record
 
 
 @dataclass(frozen=True)
@@ -90,22 +104,55 @@ class Ours:
 
 
 def see(before: Sighting | None, record: Record | None, now: float) -> Sighting:
-    """Return the sighting after a look; a version that we know keeps its moment."""
-    if before and before.record and record and before.record.version == record.version:
+    """Return the sighting after a look; a version that we know keeps its moment.
+
+    A slot that was held and is missing now, or is there anew and was never used, was deleted under its holder.
+    """
+    if before is None or (record and record.used):
+        same = before and before.record and record and before.record.version == record.version
+        return before if before and same else Sighting(record, now)
+    if before.record and before.record.holder:
+        return Sighting(record, now, before.record, now)
+    if record is None and before.record is None:
         return before
-    return Sighting(record, now)
+    return Sighting(record, now, before.deleted, before.deleted_since)
 
 
-def decide(sighting: Sighting, me: Claimant, now: float) -> Take | Wait | Ours:
-    """Say what to do with a slot now."""
-    record = sighting.record
-    if record is None or not record.holder:
-        return Take(dead=False)
-    if record.holder == me.identity:
+def see_deleted(before: Sighting | None, last: Record, now: float) -> Sighting:
+    """Return the sighting after the news of a deletion, which tells what the Lease said last."""
+    if not last.used:
+        return see(before, None, now)
+    known = before.record if before else None
+    unchanged = known and (known.holder, known.renewed) == (last.holder, last.renewed)
+    return Sighting(None, now, last, before.since if before and unchanged else now)
+
+
+def promise(record: Record, own: int) -> int:
+    """Return the seconds after each write for which a holder must be believed.
+
+    Who promises nothing is taken to promise what we do, `own`; who promises more than anybody may configure, at most
+    that; whose duration is not his own, at least STRANGERS_PROMISE.
+    """
+    least = 0 if record.author == record.holder else STRANGERS_PROMISE
+    return min(max(record.duration or own, least), LONGEST)
+
+
+def decide(sighting: Sighting, me: Claimant, now: float, *, others_used: bool = False) -> Take | Wait | Ours:
+    """Say what to do with a slot now; `others_used` says that another slot of the host has been used.
+
+    Then a slot that is missing may have been deleted under a holder of whom we know nothing. One that lives makes it
+    again at its next renewal, or has given up after two thirds of its duration; so long it is waited for.
+    """
+    last = sighting.last
+    if last and last.holder == me.identity:
         return Ours()
-    # Who promises nothing is taken to promise what we do; who promises more than anybody may configure, at most that.
-    until = sighting.since + min(record.duration or me.duration, LONGEST)
-    return Take(dead=True) if now >= until else Wait(until)
+    until = -math.inf
+    if last and last.holder:
+        since = sighting.since if last is sighting.record else sighting.deleted_since
+        until = since + promise(last, me.duration)
+    elif last is None and others_used:
+        until = sighting.since + me.give_up_after
+    return Take(dead=bool(last and last.holder)) if now >= until else Wait(until)
 
 
 def backoff(failures: int, retry_after: float | None, chance: float) -> float:
@@ -174,5 +221,10 @@ def check_settings(duration: int, slots: int, template: str, scope: str) -> dict
         if len(names) < 4:
             problems["template"] = (
                 f"The name template of the host lease must hold {{host}} and {{slot}}: {template!r}."
+            )
+        if names & set(slot_names(GO_TEMPLATE, "host-1", 2)) and SHORTEST <= duration < SHORTEST_WITH_GO:
+            problems["duration"] = (
+                f"The host lease duration must be at least {SHORTEST_WITH_GO} seconds, not {duration}, for slots that "
+                "are shared with the Go populator: it renews them each 3 seconds."
             )
     return problems

@@ -4,14 +4,13 @@ Whoever looks once has nothing but the dates in a record, and those are by the c
 has run out by them is `expired?`. Whoever goes on looking sees records change, or not, before his eyes, and knows.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from string import Formatter
 
-from lease.decision import LONGEST, Sighting
+from lease.decision import LONGEST, Sighting, promise
 from lease.record import GO_TEMPLATE, TEMPLATE, Record
 
 FREE = "free"
@@ -46,7 +45,8 @@ class SlotView:
     @property
     def journal(self) -> Mapping[str, str]:
         """Return what the holder says of his work; nothing where nobody holds the slot."""
-        return self.record.journal if self.record.holder else {}
+        record = self.record
+        return record.journal if record.holder and record.author in {"", record.holder} else {}
 
     @property
     def held_since(self) -> datetime | None:
@@ -55,7 +55,7 @@ class SlotView:
 
     @property
     def renewed(self) -> datetime | None:
-        """Return when the holder says that he last wrote it, be it a renewal or the release."""
+        """Return when the holder says that he last wrote it; a release puts that back, see `record.free_lease`."""
         return moment(self.record.renewed)
 
 
@@ -98,7 +98,7 @@ def by_dates(record: Record, now: datetime) -> str:
     renewed = moment(record.renewed)
     if renewed is None or record.duration is None:
         return STALE
-    over = (now - renewed).total_seconds() - record.duration
+    over = (now - renewed).total_seconds() - promise(record, LONGEST)
     if over <= 0:
         return HELD if over > -2 * LONGEST else STALE
     return MAYBE_EXPIRED if over <= LONGEST else STALE
@@ -111,7 +111,7 @@ def by_change(sighting: Sighting, now: float, dates: str, *, seen_to_change: boo
         return GONE
     if not record.holder:
         return FREE
-    if now - sighting.since > min(record.duration or math.inf, LONGEST):
+    if now - sighting.since > promise(record, LONGEST):
         return STALE if dates == STALE else EXPIRED
     return HELD if seen_to_change else dates
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 TEMPLATE = "esxi-lock-{host}-slot-{slot}"
@@ -20,11 +20,16 @@ JOURNAL = "xcopy-populator/journal"
 """annotation that holds the journal"""
 OUTCOME = "xcopy-populator/outcome"
 """annotation that holds what the last holder has achieved, as facts in JSON; it outlives the release"""
+AUTHOR = "xcopy-populator/holder"
+"""annotation that names the holder who wrote duration and journal: a program that takes a slot over and leaves both as
+they were, as the Go populator does, is not taken at another's word"""
 SPREAD = "xcopy-populator/spread"
 """annotation that holds the seconds over which waiters spread their claims, as the last one of them judged it"""
 HOST_LABEL = "xcopy-populator/host"
 """label that lets one watch follow the slots of one host, and nothing else"""
 JOURNAL_BYTES = 4096
+FREE_FOR = 5.0
+"""seconds for which a slot has been free already by the dates that a release writes, for clocks that are behind"""
 _NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 _LABEL = re.compile(r"[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?")
 _INT32 = 2**31 - 1
@@ -67,9 +72,16 @@ class Record:
     transitions: int
     journal: Mapping[str, str]
     outcome: Mapping[str, str]
+    author: str
+    """who wrote duration and journal, as far as it says so; see AUTHOR"""
     spread: float | None
     """seconds; see SPREAD"""
     raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def used(self) -> bool:
+        """Whether anybody has ever held the slot since the Lease was created."""
+        return bool(self.holder or self.acquired)
 
 
 def slot_names(template: str, host: str, slots: int) -> list[str]:
@@ -97,16 +109,16 @@ def parse_record(lease: Any) -> Record:
         renewed=_text(spec.get("renewTime")),
         transitions=_positive(spec.get("leaseTransitions")) or 0,
         journal=_parse_facts(annotations.get(JOURNAL)),
+        author=_text(annotations.get(AUTHOR)) or "",
         outcome=_parse_facts(annotations.get(OUTCOME)),
         spread=_seconds(annotations.get(SPREAD)),
         raw=raw,
     )
 
 
-def parse_event(event: Mapping[str, Any]) -> tuple[str, Record | None]:
-    """Return whom an event of a watch is about, and its record; None where the Lease was deleted."""
-    record = parse_record(event.get("object"))
-    return record.name, None if event.get("type") == "DELETED" else record
+def parse_event(event: Mapping[str, Any]) -> tuple[Record, bool]:
+    """Return the record that an event of a watch is about, and whether the Lease is gone: then it is the last one."""
+    return parse_record(event.get("object")), event.get("type") == "DELETED"
 
 
 def held_lease(
@@ -135,33 +147,52 @@ def held_lease(
     spec["holderIdentity"] = holder
     spec["leaseDurationSeconds"] = duration
     spec["renewTime"] = micro_time(now)
-    if _LABEL.fullmatch(host):
-        lease["metadata"].setdefault("labels", {})[HOST_LABEL] = host
+    _set_label(lease, host)
     annotations = lease["metadata"].setdefault("annotations", {})
     annotations[JOURNAL] = journal
+    annotations[AUTHOR] = holder
     if spread is not None:
         annotations[SPREAD] = f"{spread:.3f}"
     return lease
 
 
-def free_lease(record: Record, now: datetime, outcome: str = "") -> dict[str, Any]:
+def free_lease(record: Record, duration: int, now: datetime, outcome: str = "") -> dict[str, Any]:
     """Return the Lease that says: held by nobody. An `outcome` stays in it, facts in JSON.
 
-    renewTime stays true and the duration becomes 1 s, client-go's way, so that programs which look at nothing but
-    the sum of both see the slot free, too.
+    The duration stays the true one, since there are programs that take a slot over without writing theirs. Programs
+    that look at nothing but renewTime + duration see the slot free as well, because renewTime is put back far enough.
     """
     lease = _copy(record, record.name)
-    lease["spec"].update(holderIdentity="", leaseDurationSeconds=1, renewTime=micro_time(now))
+    lease["spec"].update(_free_spec(duration, now))
     annotations = lease["metadata"].setdefault("annotations", {})
-    annotations.pop(JOURNAL, None)
+    for name in (JOURNAL, AUTHOR):
+        annotations.pop(name, None)
     if outcome:
         annotations[OUTCOME] = outcome
+    return lease
+
+
+def unused_lease(name: str, host: str, duration: int, now: datetime) -> dict[str, Any]:
+    """Return a Lease to be created in advance: free, and without an acquireTime, as nobody has held it yet."""
+    lease = _copy(None, name)
+    lease["spec"] = {**_free_spec(duration, now), "leaseTransitions": 0}
+    _set_label(lease, host)
     return lease
 
 
 def micro_time(moment: datetime) -> str:
     """Return RFC 3339 in UTC with exactly six decimals: the only form a Lease's MicroTime takes."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _free_spec(duration: int, now: datetime) -> dict[str, Any]:
+    renewed = micro_time(now - timedelta(seconds=duration + FREE_FOR))
+    return {"holderIdentity": "", "leaseDurationSeconds": duration, "renewTime": renewed}
+
+
+def _set_label(lease: dict[str, Any], host: str) -> None:
+    if _LABEL.fullmatch(host):
+        lease["metadata"].setdefault("labels", {})[HOST_LABEL] = host
 
 
 def _copy(record: Record | None, name: str) -> dict[str, Any]:

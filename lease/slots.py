@@ -8,9 +8,18 @@ import zlib
 from dataclasses import dataclass
 
 from lease.api import Api, ApiError, Json, Watch
-from lease.decision import Claimant, Ours, Sighting, Take, Wait, decide, see
+from lease.decision import Claimant, Ours, Sighting, Take, Wait, decide, see, see_deleted
 from lease.ports import Clock
-from lease.record import HOST_LABEL, Journal, Record, free_lease, held_lease, parse_event, parse_record
+from lease.record import (
+    HOST_LABEL,
+    Journal,
+    Record,
+    free_lease,
+    held_lease,
+    parse_event,
+    parse_record,
+    unused_lease,
+)
 from lease.rights import check_rights
 
 SILENCE = 30.0
@@ -32,17 +41,18 @@ class Claimed:
 
 @dataclass(frozen=True)
 class News:
-    """What the watch has told of a slot; `record` is None where its Lease was deleted."""
+    """What the watch has told of a slot."""
 
-    name: str
-    record: Record | None
+    record: Record
+    deleted: bool
+    """whether its Lease is gone, and the record its last one"""
     at: float
     """when we heard it, on our monotonic clock"""
 
     @property
     def free(self) -> bool:
-        """Whether nobody holds the slot."""
-        return self.record is None or not self.record.holder
+        """Whether nobody holds the slot, as far as this tells."""
+        return self.deleted or not self.record.holder
 
 
 class Slots:
@@ -67,6 +77,8 @@ class Slots:
         self.seen: dict[str, Sighting] = {}
         self.rights_seen = False
         """whether the server has said that we may do all we need: what it then refuses may be its own trouble"""
+        self._doubted: dict[str, Sighting] = {}
+        """slots that were not as we believed; kept for who held them, if they turn out to be deleted"""
         self._api = api
         self._clock = clock
         self._namespace = namespace
@@ -78,7 +90,9 @@ class Slots:
 
     def decision(self, name: str) -> Take | Wait | Ours:
         """Return what to do now with a slot that was seen."""
-        return decide(self.seen[name], self.me, self._clock.now())
+        others = [sighting.last for other, sighting in self.seen.items() if other != name]
+        used = any(last and last.used for last in others)
+        return decide(self.seen[name], self.me, self._clock.now(), others_used=used)
 
     def look(self, name: str, failures: int = 0) -> None:
         """Read a slot; after failures with more patience, since a server may be slow for so many ask again."""
@@ -89,16 +103,20 @@ class Slots:
             if error.status != 404:
                 raise
             record = None
-        self._see(name, record)
+        self._see(name, record, self._clock.now())
 
     def news_of(self, event: Json) -> News | None:
         """Return what an event of the watch tells, if it is about one of these slots; may be called by any thread."""
-        name, record = parse_event(event)
-        return News(name, record, self._clock.now()) if name in self.names else None
+        record, deleted = parse_event(event)
+        return News(record, deleted, self._clock.now()) if record.name in self.names else None
 
     def hear(self, news: News) -> None:
         """Take notice of news, however late; the slot counts as seen when they came."""
-        self.seen[news.name] = see(self.seen.get(news.name), news.record, news.at)
+        name = news.record.name
+        if news.deleted:
+            self.seen[name] = see_deleted(self._known(name), news.record, news.at)
+        else:
+            self._see(name, news.record, news.at)
 
     def write(self, name: str, journal: str, spread: float | None = None) -> Claimed | None:
         """Put our name into a slot, or renew it there; None when the slot has changed since it was seen.
@@ -120,25 +138,28 @@ class Slots:
             journal=journal,
             spread=spread,
         )
+        last = self.seen[name].last
         if not self._store(name, before, lease):
             return None
-        dead = before is not None and before.holder not in {"", me.identity}
-        return Claimed(name, sent, Journal(before.holder, before.journal) if before and dead else None)
+        dead = last is not None and last.holder not in {"", me.identity}
+        return Claimed(
+            name, sent, Journal(last.author or last.holder, last.journal) if last and dead else None
+        )
 
     def prepare(self) -> None:
-        """Find out whether a slot can be had at all: read one, create it if there is none, and check our rights.
+        """Find out whether a slot can be had at all: read them, create those of a new host, and check our rights.
 
+        All are created at once: so a slot that is missing beside one that was used has been deleted.
         May be repeated after any ApiError.
         """
-        name, me = self.names[0], self.me
-        self.look(name)
-        if self.seen[name].record is None:
-            now = self._clock.utc()
-            lease = held_lease(
-                None, name, self.host, holder=me.identity, duration=me.duration, now=now, journal=""
-            )
-            self._store(name, None, free_lease(parse_record(lease), now))
-        check_rights(self._api, self._path, self._namespace, me.request_timeout)
+        for name in self.names:
+            self.look(name)
+        records = {name: self.seen[name].record for name in self.names}
+        if not any(record and record.used for record in records.values()):
+            for name in [name for name, record in records.items() if record is None]:
+                lease = unused_lease(name, self.host, self.me.duration, self._clock.utc())
+                self._store(name, None, lease)
+        check_rights(self._api, self._path, self._namespace, self.me.request_timeout)
         self.rights_seen = True
 
     def free(self, name: str, outcome: str = "") -> bool:
@@ -149,7 +170,8 @@ class Slots:
         record = self.seen[name].record
         if record is None or record.holder != self.me.identity:
             return True
-        return self._store(name, record, free_lease(record, self._clock.utc(), outcome))
+        freed = free_lease(record, self.me.duration, self._clock.utc(), outcome)
+        return self._store(name, record, freed)
 
     def watch(self) -> Watch:
         """Follow the slots of this host; the first events tell how they are now."""
@@ -159,12 +181,12 @@ class Slots:
     def held_by_another(self) -> Record | None:
         """Return the first slot as it was last seen, if somebody else holds it."""
         sighting = self.seen.get(self.names[0])
-        record = sighting.record if sighting else None
-        return record if record and record.holder not in {"", self.me.identity} else None
+        last = sighting.last if sighting else None
+        return last if last and last.holder not in {"", self.me.identity} else None
 
     def holders(self) -> str:
         """Return who holds the slots, for people."""
-        return ", ".join(s.record.holder for s in self.seen.values() if s.record and s.record.holder)
+        return ", ".join(s.last.holder for s in self.seen.values() if s.last and s.last.holder)
 
     def _store(self, name: str, before: Record | None, lease: Json) -> bool:
         timeout = self.me.request_timeout
@@ -180,10 +202,14 @@ class Slots:
         except ApiError as error:
             if error.status not in {404, 409} or error.no_namespace:
                 raise
-            del self.seen[name]
+            self._doubted[name] = self.seen.pop(name)
             return False
-        self._see(name, parse_record(stored))
+        self._see(name, parse_record(stored), self._clock.now())
         return True
 
-    def _see(self, name: str, record: Record | None) -> None:
-        self.hear(News(name, record, self._clock.now()))
+    def _see(self, name: str, record: Record | None, at: float) -> None:
+        trusted = self.seen.get(name) if record and record.used else self._known(name)
+        self.seen[name] = see(trusted, record, at)
+
+    def _known(self, name: str) -> Sighting | None:
+        return self.seen.get(name) or self._doubted.get(name)

@@ -110,10 +110,12 @@ class Turn:
         return None
 
     def _try(self, name: str, journal: Callable[[], str]) -> Claimed | None:
-        if self._clock.now() >= self._look_at.get(name, -math.inf):
-            with self._interruptible():
-                self._slots.look(name, self._failures)
-            self._heard(name, self._clock.now())
+        self._look_if_due(name)
+        if name in self._slots.seen and self._slots.seen[name].record is None:
+            for (
+                other
+            ) in self._slots.names:  # they tell whether it is missing because nobody has needed it yet
+                self._look_if_due(other)
         now = self._clock.now()
         if name not in self._slots.seen or now < self._moment(name, now):
             return None
@@ -127,6 +129,12 @@ class Turn:
             # With a watch, its next event tells who was faster; without one, look at once.
             self._look_at[name] = self._clock.now() + (LOST_RACE if self._watcher else 0.0)
         return claimed
+
+    def _look_if_due(self, name: str) -> None:
+        if self._clock.now() >= self._look_at.get(name, -math.inf):
+            with self._interruptible():
+                self._slots.look(name, self._failures)
+            self._heard(name, self._clock.now())
 
     def _moment(self, name: str, now: float) -> float:
         """Return when to reach for a slot, as far as is known now."""
@@ -165,7 +173,7 @@ class Turn:
             if isinstance(news, ApiError):
                 raise news
             self._slots.hear(news)
-            self._heard(news.name, news.at)
+            self._heard(news.record.name, news.at)
 
     def _heard(self, name: str, at: float) -> None:
         """Note that a slot is known as it was then, so that it needs no look for a while."""

@@ -138,4 +138,5 @@ def _tell(watch: SlotWatch, news: list[Json] | Json | ApiError) -> None:
     if isinstance(news, list):
         watch.hear_all([parse_record(lease) for lease in news])
         return
-    watch.hear(*parse_event(news))
+    record, deleted = parse_event(news)
+    watch.hear(record.name, None if deleted else record)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from lease.api import Api
 from lease.hostlock import HostLock
 from populator.clock import Clock
-from tests.bench.go_rule import GoRule
+from tests.lab.lease.go_rule import GoRule
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,7 @@ def lock_of(orders: Orders, me: str) -> HostLock | GoRule:
 def wait_and_hold(orders: Orders, lock: HostLock | GoRule, host: str, me: str) -> None:
     asked = time.monotonic()
     with lock.hold(host) as held:
-        slot = held if isinstance(held, str) else held.slot
-        got = time.monotonic()
+        slot, got = held.slot, time.monotonic()
         print(json.dumps({"me": me, "host": host, "slot": slot, "holds": True}) + "\n", end="", flush=True)
         time.sleep(orders.hold)
         left = time.monotonic()

@@ -2,10 +2,13 @@
 
 Without a number of seconds it holds until a line comes on stdin. With one it works for that long, in short steps of
 which each begins only while the slot is ours, and says of each when it asked for that; and of each call to the API.
+In scope rescan each step takes a slot of its own, in the name that the lock gives to its holder.
 """
 
+import argparse
 import json
 import logging
+import math
 import signal
 import sys
 import time
@@ -14,6 +17,8 @@ from typing import Any
 from lease.api import Api
 from lease.errors import LeaseError, LeaseLost
 from lease.hostlock import Held, HostLock
+from lease.record import TEMPLATE
+from lease.stepwise import StepLock
 from populator.clock import Clock
 from populator.errors import Cancelled
 
@@ -34,30 +39,41 @@ def say(**facts: Any) -> None:
 
 
 def main() -> int:
-    kubeconfig, namespace, identity, duration, host, *seconds = sys.argv[1:]
-    clock = Clock()
-    if seconds:
+    parser = argparse.ArgumentParser()
+    for name in ("kubeconfig", "namespace", "identity", "duration", "host"):
+        parser.add_argument(name)
+    parser.add_argument("seconds", type=float, nargs="?")
+    parser.add_argument("--slots", type=int, default=1)
+    parser.add_argument("--template", default=TEMPLATE)
+    parser.add_argument("--scope", default="copy")
+    options = parser.parse_args()
+    clock, host, seconds = Clock(), options.host, options.seconds
+    if seconds is not None:
         calls = logging.getLogger("lease.api")
         calls.addHandler(Calls())
         calls.setLevel(logging.DEBUG)
     signal.signal(signal.SIGTERM, lambda number, frame: clock.stop())
     lock = HostLock(
-        Api.connect(kubeconfig),
-        namespace=namespace,
-        identity=identity,
-        duration=int(duration),
+        Api.connect(options.kubeconfig),
+        namespace=options.namespace,
+        identity=options.identity,
+        duration=int(options.duration),
         clock=clock,
-        slots=1,
+        slots=options.slots,
+        template=options.template,
     )
     try:
-        if seconds:
+        if seconds is not None:
             lock.prepare(host)
+        if options.scope == "rescan":
+            work_by_steps(lock, clock, host, options)
+            return 0
         say(state="waiting")
         with lock.hold(host) as held:
             held.note(task="task-1", device="naa.600a0980")
             say(state="held", slot=held.slot)
-            if seconds:
-                work(held, clock, float(seconds[0]))
+            if seconds is not None:
+                work(held, clock, seconds)
             else:
                 until_told(held)
     except Cancelled:
@@ -68,6 +84,19 @@ def main() -> int:
         return 6
     say(state="done")
     return 0
+
+
+def work_by_steps(lock: HostLock, clock: Clock, host: str, options: argparse.Namespace) -> None:
+    """Do that many seconds of steps with a slot for each; each is a holder of its own."""
+    with StepLock(lock, clock).hold(host, task="task-1") as held:
+        for number in range(1, math.ceil(options.seconds / STEP) + 1):
+            who = f"{options.identity}-{number}"
+            say(state="waiting", who=who)
+            with held.step("rescan"):
+                say(state="held", who=who)
+                say(state="step", who=who)
+                clock.wait(STEP)
+            say(state="done", who=who)
 
 
 def until_told(held: Held) -> None:

@@ -20,10 +20,11 @@ from typing import Any
 import pytest
 
 from lease.api import Api, ApiError
+from lease.decision import STRANGERS_PROMISE
 from lease.errors import LeaseError, LeaseLost
 from lease.hostlock import TEARDOWN_WAITS, Held, HostLock
 from lease.ports import Observer
-from lease.record import HOST_LABEL, JOURNAL, micro_time
+from lease.record import AUTHOR, FREE_FOR, HOST_LABEL, JOURNAL, micro_time
 from lease.stepwise import AT_ONCE, StepLock
 from lease.throughout import CopyLock
 from lease.waiting import REFUSED_FOR
@@ -124,11 +125,11 @@ class World:
     def holder(self, number: int = 0, host: str = "host-1") -> str:
         return str(self.lease(number, host)["spec"].get("holderIdentity") or "")
 
-    def stranger(self, number: int, host: str, **spec: Any) -> None:
-        """Put a record there as another program, or a hand, might have written it."""
+    def stranger(self, number: int, host: str, *, author: str = "", **spec: Any) -> None:
+        """Put a record there as another program, or a hand, might have written it; with an author, as one of ours."""
         name = self.slot(number, host).rpartition("/")[2]
         lease = {
-            "metadata": {"name": name, "namespace": self.namespace},
+            "metadata": {"name": name, "namespace": self.namespace, "annotations": {AUTHOR: author}},
             "spec": {"holderIdentity": "stranger", **spec},
         }
         self.admin.create(
@@ -222,10 +223,10 @@ class Background:
         self.thread.join(PATIENCE)
 
 
-def test_a_hold_takes_three_calls_and_leaves_a_free_record(world: World) -> None:
+def test_a_hold_takes_few_calls_and_leaves_a_free_record(world: World) -> None:
     with world.lock("first").hold("host-1"):
         pass
-    assert world.labels() == ["GET", "POST", "PUT"]
+    assert world.labels() == ["GET", "GET", "POST", "PUT"], "a look at the other one, as the first is missing"
     world.ledger.reset()
     with world.lock("first").hold("host-1") as held:
         number = int(held.slot[-1])
@@ -236,13 +237,15 @@ def test_a_hold_takes_three_calls_and_leaves_a_free_record(world: World) -> None
     assert world.labels() == ["GET", "PUT", "PUT"]
     lease = world.lease(number)
     assert not lease["spec"].get("holderIdentity")
-    assert lease["spec"]["leaseDurationSeconds"] == 1
-    assert abs(datetime.fromisoformat(lease["spec"]["renewTime"]) - datetime.now(UTC)) < timedelta(seconds=5)
+    assert lease["spec"]["leaseDurationSeconds"] == DURATION
+    freed = datetime.fromisoformat(lease["spec"]["renewTime"]) + timedelta(seconds=DURATION + FREE_FOR)
+    assert abs(freed - datetime.now(UTC)) < timedelta(seconds=5)
     assert JOURNAL not in lease["metadata"].get("annotations", {})
     assert lease["metadata"]["labels"][HOST_LABEL] == "host-1"
 
 
 def test_two_hold_a_third_waits_and_gets_the_slot_when_it_hears_of_the_release(world: World) -> None:
+    world.lock("first", duration=LONG).prepare("host-1")
     with ExitStack() as stack:
         first = stack.enter_context(Background(world.lock("first", duration=LONG)))
         second = stack.enter_context(Background(world.lock("second", duration=LONG)))
@@ -331,31 +334,34 @@ def test_a_killed_holders_slot_is_had_after_its_duration_with_his_journal(world:
             assert world.lease()["spec"]["leaseTransitions"] == 1
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [
-        {"renewTime": "2099-01-01T00:00:00.000000Z", "leaseDurationSeconds": 2},
-        {"renewTime": "1970-01-01T00:00:00.000000Z", "leaseDurationSeconds": 2},
-        {"leaseDurationSeconds": 2, "leaseTransitions": 2**31 - 1},
-        {"renewTime": "2026-01-01T00:00:00.000000Z"},
-    ],
-    ids=["future", "past", "never renewed", "no duration"],
-)
-def test_only_our_own_clock_decides_when_a_record_is_dead(world: World, spec: dict[str, Any]) -> None:
-    world.stranger(0, "host-7", **spec)
-    began = time.monotonic()
-    own = LONG if "leaseDurationSeconds" in spec else DURATION
-    with Background(world.lock("me", slots=1, duration=own), "host-7") as me:
-        assert me.got.wait(PATIENCE)
-        promised = spec.get("leaseDurationSeconds", DURATION)
-        assert promised <= me.at - began < LONG / 2
-        assert me.held
-        assert me.held.inherited
-        assert me.held.inherited.holder == "stranger"
+RECORDS: dict[str, tuple[dict[str, Any], int]] = {
+    "future": ({"renewTime": "2099-01-01T00:00:00.000000Z", "leaseDurationSeconds": 2}, STRANGERS_PROMISE),
+    "past": ({"renewTime": "1970-01-01T00:00:00.000000Z", "leaseDurationSeconds": 11}, 11),
+    "never-renewed": ({"leaseDurationSeconds": 1, "leaseTransitions": 2**31 - 1}, STRANGERS_PROMISE),
+    "no-duration": ({"renewTime": "2026-01-01T00:00:00.000000Z"}, STRANGERS_PROMISE),
+    "one-of-ours": ({"leaseDurationSeconds": 2, "author": "stranger"}, 2),
+}
+"""what a holder has written, and for how long it is believed"""
+
+
+def test_only_our_own_clock_decides_when_a_record_is_dead(world: World) -> None:
+    with ExitStack() as stack:
+        began, waiters = time.monotonic(), {}
+        for host, (spec, _) in RECORDS.items():
+            world.stranger(0, host, **spec)
+            own = LONG if "leaseDurationSeconds" in spec else DURATION
+            waiters[host] = stack.enter_context(Background(world.lock("me", slots=1, duration=own), host))
+        for host, (_, promised) in RECORDS.items():
+            assert waiters[host].got.wait(PATIENCE)
+            assert promised <= waiters[host].at - began < LONG / 2
+            held = waiters[host].held
+            assert held
+            assert held.inherited
+            assert held.inherited.holder == "stranger"
 
 
 def test_a_holder_with_a_wrong_clock_keeps_his_slot_while_he_renews(world: World) -> None:
-    world.stranger(0, "host-8", leaseDurationSeconds=2)
+    world.stranger(0, "host-8", leaseDurationSeconds=2, author="stranger")
 
     def renew(lease: Any) -> None:
         lease["spec"]["renewTime"] = micro_time(datetime(1999, 1, 1, tzinfo=UTC))
@@ -518,6 +524,51 @@ def test_what_is_known_before_stands_in_the_first_write_and_costs_no_call(world:
     assert world.labels() == ["GET", "POST", "PUT"]
 
 
+def test_the_slots_of_a_new_host_are_all_made_in_advance_and_of_another_one_none(world: World) -> None:
+    world.lock("me").prepare("host-1")
+    for number in range(2):
+        spec = world.lease(number)["spec"]
+        assert (spec.get("holderIdentity") or "", spec["leaseDurationSeconds"]) == ("", DURATION)
+        assert datetime.fromisoformat(spec["renewTime"]) < datetime.now(UTC) - timedelta(seconds=DURATION)
+    world.stranger(0, "host-2", leaseDurationSeconds=LONG)
+    world.lock("me").prepare("host-2")
+    with pytest.raises(Refused):
+        world.lease(1, "host-2")
+
+
+def test_a_slot_missing_beside_a_used_one_is_left_to_its_holder_for_a_while(world: World) -> None:
+    world.stranger(0, "host-1", leaseDurationSeconds=LONG)
+    lock = world.lock("me")
+    lock.prepare("host-1")
+    began = time.monotonic()
+    with lock.hold("host-1") as held:
+        assert held.slot == "esxi-lock-host-1-slot-1"
+        assert DURATION * 2 / 3 - 0.5 < time.monotonic() - began < LONG / 4
+
+
+def test_whoever_has_seen_a_slot_held_goes_on_believing_its_holder_when_it_is_deleted(world: World) -> None:
+    """And hands on what the holder has left: nobody else can read it any more."""
+    world.stranger(0, "host-1", leaseDurationSeconds=DURATION, author="stranger")
+    world.admin.change(
+        world.slot(),
+        lambda lease: lease["metadata"].update(
+            labels={HOST_LABEL: "host-1"}, annotations={AUTHOR: "stranger", JOURNAL: '{"task": "task-1"}'}
+        ),
+    )
+    with Background(world.lock("heir", slots=1, duration=LONG)) as heir:
+        wait_for(lambda: any(call.label.endswith("leases") for call in world.ledger.calls))
+        began = time.monotonic()
+        world.admin.delete(world.slot())
+        world.lock("newcomer", slots=1).prepare("host-1")
+        assert world.holder() == "", "made by one who cannot know"
+        assert not heir.got.wait(DURATION - 1.5)
+        assert heir.got.wait(LONG / 4)
+        assert heir.at - began < LONG / 4
+        assert heir.held
+        assert heir.held.inherited
+        assert heir.held.inherited.facts == {"task": "task-1"}
+
+
 class Counts:
     """An observer that keeps what it hears."""
 
@@ -545,7 +596,7 @@ class Counts:
 
 
 def test_an_observer_hears_what_becomes_of_the_lease(world: World) -> None:
-    world.stranger(0, "host-1", leaseDurationSeconds=1)
+    world.stranger(0, "host-1", leaseDurationSeconds=1, author="stranger")
     counts = Counts()
     with world.lock("me", slots=1, observer=counts).hold("host-1") as held:
         wait_for(lambda: "renewed" in counts.seconds)
@@ -756,10 +807,10 @@ def test_looking_for_rights_takes_one_call_and_leaves_a_held_slot_alone(world: W
     world.stranger(1, "host-1", leaseDurationSeconds=3600)
     before = world.lease(0), world.lease(1)
     world.lock("me").prepare("host-1")
-    assert world.labels() == ["GET", "POST"]
+    assert world.labels() == ["GET", "GET", "POST"]
     world.ledger.reset(lambda call: "403" if "reviews" in call.label else None)
     world.lock("me").prepare("host-1")
-    assert len(world.ledger.calls) == 2 + len(LEASE_VERBS)
+    assert len(world.ledger.calls) == 3 + len(LEASE_VERBS)
     assert (world.lease(0), world.lease(1)) == before
 
 

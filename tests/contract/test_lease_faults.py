@@ -28,6 +28,7 @@ import pytest
 from lease.api import Api
 from lease.errors import LeaseError
 from lease.hostlock import HostLock
+from lease.record import GO_TEMPLATE, TEMPLATE, slot_names
 from populator.clock import Clock
 from populator.errors import VolumeError
 from populator.volume import Claim
@@ -36,10 +37,12 @@ from tests.contract.test_hostlock import DURATION, LEASE_VERBS, PATIENCE, RBAC, 
 from tests.lab.faults import Call, Ledger, Rule, proxy
 from tests.lab.kube import Client, Kube, path, start_kube
 from tests.lab.kube.real import RealServer
+from tests.lab.lease import go_rule
 from tests.lab.lease.history import (
     Called,
     Died,
     Event,
+    Failed,
     GaveUp,
     Had,
     Joined,
@@ -71,12 +74,15 @@ class Worker:
     name: str
     popen: "subprocess.Popen[str]"
     duration: int = DURATION
+    peer: bool = False
+    """whether it follows the Go rule; see `tests.lab.lease.go_rule`"""
     events: list[Event] = field(default_factory=list)
     """what was done to it"""
     said: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.events.append(Joined(time.monotonic(), self.name, self.duration))
+        joined = Joined(time.monotonic(), self.name, self.duration, ours=not self.peer, peer=self.peer)
+        self.events.append(joined)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -118,27 +124,24 @@ class Worker:
 
     def history(self) -> list[Event]:
         """Return what was done to it and what it has done."""
-        return [*self.events, *(event for one in self.said if (event := self._event(one)))]
+        names = {one["who"] for one in self.said if "who" in one}
+        holders = [Joined(self.events[0].at, name, self.duration) for name in names]
+        return [*self.events, *holders, *(event for one in self.said if (event := self._event(one)))]
 
     def _event(self, one: dict[str, Any]) -> Event | None:
-        at = one["at"]
-        match one["state"]:
-            case "waiting":
-                return Waited(at, self.name)
-            case "held":
-                return Had(at, self.name)
-            case "step":
-                return Step(at, at + STEP, self.name)
-            case "called":
-                return Called(at, self.name)
-            case "lost":
-                return None
-        return Left(at, self.name) if "held" in self.states else GaveUp(at, self.name)
+        at, who, state = one["at"], one.get("who", self.name), one["state"]
+        if state in {"step", "rescan"}:
+            return Step(at, one.get("end", at + STEP), who)
+        if state == "lost" or (self.peer and state == "done"):  # a peer is done without releasing anything
+            return None
+        kinds: dict[str, Callable[[float, str], Event]]
+        kinds = {"waiting": Waited, "held": Had, "called": Called, "failed": Failed}
+        return kinds.get(state, Left if "held" in self.states else GaveUp)(at, who)
 
 
 @dataclass
 class Case:
-    """A namespace with one host that has one slot, behind a proxy of its own."""
+    """A namespace with one host, behind a proxy of its own."""
 
     kube: Kube
     namespace: str
@@ -147,6 +150,8 @@ class Case:
     recording: Recording
     stack: ExitStack
     workers: list[Worker] = field(default_factory=list)
+    slots: int = 1
+    template: str = TEMPLATE
 
     @property
     def admin(self) -> Client:
@@ -154,19 +159,28 @@ class Case:
 
     @property
     def slot(self) -> str:
-        return path("leases", self.namespace, "esxi-lock-host-1-slot-0")
+        return self.slot_path(0)
 
-    def start(self, name: str, seconds: float = 1.0, duration: int = DURATION) -> Worker:
-        """Start a process that holds the slot and works for that long."""
-        command = [sys.executable, "-m", "tests.contract.lease_holder"]
-        worker = Worker(
-            name,
-            subprocess.Popen(
-                [*command, str(self.kubeconfig), self.namespace, name, str(duration), "host-1", str(seconds)],
-                cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            ),
-            duration,
+    def slot_path(self, number: int) -> str:
+        return path("leases", self.namespace, slot_names(self.template, "host-1", self.slots)[number])
+
+    def start(self, name: str, seconds: float = 1.0, duration: int = DURATION, scope: str = "copy") -> Worker:
+        """Start a process that holds a slot and works for that long."""
+        options = [f"--slots={self.slots}", f"--template={self.template}", f"--scope={scope}"]
+        who = [name, str(duration), "host-1", str(seconds)]
+        return self._start(name, duration, "tests.contract.lease_holder", *who, *options)
+
+    def start_peer(self, name: str, *rescans: float) -> Worker:
+        """Start a process of the Go rule that does these rescans."""
+        words = [name, "host-1", *map(str, rescans)]
+        return self._start(name, go_rule.DURATION, "tests.lab.lease.go_rule", *words)
+
+    def _start(self, name: str, duration: int, module: str, *words: str) -> Worker:
+        popen = subprocess.Popen(
+            [sys.executable, "-m", module, str(self.kubeconfig), self.namespace, *words],
+            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+        worker = Worker(name, popen, duration, peer=module == go_rule.__name__)
         self.stack.callback(worker.popen.communicate)
         self.stack.callback(worker.popen.kill)
         self.workers.append(worker)
@@ -184,17 +198,17 @@ class Case:
         """Let an admin change the record."""
         self.recording.by_hand(lambda: self.admin.change(self.slot, lambda lease: lease["spec"].update(spec)))
 
-    def delete(self) -> None:
-        """Let an admin delete the slot."""
-        self.recording.by_hand(lambda: self.admin.delete(self.slot))
+    def delete(self, number: int = 0) -> None:
+        """Let an admin delete a slot."""
+        self.recording.by_hand(lambda: self.admin.delete(self.slot_path(number)))
 
-    def holder(self) -> str:
-        return str(self.admin.get(self.slot)["spec"].get("holderIdentity") or "")
+    def holder(self, number: int = 0) -> str:
+        return str(self.admin.get(self.slot_path(number))["spec"].get("holderIdentity") or "")
 
     def breaches(self) -> dict[str, list[str]]:
         """Return which invariants were broken, once all is over."""
         done = chain.from_iterable(worker.history() for worker in self.workers)
-        return judge([*self.recording.history(), *done], slots=1)
+        return judge([*self.recording.history(), *done], self.slots)
 
 
 @contextmanager
@@ -571,8 +585,54 @@ def namespace_deleted(case: Case) -> None:
     assert worker.end() == 3
 
 
+def deleted_while_a_third_waits(case: Case) -> None:
+    """Both slots are held; the one that is deleted stays its holder's, who makes it again."""
+    case.slots = 2
+    holders = [case.start(f"holder-{number}", 4.0) for number in range(2)]
+    for holder in holders:
+        holder.wait_to_be("step", 3)
+    third = case.start("third", 0.5)
+    third.wait_to_be("waiting")
+    wait_for(lambda: any(is_watch(call) for call in case.ledger.calls))
+    case.delete()
+    assert [worker.end() for worker in (*holders, third)] == [0, 0, 0]
+    assert not any("lost" in holder.states for holder in holders)
+    assert [case.holder(0), case.holder(1)] == ["", ""]
+
+
+def deleted_before_a_third_comes(case: Case) -> None:
+    """He finds a slot missing beside one that is held, and gives its holder the time to make it again."""
+    case.slots = 2
+    holders = [case.start(f"holder-{number}", 8.0, go_rule.DURATION) for number in range(2)]
+    for holder in holders:
+        holder.wait_to_be("step", 3)
+    case.delete()
+    third = case.start("third", 0.5, go_rule.DURATION)
+    assert [worker.end() for worker in (*holders, third)] == [0, 0, 0]
+    assert not any("lost" in holder.states for holder in holders)
+    assert [case.holder(0), case.holder(1)] == ["", ""]
+
+
+def deleted_after_its_holder_died(case: Case) -> None:
+    """It is the heir's when the holder's word has run out, and not before."""
+    victim = case.start("victim", PATIENCE)
+    victim.wait_to_be("step", 3)
+    heir = case.start("heir", 0.5)
+    wait_for(lambda: any(is_watch(call) for call in case.ledger.calls))
+    victim.kill()
+    last = max(write.at for write in case.recording.writes)
+    case.delete()
+    assert heir.end() == 0
+    had = next(one["at"] for one in heir.said if one["state"] == "held")
+    assert had - last >= DURATION
+    assert case.holder() == ""
+
+
 PEOPLE = {
     "the Lease is deleted": deleted_by_an_admin,
+    "the Lease is deleted while a third waits": deleted_while_a_third_waits,
+    "the Lease is deleted before a third comes": deleted_before_a_third_comes,
+    "the Lease is deleted after its holder died": deleted_after_its_holder_died,
     "the Lease is emptied": emptied_by_an_admin,
     "the Lease is taken": taken_by_hand,
     "the Lease loses its times": made_unreadable,
@@ -585,6 +645,53 @@ PEOPLE = {
 @pytest.mark.timeout(600)
 def test_people_who_change_what_is_held(kube: Kube, pki: Pki, tmp_path: Path) -> None:
     assert run_all(PEOPLE, kube, pki, tmp_path) == {}
+
+
+# Go populators in the same cluster, on the same slots: they never write a duration when they take a slot over.
+
+
+def go_takes_what_ours_released(scope: str, case: Case) -> None:
+    """Ours release, four peers and ours take; all get their turn, none of the peers fails."""
+    case.slots, case.template = 2, GO_TEMPLATE
+    first = [case.start(f"first-{number}", 1.0, go_rule.DURATION, scope) for number in range(2)]
+    assert [worker.end() for worker in first] == [0, 0]
+    peers = [case.start_peer(f"go-{number}", 7.0) for number in range(4)]
+    wait_for(lambda: sum("held" in peer.states for peer in peers) == 2)
+    ours = [case.start(f"ours-{number}", 0.3, go_rule.DURATION, scope) for number in range(3)]
+    assert [worker.end() for worker in (*peers, *ours)] == [0] * 7
+    assert any(case.recording.took_over_from_peers("ours"))
+
+
+def go_holds_what_an_older_release_left(case: Case) -> None:
+    """It left a duration of 1 s, which says nothing about the peer that has taken the slot since."""
+    case.slots, case.template = 2, GO_TEMPLATE
+    for name in slot_names(GO_TEMPLATE, "host-1", 2):
+        spec = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": "2026-01-01T00:00:00.000000Z"}
+        lease = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": name},
+            "spec": spec,
+        }
+        create = functools.partial(case.admin.create, path("leases", case.namespace), lease)
+        case.recording.by_hand(create)
+    peers = [case.start_peer(f"go-{number}", 10.0) for number in range(2)]
+    wait_for(lambda: all("held" in peer.states for peer in peers))
+    ours = [case.start(f"ours-{number}", 0.3, go_rule.DURATION) for number in range(2)]
+    assert [worker.end() for worker in (*peers, *ours)] == [0] * 4
+    assert any(case.recording.took_over_from_peers("ours"))
+
+
+PEERS: Mapping[str, Act] = {
+    "ours hold a slot throughout": functools.partial(go_takes_what_ours_released, "copy"),
+    "ours hold a slot for each step": functools.partial(go_takes_what_ours_released, "rescan"),
+    "an older release has left 1 s": go_holds_what_an_older_release_left,
+}
+
+
+@pytest.mark.timeout(600)
+def test_go_populators_in_the_same_cluster(kube: Kube, pki: Pki, tmp_path: Path) -> None:
+    assert run_all(PEERS, kube, pki, tmp_path) == {}
 
 
 # Servers: queues of which each has one who holds and two who wait.

@@ -4,6 +4,7 @@
 not need, and the command that plays it again.
 """
 
+import functools
 import logging
 import os
 import random
@@ -12,12 +13,12 @@ from itertools import chain
 
 import pytest
 
-from tests.lab.lease.actors import Populator
+from tests.lab.lease.actors import GoPeer, Populator
 from tests.lab.lease.faults import Fault
-from tests.lab.lease.history import GaveUp, Had, Left
+from tests.lab.lease.history import Failed, GaveUp, Had, Left, Step, Written
 from tests.lab.lease.invariants import judge
 from tests.lab.lease.mutants import MUTANTS, Mutant, mutated
-from tests.lab.lease.schedule import Deed, Schedule, draw, play
+from tests.lab.lease.schedule import Deed, Edit, Schedule, draw, play
 from tests.lab.lease.search import explain, first_breach
 
 SCHEDULES = int(os.environ.get("LEASE_SCHEDULES", "300"))
@@ -55,7 +56,9 @@ def hard() -> Iterator[Schedule]:
     yield crowd(20)
     outage = (Fault("slow", 3.0, 4.0, seconds=2.0), Fault("refused", 4.0, 30.0))
     yield Schedule(-1, 1, (busy, heir), faults=outage)
-    yield draw(283)  # a holder, cut off for long, tells what it leaves just as it is taken over
+    yield draw(402)  # a holder, cut off for long, tells what it leaves just as it is taken over
+    yield draw(500)  # a reply that comes late
+    yield draw(596)  # a slot that is deleted while held and made again in advance
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -91,6 +94,55 @@ def test_all_holders_die_and_the_others_wait_for_no_more_than_an_expiry() -> Non
     assert judge(events, 2) == {}
     first = min(event.at for event in events if isinstance(event, Had) and event.who.startswith("heir"))
     assert 20.0 < first < 20.0 + 10 + 2
+
+
+@pytest.mark.parametrize("scope", ["copy", "rescan"])
+def test_go_populators_share_the_slots_and_none_of_them_fails(scope: str) -> None:
+    """Four of them, on slots that ours have released, and ours on slots that theirs have let expire."""
+    taken = set[tuple[bool, bool]]()
+    for seed in range(40):
+        chance = random.Random(seed)
+        skew = functools.partial(chance.uniform, -0.5, 0.5)
+        ours = tuple(
+            Populator(
+                f"pod-{n}", chance.choice((0.0, chance.uniform(0, 40))), chance.choice((5, 10, 20)), offset=skew(),
+                steps=((chance.uniform(0, 3), 0.8),) * 3, scope=scope,
+            )
+            for n in range(4)
+        )  # fmt: skip
+        peers = tuple(
+            GoPeer(f"go-{n}", chance.uniform(3, 10), (chance.uniform(3, 20), 5.0), offset=skew())
+            for n in range(4)
+        )
+        events = play(Schedule(seed, 2, ours, peers))
+        assert judge(events, 2) == {}
+        assert not any(isinstance(event, Failed) for event in events)
+        writes = [event for event in events if isinstance(event, Written) and event.before and event.after]
+        taken |= {
+            (write.before.holder.startswith("go"), write.holder.startswith("go")) for write in writes
+            if write.before and write.before.holder != write.holder
+        }  # fmt: skip
+    assert {(False, True), (True, False)} <= taken
+
+
+@pytest.mark.parametrize("scope", ["copy", "rescan"])
+def test_no_third_gets_in_when_a_held_slot_is_deleted(scope: str) -> None:
+    """Two hold; of the others, one has waited for long, and one comes just after the deletion."""
+    for seed in range(40):
+        chance = random.Random(seed)
+        deleted = chance.uniform(12, 20)
+        holders = tuple(Populator(f"pod-{n}", 0.0, 10, steps=((2.0, 0.5),) * 12) for n in range(2))
+        others = (
+            Populator("waiter", 5.0, 10, scope=scope),
+            Populator("newcomer", deleted + chance.uniform(0.01, 3), 10, scope=scope),
+        )
+        events = play(Schedule(seed, 2, holders + others, edits=(Edit(deleted, seed % 2, None),)))
+        assert judge(events, 2) == {}
+        steps = [event for event in events if isinstance(event, Step)]
+        crowds = [{s.who for s in steps if s.at <= step.at < s.end} for step in steps]
+        assert max(map(len, crowds)) <= 2
+        held = min(event.at for event in events if isinstance(event, Left) and event.who.startswith("pod"))
+        assert all(event.at > held for event in events if isinstance(event, Had) and event.at > 5.0)
 
 
 def test_who_does_not_need_a_slot_any_more_leaves_the_queue() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from lease.decision import check_settings
 from lease.record import (
+    AUTHOR,
     GO_TEMPLATE,
     HOST_LABEL,
     JOURNAL,
@@ -20,6 +21,7 @@ from lease.record import (
     micro_time,
     parse_record,
     slot_names,
+    unused_lease,
 )
 
 NOW = datetime(2026, 11, 24, 4, 5, 6, 7, tzinfo=UTC)
@@ -70,6 +72,7 @@ def test_settings_that_work_have_no_problems() -> None:
         (10, 2, "esxi-{slot}", "copy", "{host}"),
         (10, 2, "Esxi {host} {slot}", "copy", "template"),
         (10, 2, TEMPLATE, "clone", "copy or rescan"),
+        (4, 2, GO_TEMPLATE, "rescan", "Go populator"),
     ],
 )
 def test_settings_that_cannot_work_are_named(
@@ -120,7 +123,7 @@ def test_the_spread_of_the_waiters_outlasts_holders() -> None:
     )
     assert parse_record(claimed).spread == 1.235
     renewed = write(parse_record(claimed), "pod-1")
-    freed = free_lease(parse_record(renewed), NOW)
+    freed = free_lease(parse_record(renewed), 10, NOW)
     taken = write(parse_record(freed), "pod-2")
     assert parse_record(renewed).spread == parse_record(freed).spread == parse_record(taken).spread == 1.235
 
@@ -176,18 +179,45 @@ def test_what_others_put_into_a_lease_stays() -> None:
         "resourceVersion": "7",
         "uid": "u",
         "labels": {"x": "y", HOST_LABEL: "host-1"},
-        "annotations": {"z": "1", JOURNAL: "{}"},
+        "annotations": {"z": "1", JOURNAL: "{}", AUTHOR: "pod-1/uid"},
     }
     assert ours["spec"]["strategy"] == "OldestEmulationVersion"
     assert "managedFields" in theirs["metadata"], "what was read is left as it was"
 
 
-def test_release_empties_holder_and_journal_and_tells_the_true_time() -> None:
-    freed = free_lease(parse_record(write(None)), NOW + timedelta(seconds=1))
+@pytest.mark.parametrize("duration", [5, 10, 3600])
+def test_release_empties_holder_and_journal_and_keeps_the_duration(duration: int) -> None:
+    held = held_lease(None, "a", "host-1", holder="pod-1", duration=duration, now=NOW, journal="{}")
+    freed = free_lease(parse_record(held), duration, NOW)
     assert freed["spec"]["holderIdentity"] == ""
-    assert freed["spec"]["leaseDurationSeconds"] == 1
-    assert freed["spec"]["renewTime"] == "2026-11-24T04:05:07.000007Z"
-    assert JOURNAL not in freed["metadata"]["annotations"]
+    assert freed["spec"]["leaseDurationSeconds"] == duration
+    assert not {JOURNAL, AUTHOR} & freed["metadata"]["annotations"].keys()
+    assert freed["metadata"]["labels"] == {HOST_LABEL: "host-1"}
+
+
+def test_what_is_free_is_so_by_its_dates_as_well_on_a_clock_some_seconds_behind() -> None:
+    freed = free_lease(parse_record(write(None)), 10, NOW)
+    for lease in (freed, unused_lease("a", "host-1", 10, NOW)):
+        renewed = datetime.fromisoformat(lease["spec"]["renewTime"])
+        ends = renewed + timedelta(seconds=lease["spec"]["leaseDurationSeconds"])
+        assert ends == NOW - timedelta(seconds=5)
+
+
+def test_a_slot_made_in_advance_is_free_carries_the_duration_and_was_never_used() -> None:
+    made = unused_lease("a", "host-1", 10, NOW)
+    record = parse_record(made)
+    assert (record.holder, record.duration, record.used, record.transitions) == ("", 10, False, 0)
+    assert made["metadata"]["labels"] == {HOST_LABEL: "host-1"}
+    assert parse_record(write(record)).used
+    assert parse_record(free_lease(parse_record(write(record)), 10, NOW)).used
+
+
+def test_a_holder_signs_what_it_writes_and_another_program_does_not() -> None:
+    ours = write(None, "pod-1")
+    assert parse_record(ours).author == "pod-1"
+    theirs = {**ours, "spec": {**ours["spec"], "holderIdentity": "go-pod"}}
+    assert parse_record(theirs).author == "pod-1"
+    assert parse_record(write(parse_record(theirs), "pod-2")).author == "pod-2"
 
 
 def test_micro_time_is_utc_with_six_decimals() -> None:

@@ -8,17 +8,19 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+from lease.record import GO_TEMPLATE, micro_time, slot_names
 from tests.lab.lease.faults import Faults
-from tests.lab.lease.history import Died, Event, GaveUp, Had, Joined, Left, Step, Told, Waited
+from tests.lab.lease.history import Died, Event, Failed, GaveUp, Had, Joined, Left, Step, Told, Waited
 from tests.lab.lease.server import Json, Line, Server
 from tests.lab.lease.time import EPOCH, Cancelled, Clock, Process, World
 
-HOST = "host-1"
+HOST = "host-1234"
 GRACE = 25.0
 """seconds for tidying up after SIGTERM"""
 TEARDOWN = 0.2
 """seconds that tidying up takes on the host"""
-GO_LOOKS, GO_RENEWS = 10.0, 3.0
+GO_LOOKS, GO_RENEWS, GO_RESTS = 10.0, 3.0, 4.0
+"""seconds between two looks of a peer of the Go rule, between two renewals, and between two of its rescans"""
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,14 @@ class Populator:
 
 @dataclass(frozen=True)
 class GoPeer:
-    """A program that judges by its wall clock, looks each 10 s and never releases."""
+    """A populator of the Go rule: by its wall clock, with a look each 10 s; it holds a slot around a rescan only."""
 
     name: str
     at: float
-    holds: float
+    rescans: tuple[float, ...] = (5.0,)
+    """seconds that each takes"""
     duration: int = 10
+    """seconds, for a slot that it creates"""
     offset: float = 0.0
 
 
@@ -97,7 +101,7 @@ class Running:
         api = self._lease.Api(line, 10.0)
         self.lock = self._lease.HostLock(
             api, namespace="n", identity=plan.name, duration=plan.duration, clock=self.clock, slots=scene.slots,
-            tasks=self.process,
+            tasks=self.process, template=GO_TEMPLATE,
         )  # fmt: skip
         self.process.start(self._main)
 
@@ -190,12 +194,16 @@ class Running:
         self.process.block(0.05)  # a look is a call to the host
         return self.scene.chance.random() < self.plan.needless
 
+    def tell_clock(self) -> None:
+        """Note what the wall clock is like."""
+        now, rate, offset = self.scene.world.now, self.plan.rate, self.process.offset
+        self.scene.history.append(Joined(now, self.who, self.plan.duration, rate=rate, offset=offset))
+
     def _become(self, who: str) -> None:
         self.who = who
         if who not in self._joined:
             self._joined.add(who)
-            now = self.scene.world.now
-            self.scene.history.append(Joined(now, who, self.plan.duration, rate=self.plan.rate))
+            self.tell_clock()
 
     def _identity(self) -> str:
         return self.who
@@ -207,58 +215,78 @@ class Running:
 
 
 class GoRunning:
-    """A peer of the Go rule at work."""
+    """A peer of the Go rule at work.
+
+    It creates a slot, or takes over one whose renewTime + duration has passed by its wall clock; one that lacks either
+    is held for ever. Then it writes holder, acquireTime and renewTime, and leaves the duration that stands there. It
+    renews with the version that it wrote last, gives up for good when that is refused, and never releases.
+    """
 
     def __init__(self, scene: Scene, plan: GoPeer) -> None:
         self._scene = scene
         self._plan = plan
         self._process = Process(scene.world, plan.name, offset=plan.offset)
-        scene.history.append(Joined(scene.world.now, plan.name, plan.duration, ours=False))
+        joined = Joined(scene.world.now, plan.name, plan.duration, ours=False, peer=True, offset=plan.offset)
+        scene.history.append(joined)
         self._process.start(self._main)
 
     def _main(self) -> None:
-        while not (name := self._claim()):
-            self._process.block(GO_LOOKS)
-        end = self._scene.world.now + self._plan.holds
-        while self._scene.world.now < end:
-            self._process.block(GO_RENEWS)
-            self._write(name, self._scene.server.lease(name))
+        for seconds in self._plan.rescans:
+            while not (lease := self._claim()):
+                self._process.block(GO_LOOKS)
+            if not self._rescan(lease, seconds):
+                return
+            self._process.block(GO_RESTS)
 
-    def _claim(self) -> str:
-        for slot in range(self._scene.slots):
-            name = f"esxi-lock-{HOST}-slot-{slot}"
-            lease = self._scene.server.lease(name)
-            self._process.block(0.005)
-            if (lease is None or self._free(lease)) and self._write(name, lease):
-                return name
-        return ""
+    def _rescan(self, lease: Json, seconds: float) -> bool:
+        """Rescan, renewing meanwhile; False when that has failed, which ends the rescan."""
+        world, began = self._scene.world, self._scene.world.now
+        renew_at, end, kept = began + GO_RENEWS, began + seconds, True
+        while kept and renew_at < end:
+            self._process.block(renew_at - world.now)
+            stored = self._update(lease, renewTime=self._now())
+            kept, lease, renew_at = bool(stored), stored or lease, renew_at + GO_RENEWS
+        self._process.block(max(end - world.now, 0.0) if kept else 0.0)
+        self._scene.history.append(Step(began, world.now, self._plan.name))
+        if not kept:
+            self._scene.history.append(Failed(world.now, self._plan.name))
+        return kept
 
-    def _free(self, lease: Json) -> bool:
+    def _claim(self) -> Json | None:
+        names = slot_names(GO_TEMPLATE, HOST, self._scene.slots)
+        return next(filter(None, map(self._claim_slot, names)), None)
+
+    def _claim_slot(self, name: str) -> Json | None:
+        spec = {"holderIdentity": self._plan.name, "acquireTime": self._now(), "renewTime": self._now()}
+        new = {"metadata": {"name": name}, "spec": {**spec, "leaseDurationSeconds": self._plan.duration}}
+        self._process.block(0.005)
+        answer = self._scene.server.create(self._plan.name, self._scene.world.now, new)
+        if answer.status == 201:
+            return answer.body
+        self._process.block(0.005)
+        lease = self._scene.server.lease(name)
+        if lease is None:
+            return self._claim_slot(name)
+        return self._update(lease, **spec) if self._expired(lease) else None
+
+    def _expired(self, lease: Json) -> bool:
         spec = lease["spec"]
-        if not spec.get("holderIdentity") or spec["holderIdentity"] == self._plan.name:
-            return True
         try:
             ends = datetime.fromisoformat(spec["renewTime"]) + timedelta(seconds=spec["leaseDurationSeconds"])
         except (KeyError, TypeError, ValueError, OverflowError):
             return False
         return bool(ends < self._process.utc())
 
-    def _write(self, name: str, lease: Json | None) -> bool:
-        holder = lease["spec"].get("holderIdentity") if lease else ""
-        if lease and holder not in {"", None, self._plan.name} and not self._free(lease):
-            return False
-        spec: Json = {
-            "holderIdentity": self._plan.name,
-            "leaseDurationSeconds": self._plan.duration,
-            "renewTime": self._process.utc().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            "leaseTransitions": ((lease["spec"].get("leaseTransitions") or 0) + 1) if lease else 0,
-        }
-        body: Json = {"metadata": {**(lease["metadata"] if lease else {}), "name": name}, "spec": spec}
+    def _update(self, lease: Json, **changes: str) -> Json | None:
+        """Write these fields over that version; None when it is not the newest one."""
         server, sent = self._scene.server, self._scene.world.now
         self._process.block(0.005)
-        if lease is None:
-            return server.create(self._plan.name, sent, body).status == 201
-        return server.replace(self._plan.name, sent, name, body).status == 200
+        body = {**lease, "spec": {**lease["spec"], **changes}}
+        answer = server.replace(self._plan.name, sent, lease["metadata"]["name"], body)
+        return answer.body if answer.status == 200 else None
+
+    def _now(self) -> str:
+        return micro_time(self._process.utc())
 
 
 def wall(seconds: float) -> str:

@@ -14,6 +14,10 @@ class State:
     holder: str
     duration: int | None
     transitions: int | None
+    author: str = ""
+    """who says that he wrote the duration"""
+    used: bool = True
+    """whether anybody has held the slot since it was created"""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,10 @@ class Joined:
     ours: bool = True
     rate: float = 1.0
     """seconds on his monotonic clock in a true one"""
+    peer: bool = False
+    """follows the Go rule"""
+    offset: float = 0.0
+    """seconds by which his wall clock is ahead"""
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,16 @@ class Written:
     before: State | None
     after: State | None
 
+    @property
+    def holder(self) -> str:
+        """Return whom the slot names from now on."""
+        return self.after.holder if self.after else ""
+
+    @property
+    def deletes_or_prepares(self) -> bool:
+        """Whether nothing is said of a holder: the Lease is gone, or there anew without one."""
+        return self.after is None or (self.before is None and not self.after.used)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -87,6 +105,14 @@ class Left:
 @dataclass(frozen=True)
 class Died:
     """He was killed, or let his slot expire on purpose."""
+
+    at: float
+    who: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A peer of the Go rule found that somebody had written over its slot, and gave up for good."""
 
     at: float
     who: str
@@ -125,4 +151,6 @@ class Trouble:
     until: float
 
 
-Event = Joined | Waited | Had | GaveUp | Written | Step | Left | Died | Stopped | Told | Called | Trouble
+Event = (
+    Joined | Waited | Had | GaveUp | Written | Step | Left | Died | Failed | Stopped | Told | Called | Trouble
+)

@@ -3,7 +3,8 @@
 Each function returns a sentence for every breach that it finds, and says what it checks and under which assumptions.
 A holder's *word* is what the others may count on: from a write in his name until, without another one, the duration
 that he wrote has run out on the fastest clock that is allowed; at once, when he frees the slot. A write by a stranger
-(who does not follow our rules: the Go rule, an admin) ends it too, since what strangers take is not ours to keep.
+(who does not follow our rules: the Go rule, an admin) ends it too, since what strangers take is not ours to keep. That
+the Lease is deleted does not end it: whoever has seen the slot held must go on believing its holder.
 """
 
 import itertools
@@ -13,11 +14,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress, count
 
 from tests.lab.lease.history import (
     Called,
     Died,
     Event,
+    Failed,
     GaveUp,
     Had,
     Joined,
@@ -42,6 +45,16 @@ EXPIRY_SLACK = 2.0
 """seconds from an expiry to the next holder"""
 TIDY_WAITS = 10.0
 """seconds; who has queued for longer to tidy up may go on without a slot"""
+STRANGERS_PROMISE = 10
+"""seconds for which a holder is believed at least who has not written the duration himself"""
+SKEW = 1.0
+"""seconds by which the wall clocks of peers may be wrong if their rule is to hold at all"""
+SHORTEST_WITH_PEERS = 5
+"""seconds; they renew each 3 s"""
+LONGEST_LOOK = 0.75
+"""of a waiter's duration: how far two looks of his at a slot lie apart"""
+SEEN_WITHIN = 1.0
+"""seconds after which one who waits has seen who holds the slots"""
 NEAR = 0.01
 """seconds that do not matter"""
 INT32 = 2**31 - 1
@@ -90,6 +103,10 @@ class History:
         return [event for event in self.events if isinstance(event, Written)]
 
     @cached_property
+    def steps(self) -> list[Step]:
+        return [event for event in self.events if isinstance(event, Step)]
+
+    @cached_property
     def slot_writes(self) -> dict[str, list[Written]]:
         found: dict[str, list[Written]] = defaultdict(list)
         for write in self.writes:
@@ -98,7 +115,20 @@ class History:
 
     @cached_property
     def strangers(self) -> bool:
-        return any(not joined.ours for joined in self.joined.values())
+        """Whether anybody who does not follow our rules has written a record."""
+        return any(write.after is not None and not self.ours(write.by) for write in self.writes)
+
+    @cached_property
+    def fair(self) -> bool:
+        """Whether peers of the Go rule are the only strangers, and may count on their rule."""
+        peers = [joined for joined in self.joined.values() if joined.peer]
+        durations = [joined.duration for joined in self.joined.values() if joined.ours]
+        return (
+            bool(peers)
+            and all(joined.ours or joined.peer for joined in self.joined.values())
+            and all(abs(joined.offset) <= SKEW for joined in peers)
+            and all(duration >= SHORTEST_WITH_PEERS for duration in durations)
+        )
 
     def ours(self, who: str) -> bool:
         return who in self.joined and self.joined[who].ours
@@ -107,7 +137,51 @@ class History:
         """Return the seconds that the record stays valid in the eyes of a taker."""
         duration = write.after.duration if write.after else None
         own = self.joined[taker].duration if taker in self.joined else 0
-        return min(duration if duration and duration > 0 else own, LONGEST)
+        signed = write.after is not None and write.after.author == write.after.holder
+        promised = duration if duration and duration > 0 else own
+        return min(max(promised, 0 if signed else STRANGERS_PROMISE), LONGEST)
+
+    def could_not_know(self, taker: Written) -> bool:
+        """Whether somebody took a slot that was missing without having seen, or being told, that it was held.
+
+        Who had waited before the deletion has seen it; who came later is told by another slot that was used, and has
+        to give the holder time to make it again. Where calls failed, what he has seen is not known. A Lease that a
+        stranger has created lacks the label by which ours watch, so it is seen when a look falls due; and who has held
+        the slot himself makes it again without knowing who had taken it from him.
+        """
+        if taker.before is not None and taker.before.used:
+            return False
+        writes = self.slot_writes[taker.slot]
+        writes = writes[: writes.index(taker)]
+        deleted = [write.at for write in writes if write.after is None]
+        wish = next((w for w in self.wishes if w.who == taker.by and w.at <= taker.at <= w.over), None)
+        if not deleted or wish is None or self.disturbed(min(wish.at, deleted[-1]) - SEEN_WITHIN, taker.at):
+            return True
+        if any(write.holder == taker.by for write in writes):
+            return True
+        since, holder = self._last_hold(writes)
+        own = self.joined[taker.by].duration
+        seen_within = SEEN_WITHIN if self.ours(holder) else SEEN_WITHIN + own * LONGEST_LOOK / SLOWEST
+        if wish.at < deleted[-1] < wish.until:
+            return max(wish.at, since) + seen_within >= deleted[-1]
+        needed = own * GIVE_UP / FASTEST
+        others = self.slot_writes.keys() - {taker.slot}
+        told = any(self._used_throughout(slot, deleted[-1], taker.at) for slot in others)
+        return not told or taker.at - deleted[-1] >= needed - NEAR
+
+    def _last_hold(self, writes: Sequence[Written]) -> tuple[float, str]:
+        """Return since when, and by whom, a slot was held last."""
+        held = [write for write in writes if not write.deletes_or_prepares]
+        holder = held[-1].holder if held else ""
+        others = (write.holder != holder for write in reversed(held))
+        since = held[-next(compress(count(), others), len(held))].at if held else 0.0
+        return since, holder
+
+    def _used_throughout(self, slot: str, at: float, until: float) -> bool:
+        writes = self.slot_writes[slot]
+        first = max(bisect_right(writes, at, key=lambda write: write.at) - 1, 0)
+        within = [write for write in writes[first:] if write.at <= until]
+        return bool(within) and within[0].at <= at and all(w.after and w.after.used for w in within)
 
     @cached_property
     def words(self) -> list[Word]:
@@ -119,7 +193,8 @@ class History:
                 if self.ours(holder):
                     until = write.at + self.promise(write, holder) / FASTEST
                     for later in writes[index + 1 :]:
-                        if later.by == holder or not self.ours(later.by):
+                        unaware = later.by == later.holder and self.could_not_know(later)
+                        if later.after and (later.by == holder or not self.ours(later.by) or unaware):
                             until = min(until, later.at)
                             break
                     found.append(Word(write.slot, holder, write.at, until))
@@ -151,10 +226,10 @@ class History:
 
     @cached_property
     def calm(self) -> bool:
-        return (
-            not any(isinstance(event, Trouble | Stopped | Told | Died) for event in self.events)
-            and not self.strangers
-        )
+        disturbed = any(isinstance(event, Trouble | Stopped | Told | Died) for event in self.events)
+        deleted = any(write.after is None for write in self.writes)
+        right = all(abs(joined.offset) <= SKEW for joined in self.joined.values())
+        return not disturbed and not deleted and (not self.strangers or (self.fair and right))
 
 
 def i1(history: History) -> list[str]:
@@ -203,11 +278,15 @@ def i3(history: History) -> list[str]:
 
     A step counts for as long as its holder's word lasts: one that was begun in time and overruns it, because its holder
     was stopped, cut off or ousted by a stranger, is not ended on the host by anybody. In a calm history (nobody
-    stopped, killed, told to stop or cut off, no strangers) it counts to its end, and tidying up counts as well, unless
-    that has queued for its slot as long as it may: then it goes on without.
+    stopped, killed, told to stop or cut off, no Lease deleted, and no strangers but peers whose clocks are right, as
+    ours are) it counts to its end, and tidying up counts as well, unless that has queued for its slot as long as it
+    may: then it goes on without.
     """
+    return _overlapping(history, [s for s in history.steps if history.ours(s.who)])
+
+
+def _overlapping(history: History, steps: Sequence[Step]) -> list[str]:
     patient = {(w.who, w.until) for w in history.wishes if w.had and w.until - w.at > TIDY_WAITS}
-    steps = [s for s in history.of(Step) if isinstance(s, Step) and history.ours(s.who)]
     lasting: dict[str, list[Word]] = defaultdict(list)
     for word in history.words:
         lasting[word.holder].append(word)
@@ -215,6 +294,8 @@ def i3(history: History) -> list[str]:
     def counts(step: Step, at: float) -> bool:
         if not step.at <= at < step.end:
             return False
+        if not history.ours(step.who):
+            return True
         backed = any(word.at <= at < word.until for word in lasting[step.who])
         if history.calm:
             return backed or not step.teardown or (step.who, step.at) not in patient
@@ -232,7 +313,8 @@ def i4(history: History) -> list[str]:
     """One of us who takes a slot from a holder does so after a silence as long as that one promised, on a true clock.
 
     From the commit of the last write to that of the takeover, and less only by what the taker's clock may run too
-    fast. Nothing is assumed about wall clocks, faults or pauses. A promise of nothing counts as the taker's own.
+    fast. Nothing is assumed about wall clocks, faults or pauses. A promise of nothing counts as the taker's own. That
+    the Lease was deleted meanwhile makes no difference to one who could know of the holder.
     """
     return [text for last, text in _early(history) if history.ours(last)]
 
@@ -240,10 +322,10 @@ def i4(history: History) -> list[str]:
 def _early(history: History) -> Iterator[tuple[str, str]]:
     """Yield whom one of us has ousted early, and the sentence."""
     for writes in history.slot_writes.values():
-        for last, write in itertools.pairwise(writes):
-            victim = last.after.holder if last.after else ""
-            taker = write.by
-            if not victim or victim == taker or not history.ours(taker):
+        lasting = [write for write in writes if not write.deletes_or_prepares]
+        for last, write in itertools.pairwise(lasting):
+            victim, taker = last.holder, write.by
+            if not victim or victim == taker or not history.ours(taker) or history.could_not_know(write):
                 continue
             silence, promise = write.at - last.at, history.promise(last, taker)
             if silence < promise / FASTEST - NEAR:
@@ -256,14 +338,16 @@ def _early(history: History) -> Iterator[tuple[str, str]]:
 def i5(history: History) -> list[str]:
     """Every waiter gets a slot within ceil(waiters / slots) x (hold + 1 s) and one expiry.
 
-    Waiters are those whose wait or hold meets his, holds the longest of theirs. Each holder that died costs an expiry
-    more (see I6), each span of trouble its length, 5 s of backing off and an expiry. Left out where strangers hold
-    slots, where a waiter was stopped or has given up, and waits that the history's end cut off in time.
+    Waiters are those whose wait or hold meets his, holds the longest of theirs. Each holder that died and each Lease
+    that was deleted costs an expiry more (see I6), each span of trouble its length, 5 s of backing off and an expiry.
+    Left out where strangers hold slots, where a waiter was stopped or has given up, and waits that the history's end
+    cut off in time.
     """
     if history.strangers:
         return []
     breaches = []
     deaths = [event.at for event in history.of(Died)]
+    deaths += [write.at for write in history.writes if write.after is None]
     spans = [e for e in history.of(Trouble, Stopped) if isinstance(e, Trouble | Stopped)]
     expiry = max((j.duration for j in history.joined.values()), default=0) / SLOWEST + EXPIRY_SLACK
     for wish in history.wishes:
@@ -369,11 +453,17 @@ def i9(history: History) -> list[str]:
 def i10(history: History) -> list[str]:
     """With strangers about, no deed of ours breaks I1: what we take from them is as dead as what we take from us.
 
-    And our own words stay no more than there are slots. What strangers take from us, or from each other, is not ours.
+    And our own words stay no more than there are slots. What strangers take from us, or from each other, is not ours,
+    unless all of them are peers of the Go rule whose clocks are right: then none of them fails, and with their steps,
+    too, no more run on the host at once than it has slots (counted as in I3).
     """
     if not history.strangers:
         return []
-    return [text for last, text in _early(history) if not history.ours(last)] + _crowded(history)
+    found = [text for last, text in _early(history) if not history.ours(last)] + _crowded(history)
+    if history.fair:
+        found += [f"{e.who} failed at {e.at:.3f}" for e in history.events if isinstance(e, Failed)]
+        found += _overlapping(history, history.steps)
+    return found
 
 
 INVARIANTS: dict[str, Callable[[History], list[str]]] = {

@@ -33,9 +33,9 @@ MUTANTS = (
     Mutant(
         "trusts renewTime", "a record is dead when the wall clock is past renewTime + duration", "I4", "slots",
         ((
-            "return decide(self.seen[name], self.me, self._clock.now())",
+            "return decide(self.seen[name], self.me, self._clock.now(), others_used=used)",
             ("from datetime import datetime as d; s = self.seen[name]; r = s.record\n"
-            "        w = decide(s, self.me, self._clock.now())\n"
+            "        w = decide(s, self.me, self._clock.now(), others_used=used)\n"
             "        if not isinstance(w, Wait) or not r or not r.renewed or r.renewed == 'soon': return w\n"
             "        past = (self._clock.utc() - d.fromisoformat(r.renewed)).total_seconds()\n"
             "        return Take(dead=True) if past > (r.duration or 1) else w"),
@@ -43,11 +43,37 @@ MUTANTS = (
     ),
     Mutant(
         "our duration", "the holder is given our duration instead of his", "I4", "decision",
-        (("min(record.duration or me.duration, LONGEST)", "me.duration"),),
+        (("min(max(record.duration or own, least), LONGEST)", "own"),),
     ),
     Mutant(
         "null is dead", "a record without a duration is free at once", "I10", "decision",
-        (("min(record.duration or me.duration, LONGEST)", "min(record.duration or 0, LONGEST)"),),
+        (("max(record.duration or own, least)", "max(record.duration or 0, least if record.duration else 0)"),),
+    ),
+    Mutant(
+        "released short", "a release leaves a duration of 1 s, which the Go populator does not change", "I10", "record",
+        ((
+            '"leaseDurationSeconds": duration, "renewTime": renewed}',
+            '"leaseDurationSeconds": 1, "renewTime": micro_time(now)}',
+        ),),
+    ),
+    Mutant(
+        "another's duration", "a Go populator is held to the duration that it found in the slot", "I10", "decision",
+        (("least = 0 if record.author == record.holder else STRANGERS_PROMISE", "least = 0"),),
+    ),
+    Mutant(
+        "deleted is free", "a slot is free as soon as its Lease has been deleted", "I4", "decision",
+        (
+            ("return Sighting(record, now, before.record, now)", "return Sighting(record, now)"),
+            ("return Sighting(None, now, last, ", "return Sighting(None, now) or (last, "),
+        ),
+    ),
+    Mutant(
+        "missing is free", "a newcomer makes a missing slot without giving its holder time to do so", "I4", "decision",
+        (("elif last is None and others_used:", "elif False:"),),
+    ),
+    Mutant(
+        "made is free", "a slot that was deleted is free as soon as somebody has made it in advance", "I4", "decision",
+        (("return self.record if self.record and self.record.used else", "return self.record or"),),
     ),
     Mutant(
         "counted from the reply", "validity is counted from the reply, not from the request", "I2", "renewal",
@@ -68,7 +94,7 @@ MUTANTS = (
     ),
     Mutant(
         "never released", "at the end the holder just stops to renew", "I8", "slots",
-        (("return self._store(name, record, free_lease(record, self._clock.utc()))", "return True"),),
+        (("return self._store(name, record, free_lease(record, self.me.duration, self._clock.utc()))", "return True"),),
     ),
     Mutant(
         "transitions forgotten", "a change of holder is not counted", "I7", "record",
@@ -84,7 +110,7 @@ MUTANTS = (
     ),
     Mutant(
         "too patient", "a dead slot is waited for twice as long as promised", "I6", "decision",
-        (("min(record.duration or me.duration, LONGEST)", "2 * min(record.duration or me.duration, LONGEST)"),),
+        (("until = since + promise(last, me.duration)", "until = since + 2 * promise(last, me.duration)"),),
     ),
     Mutant(
         "deaf", "a release is not heard of, and looked for each minute only", "I6", "waiting",
@@ -96,15 +122,15 @@ MUTANTS = (
     Mutant(
         "released is not free", "a slot that was released is waited for like one that expires", "I5", "decision",
         ((
-            "    if record is None or not record.holder:\n",
-            ("    if record and not record.holder and now < sighting.since + me.duration:\n"
-            "        return Wait(sighting.since + me.duration)\n"
-            "    if record is None or not record.holder:\n"),
+            "    until = -math.inf\n",
+            ("    until = -math.inf\n"
+            "    if last and not last.holder and now < sighting.since + me.duration:\n"
+            "        return Wait(sighting.since + me.duration)\n"),
         ),),
     ),
     Mutant(
         "late news", "what the watch told counts from when it is taken in, not from when it came", "I6", "slots",
-        (("news.record, news.at)", "news.record, self._clock.now())"),),
+        (("self._see(name, news.record, news.at)", "self._see(name, news.record, self._clock.now())"),),
     ),
     Mutant(
         "left over the next", "the last word about a copy left is written over the next holder", "I4", "renewal",

@@ -1,6 +1,6 @@
 """What real processes did around the slots of a host on a real API server, as a history for the judge.
 
-What stands in the slots comes from an administrator's watch: the server's order, but seen with a lag. Our own writes
+What stands in the slots comes from an administrator's watch: the server's order, but seen with a lag. All writes
 carry the true time at which they were sent, and on one machine all clocks are one; so a write counts from then. That
 turns no order round: each names the version before it, and was sent after that one had been stored. And it makes a
 tolerance for busy machines needless, which would hide mistakes: a taker waited no longer than the silence between two
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from lease.record import FREE_FOR, parse_record
 from tests.lab.kube import Client, Refused, path
 from tests.lab.lease.history import Event, Joined, State, Trouble, Written
 from tests.lab.lease.server import state
@@ -88,6 +89,14 @@ class Recording:
         changes = [(write.before, write.after) for write in self.writes if write.before and write.after]
         return [before.holder for before, after in changes if after.holder == heir != before.holder]
 
+    def took_over_from_peers(self, ours: str) -> list[str]:
+        """Return the peers of the Go rule whose slots ours have taken, by the beginning of their names."""
+        return [
+            write.before.holder
+            for write in self.writes
+            if write.before and write.holder.startswith(ours) and write.before.holder.startswith("go-")
+        ]
+
     def history(self) -> list[Event]:
         """Return all that has happened, once the watch has told it."""
         self.trouble_ends()
@@ -137,8 +146,10 @@ class Recording:
 
 
 def _sent(lease: Json) -> float | None:
-    """Return when a write was sent, on the monotonic clock; `renewTime` is true and written at a release, too."""
-    renewed = lease["spec"].get("renewTime")
-    if not renewed:
+    """Return when a write was sent, on the monotonic clock: `renewTime` tells, which a release puts back."""
+    record = parse_record(lease)
+    if not record.renewed:
         return None
-    return datetime.fromisoformat(renewed).timestamp() - (time.time() - time.monotonic())
+    put_back = 0.0 if record.holder else (record.duration or 0) + FREE_FOR
+    renewed = datetime.fromisoformat(record.renewed).timestamp() + put_back
+    return renewed - (time.time() - time.monotonic())

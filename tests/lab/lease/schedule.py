@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from lease.decision import SHORTEST_WITH_GO
+from lease.record import GO_TEMPLATE, slot_names
 from tests.lab.lease.actors import HOST, GoPeer, GoRunning, Host, Populator, Running, Scene, modules, wall
 from tests.lab.lease.faults import CALLS, WATCHES, Fault, Faults
 from tests.lab.lease.history import Event, Joined, Stopped, Trouble
@@ -21,6 +23,9 @@ HORIZON = 400.0
 MOST = 400_000
 """things that may happen in it"""
 DURATIONS = (3, 5, 10, 10, 10, 20)
+COMPANY = ("ours", "peers", "anybody", "deletions")
+"""who takes part beside populators of ours: peers of the Go rule whose clocks are right, or peers and an admin who do
+as they like, or an admin who deletes slots"""
 
 
 @dataclass(frozen=True)
@@ -67,26 +72,34 @@ class Schedule:
 
 
 def draw(seed: int) -> Schedule:
-    """Draw a schedule: about a third of them calm, some with strangers, the rest with everything."""
+    """Draw a schedule: about a third of them calm, some in company (see COMPANY), the rest with everything."""
     chance = random.Random(seed)
-    calm, strangers = chance.random() < 0.3, chance.random() < 0.35
-    populators = tuple(_populator(chance, number) for number in range(chance.randint(2, 8)))
+    calm, company = chance.random() < 0.3, chance.choices(COMPANY, (55, 20, 15, 10))[0]
+    shortest = SHORTEST_WITH_GO if company == "peers" else 0
+    populators = tuple(_populator(chance, number, shortest) for number in range(chance.randint(2, 8)))
+    peers = {"peers": chance.randint(1, 4), "anybody": chance.randint(1, 2)}.get(company, 0)
+    skews = (
+        (0.0, chance.uniform(-5, 5), chance.uniform(-86400, 86400))
+        if company == "anybody"
+        else (-1.0, 0.0, 1.0)
+    )
+    edits = {"anybody": chance.randint(0, 2), "deletions": chance.randint(1, 3)}.get(company, 0)
     return Schedule(
         seed,
         chance.choice((1, 2, 2, 2, 3)),
         populators,
-        tuple(_peer(chance, number) for number in range(chance.randint(1, 2))) if strangers else (),
+        tuple(_peer(chance, number, skews) for number in range(peers)),
         () if calm else tuple(_fault(chance) for _ in range(chance.randint(0, 4))),
-        tuple(_deed(chance, populators) for _ in range(chance.randint(0, 3))),
-        tuple(_edit(chance) for _ in range(chance.randint(0, 2))) if strangers else (),
+        tuple(_deed(chance, populators) for _ in range(0 if calm and peers else chance.randint(0, 3))),
+        tuple(_edit(chance, only_delete=company == "deletions") for _ in range(edits)),
     )
 
 
-def _populator(chance: random.Random, number: int) -> Populator:
+def _populator(chance: random.Random, number: int, shortest: int) -> Populator:
     return Populator(
         f"pod-{number}",
         at=chance.choice((0.0, chance.uniform(0, 1), chance.uniform(0, 30))),
-        duration=chance.choice(DURATIONS),
+        duration=max(chance.choice(DURATIONS), shortest),
         rate=chance.choice((1.0, chance.uniform(0.8, 1.2))),
         offset=chance.choice((0.0, chance.uniform(-5, 5), chance.uniform(-86400, 86400))),
         steps=tuple(
@@ -99,9 +112,9 @@ def _populator(chance: random.Random, number: int) -> Populator:
     )
 
 
-def _peer(chance: random.Random, number: int) -> GoPeer:
-    offset = chance.choice((0.0, chance.uniform(-5, 5), chance.uniform(-86400, 86400)))
-    return GoPeer(f"go-{number}", chance.uniform(0, 30), chance.uniform(2, 30), offset=offset)
+def _peer(chance: random.Random, number: int, skews: tuple[float, ...]) -> GoPeer:
+    rescans = tuple(chance.uniform(1, 30) for _ in range(chance.randint(1, 3)))
+    return GoPeer(f"go-{number}", chance.uniform(0, 30), rescans, offset=chance.choice(skews) / 2)
 
 
 def _fault(chance: random.Random) -> Fault:
@@ -118,8 +131,8 @@ def _deed(chance: random.Random, populators: tuple[Populator, ...]) -> Deed:
     return Deed(kind, target.at + chance.uniform(0, 25), target.name, seconds)
 
 
-def _edit(chance: random.Random) -> Edit:
-    if chance.random() < 0.3:
+def _edit(chance: random.Random, *, only_delete: bool) -> Edit:
+    if only_delete or chance.random() < 0.3:
         return Edit(chance.uniform(0, 40), chance.randint(0, 1), None)
     holder = chance.choice(("", "admin", "somebody"))
     renewed = chance.choice((None, wall(0), wall(1e8), "soon", ""))
@@ -165,7 +178,7 @@ def play(schedule: Schedule, lease: Any = REAL) -> list[Event]:
 
 
 def _edited(server: Server, edit: Edit) -> Callable[[], None]:
-    name = f"esxi-lock-{HOST}-slot-{edit.slot}"
+    name = slot_names(GO_TEMPLATE, HOST, edit.slot + 1)[edit.slot]
 
     def act() -> None:
         lease = server.lease(name)
@@ -193,6 +206,7 @@ def _done(scene: Scene, deed: Deed) -> Callable[[], None]:
             running.tell()
         elif deed.kind == "jump":
             process.offset += deed.seconds * 1000
+            running.tell_clock()
         elif not process.stopped:
             process.stop()
             scene.world.after(deed.seconds, process.go_on)

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from lease.record import parse_record
 from tests.lab.lease.faults import Fault, Faults
 from tests.lab.lease.history import Called, Event, State, Written
 from tests.lab.lease.time import Process, World, wake
@@ -95,10 +96,9 @@ class Server:
 def state(lease: Json | None) -> State | None:
     if lease is None:
         return None
-    spec = lease["spec"]
-    return State(
-        spec.get("holderIdentity") or "", spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
-    )
+    record = parse_record(lease)
+    duration, transitions = (lease["spec"].get(name) for name in ("leaseDurationSeconds", "leaseTransitions"))
+    return State(record.holder, duration, transitions, record.author, record.used)
 
 
 class Line:
