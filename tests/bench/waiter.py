@@ -49,18 +49,20 @@ class Calls(logging.Handler):
 
 def main() -> int:
     orders = Orders(**json.loads(sys.argv[1]))
-    calls = Calls()
-    logger = logging.getLogger("lease.api")
-    logger.addHandler(calls)
-    logger.setLevel(logging.DEBUG)
-    logger.propagate = False
     logging.getLogger("lease").setLevel(logging.ERROR)
     threading.stack_size(256 * 1024)
     threads = []
     for host, identities in orders.hosts.items():
         for me in identities:
             lock = lock_of(orders, me)
+            if isinstance(lock, HostLock):
+                lock.prepare(host)  # as the program does long before it queues
             threads.append(threading.Thread(target=wait_and_hold, args=(orders, lock, host, me)))
+    calls = Calls()
+    logger = logging.getLogger("lease.api")
+    logger.addHandler(calls)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
     print("ready", flush=True)
     sys.stdin.readline()
     for thread in threads:
