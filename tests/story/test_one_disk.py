@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lease.record import JOURNAL
 from tests.lab import world
 from tests.lab.disks import read_files
 from tests.lab.faults import Call
@@ -243,9 +244,7 @@ def test_the_lease_tells_who_does_what(lab: Lab) -> None:
                 )
                 if lease["spec"].get("holderIdentity")
             ]
-            notes = [
-                json.loads(text) for lease in leases for text in lease["metadata"]["annotations"].values()
-            ]
+            notes = [json.loads(lease["metadata"]["annotations"][JOURNAL]) for lease in leases]
             journal = notes[0] if notes else {}
             time.sleep(0.1)
         (lease,) = leases
