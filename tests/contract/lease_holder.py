@@ -27,10 +27,13 @@ STEP = 0.1
 
 
 class Calls(logging.Handler):
-    """Says each call by what the log says of its answer."""
+    """Says each call by what the log says of its answer, and that there was none."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(state="called", call=record.getMessage())
+        if record.name == "lease.api":
+            say(state="called", call=record.getMessage())
+        elif "did not answer" in record.getMessage():
+            say(state="unanswered", call=record.getMessage())
 
 
 def say(**facts: Any) -> None:
@@ -49,7 +52,7 @@ def main() -> int:
     options = parser.parse_args()
     clock, host, seconds = Clock(), options.host, options.seconds
     if seconds is not None:
-        calls = logging.getLogger("lease.api")
+        calls = logging.getLogger("lease")
         calls.addHandler(Calls())
         calls.setLevel(logging.DEBUG)
     signal.signal(signal.SIGTERM, lambda number, frame: clock.stop())
