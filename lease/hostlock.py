@@ -126,6 +126,8 @@ class Held:
         self, slots: Slots, clock: Clock, tasks: Tasks, observer: Observer, facts: Mapping[str, str]
     ) -> None:
         self.host = slots.host
+        self.title = slots.title
+        """what people read of the lease"""
         self.waited = 0.0
         """seconds until we had it"""
         self._slots = slots
@@ -148,6 +150,11 @@ class Held:
     def valid(self) -> bool:
         """Whether the slot is surely ours now."""
         return self._renewal.valid
+
+    @property
+    def kept(self) -> bool:
+        """Whether nobody else can have held the slot since we first had it, be it ours again by now."""
+        return self._renewal.kept
 
     def guard(self, step: str) -> None:
         """Raise LeaseLost unless the slot is ours now; called right before each step that can shake the host."""

@@ -34,6 +34,8 @@ class Renewal:
         """name of the Lease"""
         self.inherited: Journal | None = None
         """what a holder before us was doing when he died"""
+        self.kept = True
+        """whether nobody else can have held the slot since we first had it"""
         self._slots = slots
         self._me = slots.me
         self._clock = clock
@@ -122,6 +124,7 @@ class Renewal:
         if isinstance(self._slots.decision(self.slot), Wait):
             self._lose()
         elif claimed := self._write():
+            self.kept = self.kept and claimed.kept
             self._observer.renewed(self._clock.now() - claimed.sent)
             self._have(claimed)
         else:
@@ -136,7 +139,7 @@ class Renewal:
 
     def _lose(self) -> None:
         self._valid_until = -math.inf
-        self._lost = True
+        self._lost, self.kept = True, False
         self._lapse()
         log.warning("The %s was lost to %s; queueing again.", self._slots.title, self._slots.holders())
 

@@ -37,6 +37,8 @@ class Claimed:
     sent: float
     inherited: Journal | None
     """what the holder before us left behind, if he did not release the slot"""
+    kept: bool
+    """whether the slot was ours already"""
 
 
 @dataclass(frozen=True)
@@ -142,9 +144,9 @@ class Slots:
         if not self._store(name, before, lease):
             return None
         dead = last is not None and last.holder not in {"", me.identity}
-        return Claimed(
-            name, sent, Journal(last.author or last.holder, last.journal) if last and dead else None
-        )
+        kept = last is not None and last.holder == me.identity
+        inherited = Journal(last.author or last.holder, last.journal) if last and dead else None
+        return Claimed(name, sent, inherited, kept)
 
     def prepare(self) -> None:
         """Find out whether a slot can be had at all: read them, create those of a new host, and check our rights.
@@ -194,7 +196,7 @@ class Slots:
             if before is None:
                 if (
                     self._owner
-                ):  # may be set by whoever may create, also where OpenShift's admission guards owners
+                ):  # whoever may create may set it, also where OpenShift's admission guards owners
                     lease["metadata"]["ownerReferences"] = [self._owner]
                 stored = self._api.create(self._path, lease, timeout=timeout)
             else:

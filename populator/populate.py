@@ -12,7 +12,7 @@ from typing import Protocol
 
 from populator import log
 from populator.clock import Clock
-from populator.errors import StorageError
+from populator.errors import StorageError, VolumeError
 from populator.report import Report
 from populator.storage.array import Lun, Mapping, StorageArray, Volume
 from populator.storage.initiators import normal, normal_all, protocol_of
@@ -97,13 +97,16 @@ def populate(
         held.acquire()
         report.phase("discover the device")
         device = devices.discover(lun.naa, job.disk.capacity, held, in_words(mapping, adapters))
-        writing.check()
-        check_nobody_else_maps(array, lun, before, mapping)
         devices.check_spare(lun.naa, device)
         check_nobody_else_writes(job, lun, devices, cloner)
+
+        def check_again() -> None:
+            writing.check()
+            check_nobody_else_maps(array, lun, before, mapping)
+
         report.phase("clone")
         with report.copying() as copy:
-            copy.result = cloner.copy(job.disk.path, device, held, report.percent)
+            copy.result = cloner.copy(job.disk.path, device, held, report.percent, check_again)
             devices.see_idle(lun.naa)
 
 
@@ -180,7 +183,7 @@ def check_nobody_else_maps(array: StorageArray, lun: Lun, before: Sequence[Mappi
     known = {mapping.group.id for mapping in (*before, own)}
     for mapping in array.mappings_of(lun):
         if mapping.group.id not in known:
-            raise StorageError(
+            raise VolumeError(
                 f"LUN {lun.name} was mapped to {mapping.group.name} since this run began: somebody else uses it.",
                 "Nothing was written to it by this run. See who uses the PersistentVolumeClaim, and start the "
                 "migration again with a new one.",

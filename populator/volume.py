@@ -24,6 +24,8 @@ BOUND_WITHIN = 300.0
 """seconds that the prime PVC may take to be bound"""
 WATCH_SECONDS = 60
 """of one watch; another follows"""
+POPULATED_FROM = "/populated-from"
+"""how the annotation ends with which controllers of populators, Forklift's too, hand a PV over to the target PVC"""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Claim:
     def __init__(self, api: Api, namespace: str, name: str, uid: str, clock: Clock) -> None:
         self._api, self._namespace, self._name, self._uid, self._clock = api, namespace, name, uid, clock
         self._path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
+        self._prime_name = f"prime-{uid}"
         self._policy = CONTACT
 
     def find(self) -> Binding:
@@ -52,7 +55,7 @@ class Claim:
         if pv:
             return self._binding(pv, direct=True)
         prime = self._prime()
-        return self._binding(bound_to(prime), direct=False, prime_uid=str(prime["metadata"]["uid"]))
+        return self._binding(bound_to(prime), direct=False, prime_uid=uid_of(prime))
 
     def check_unchanged(self, before: Binding) -> None:
         """Raise `VolumeError` unless PVC and PV are bound to each other as they were."""
@@ -88,7 +91,7 @@ class Claim:
 
     def _prime(self) -> dict[str, Any]:
         """Return the prime PVC, once it is bound."""
-        name = f"prime-{self._uid}"
+        name = self._prime_name
         deadline = self._clock.now() + BOUND_WITHIN
         claim = self._read(f"{self._path}/{name}")
         if not bound_to(claim):
@@ -143,20 +146,30 @@ class Claim:
             )
         check_volume(pv, found)
         owner = mapping_in(spec_of(found), "claimRef")
-        if not owner.get("uid") or owner["uid"] not in {self._uid, prime_uid}:
-            whose = (
-                f"{owner.get('namespace')}/{owner.get('name')} (UID {owner.get('uid')})"
-                if owner
-                else "no claim"
-            )
-            raise VolumeError(
-                f"PersistentVolume {pv} belongs to {whose}, not to PersistentVolumeClaim "
-                f"{self._namespace}/{self._name} (UID {self._uid}), though that names it.",
-                f"Nothing was written. See how both are bound: oc get pv {pv} -o yaml. Then start the migration again.",
-            )
+        if not self._is_ours(owner, prime_uid):
+            raise self._of_another(pv, owner)
         csi = mapping_in(spec_of(found), "csi")
         volume = Volume(pv, str(csi["volumeHandle"]), dict(mapping_in(csi, "volumeAttributes")))
         return Binding(volume, direct, uid_of(found), str(owner["uid"]))
+
+    def _is_ours(self, owner: Mapping[str, Any], prime_uid: str) -> bool:
+        """Return whether a PV's claimRef names the PVC, or its prime; that one is read where it is not known yet."""
+        uid = owner.get("uid")
+        if not uid:
+            return False
+        if uid != self._uid and not prime_uid:
+            prime_uid = uid_of(self._read(f"{self._path}/{self._prime_name}") or {})
+        return uid in {self._uid, prime_uid}
+
+    def _of_another(self, pv: str, owner: Mapping[str, Any]) -> VolumeError:
+        whose = (
+            f"{owner.get('namespace')}/{owner.get('name')} (UID {owner.get('uid')})" if owner else "no claim"
+        )
+        return VolumeError(
+            f"PersistentVolume {pv} belongs to {whose}, not to PersistentVolumeClaim {self._namespace}/{self._name} "
+            f"(UID {self._uid}), though that names it.",
+            f"Nothing was written. See how both are bound: oc get pv {pv} -o yaml. Then start the migration again.",
+        )
 
     def _read(self, path: str) -> dict[str, Any] | None:
         """Return an object, or None; read again while the API server is away for a moment."""
@@ -186,9 +199,10 @@ def check_claim(claim: Mapping[str, Any]) -> None:
 
 
 def check_volume(name: str, volume: Mapping[str, Any]) -> None:
-    """Raise unless a PV will stay, is in use or free, and is a block device of a CSI driver."""
+    """Raise unless a PV will stay, is in use or free, was never populated, and is a block device of a CSI driver."""
     what, spec = f"PersistentVolume {name}", spec_of(volume)
     check_stays(what, mapping_in(volume, "metadata"))
+    check_not_populated(name, mapping_in(mapping_in(volume, "metadata"), "annotations"))
     phase = str(mapping_in(volume, "status").get("phase") or "")
     if phase in {"Released", "Failed"}:
         raise VolumeError(
@@ -212,6 +226,16 @@ def check_stays(what: str, metadata: Mapping[str, Any]) -> None:
             f"{what} is being deleted, since {metadata['deletionTimestamp']}.",
             "Start the migration again; it makes a new volume.",
         )
+
+
+def check_not_populated(name: str, annotations: Mapping[str, Any]) -> None:
+    """Raise where a controller has noted that a populator has done its work, whichever populator it was."""
+    for annotation, source in annotations.items():
+        if annotation.endswith(POPULATED_FROM):
+            raise VolumeError(
+                f"PersistentVolume {name} has been populated already, from {source}, and may be in use.",
+                f"Use it as it is. To have it overwritten, whoever uses it: oc annotate pv {name} {annotation}-",
+            )
 
 
 def check_block(what: str, spec: Mapping[str, Any]) -> None:

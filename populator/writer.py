@@ -40,6 +40,12 @@ class Writing:
             self._held.guard("the copy")
         except LeaseError as error:
             raise VolumeError(error.text, error.hint) from error
+        if not self._held.kept:  # it is ours again, but what was done in between is not known
+            raise VolumeError(
+                f"The {self._held.title} was another's meanwhile, so this was not begun: the copy.",
+                "Another run may have filled the volume, and it may be in use. Look at it; start the migration again "
+                "if it is to be filled.",
+            )
         self._claim.check_unchanged(self._binding)
 
     def succeeded(self, **facts: str) -> None:

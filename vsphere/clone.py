@@ -79,9 +79,17 @@ class Cloner:
         )
         return self._must_adopt
 
-    def copy(self, source: str, device: Device, held: Held, progress: Callable[[int], None]) -> CopyResult:
+    def copy(
+        self,
+        source: str,
+        device: Device,
+        held: Held,
+        progress: Callable[[int], None],
+        check: Callable[[], None] = lambda: None,
+    ) -> CopyResult:
         """Copy `[datastore] folder/disk.vmdk` onto a device; tell percent, which stays below 100 to the end.
 
+        `check` is called right before each attempt to start it, and raises where that may not be done any more.
         Raises `CloneFailed` when nothing writes to the device, `CopyMayBeRunning` when something may, and what the
         clock raises when the copy was stopped because we were told to stop.
         """
@@ -89,7 +97,7 @@ class Cloner:
         order = Order(path.host_path, self._tasks.spell(path), device)
         booted = self._boot_time()
         held.note(device=device.naa, phase="clone")
-        task = self._running_already(order, held) or self._start(order, held)
+        task = self._running_already(order, held) or self._start(order, held, check)
         held.note(task=task)
         with self._clock.grace(self._grace):
             watch = Watch(task, device, booted, self._clock.now())
@@ -135,10 +143,11 @@ class Cloner:
             order.device, held, f"Another copy, of {state.source}, writes to the device.", state.task
         )
 
-    def _start(self, order: Order, held: Held) -> str:
+    def _start(self, order: Order, held: Held, check: Callable[[], None]) -> str:
         """Start the copy; again only if it surely was not started. Return the task's id."""
         deadline = self._clock.now() + START_PATIENCE
         while True:
+            check()  # before the guard, since it takes its time
             held.guard("clone")
             try:
                 with self._clock.grace(self._grace), self._left_if_unforeseen(order.device, held):

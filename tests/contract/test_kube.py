@@ -352,6 +352,16 @@ def test_a_lease_may_be_created_by_update_but_not_a_claim(admin: Client, namespa
         admin.replace(path("persistentvolumeclaims", namespace, "p"), claim("p"))
 
 
+def test_an_update_does_not_bring_back_what_was_deleted(admin: Client, namespace: str) -> None:
+    where = path("leases", namespace, "a")
+    old = admin.create(path("leases", namespace), lease("a", holderIdentity="x"))
+    admin.delete(where)
+    with refused(409, "Conflict", f"UID in precondition: {old['metadata']['uid']}, UID in object meta: "):
+        admin.replace(where, old)
+    with refused(404, "NotFound"):
+        admin.get(where)
+
+
 # --- what a Lease may hold
 
 

@@ -19,7 +19,8 @@ from populator.errors import Cancelled, VolumeError
 from populator.storage.array import Volume
 from populator.volume import Binding, Claim
 from tests.lab.faults import Call, Ledger, nth, proxy
-from tests.lab.kube import Kube, path
+from tests.lab.kube import POPULATED_FROM, Kube, path
+from tests.lab.kube.client import Json
 
 ATTRIBUTES = {"internalName": "trident_pvc_1"}
 
@@ -86,6 +87,11 @@ class World:
     def bind(self) -> None:
         self.kube.bind_prime(self.name, self.namespace)
 
+    def bind_directly(self) -> None:
+        """Bind the PVC itself, as for a volume that no populator was asked to fill."""
+        self.kube.bind(self.name, self.namespace, self.pv)
+        self.kube.admin.delete(self.prime)
+
     def when_watching(self, act: Callable[[], object]) -> "Later":
         """Do something a moment after the populator has begun to watch."""
         return Later(self.ledger, act)
@@ -143,7 +149,7 @@ def test_the_prime_pvcs_volume_is_found_with_three_calls(world: World) -> None:
 
 
 def test_a_bound_pvc_needs_no_prime(world: World) -> None:
-    world.kube.rebind(world.name, world.namespace)
+    world.bind_directly()
     assert world.find().handle == "handle-1"
     assert len(world.ledger.calls) == 2
 
@@ -332,10 +338,42 @@ def test_a_volume_of_another_claim_is_refused_where_the_prime_pvc_names_it(world
 def test_a_volume_of_another_claim_is_refused_where_the_pvc_names_it(world: World) -> None:
     other = World(world.kube, world.api, world.ledger, world.namespace)
     other.add_volume()
-    other.kube.rebind(other.name, other.namespace)
+    other.bind_directly()
     world.add_volume(bound=False)
     world.kube.edit(world.owner, lambda it: it["spec"].update(volumeName=other.pv))
     assert f"belongs to {other.namespace}/{other.name} (UID {other.uid})" in world.fails().text
+
+
+def test_a_volume_of_the_prime_pvc_is_fine_where_the_pvc_names_it(world: World) -> None:
+    world.kube.edit(world.owner, lambda it: it["spec"].update(volumeName=world.pv))
+    assert world.find().handle == "handle-1"
+    assert len(world.ledger.calls) == 3
+    world.claim.check_unchanged(world.claim.find())
+
+
+def test_a_volume_that_forklift_has_handed_over_is_refused(world: World) -> None:
+    world.kube.rebind(world.name, world.namespace)
+    error = world.fails()
+    assert (
+        f"PersistentVolume {world.pv} has been populated already, from {world.namespace}/populator-"
+        in error.text
+    )
+    assert f"oc annotate pv {world.pv} {POPULATED_FROM}-" in error.hint
+    world.kube.edit(
+        path("persistentvolumes", name=world.pv), lambda it: it["metadata"]["annotations"].pop(POPULATED_FROM)
+    )
+    assert world.find().handle == "handle-1"
+
+
+def test_a_volume_that_forklift_is_handing_over_is_refused(world: World) -> None:
+    """It writes the PV first; the PVC names it a little later."""
+
+    def hand_over(pv: Json) -> None:
+        pv["metadata"]["annotations"] = {POPULATED_FROM: "vms/x"}
+        pv["spec"]["claimRef"] |= {"name": world.name, "uid": world.uid}
+
+    world.kube.edit(path("persistentvolumes", name=world.pv), hand_over)
+    assert f"PersistentVolume {world.pv} has been populated already, from vms/x" in world.fails().text
 
 
 def test_a_volume_of_a_claim_that_had_the_same_name_is_refused(world: World) -> None:
@@ -398,7 +436,7 @@ def test_what_is_as_it_was_passes_with_two_calls(world: World) -> None:
 
 
 def test_a_bound_pvc_that_is_as_it_was_passes(world: World) -> None:
-    world.kube.rebind(world.name, world.namespace)
+    world.bind_directly()
     world.claim.check_unchanged(world.claim.find())
 
 

@@ -1,5 +1,6 @@
 """One writer for a volume: two runs for one PVC, at once or after each other, on one host or on two."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -138,19 +139,42 @@ def map_to_node(lab: Lab, target: Target) -> None:
     lab.array.add_map(target.lun_uuid, group)
 
 
+def take_and_give_back(lab: Lab, target: Target) -> None:
+    """Let somebody else hold the writer's lease for a while, as a run that began when we were cut off."""
+    taken = lab.kube.admin.change(
+        lease_of(target), lambda it: it["spec"].update(holderIdentity="somebody", leaseDurationSeconds=HOUR)
+    )
+    lab.kube.edit(lease_of(target), lambda it: it["spec"].update(holderIdentity=""))
+    assert taken["spec"]["holderIdentity"] == "somebody"
+
+
+def wait_until_held_again(lab: Lab, target: Target) -> None:
+    deadline = time.monotonic() + 20
+    name = lease_of(target).rpartition("/")[2]
+    while not lab.kube.lease_holders(TARGET_NAMESPACE).get(name, "").startswith("populate-b"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 MEANWHILE: dict[str, tuple[int, str, Callable[[Lab, Target], object]]] = {
     "another run finished": (
         3,
         "another run has filled it",
         lambda lab, target: lab.kube.rebind(target.pvc, TARGET_NAMESPACE),
     ),
-    "a node sees the LUN": (4, "was mapped to node-of-the-cluster since this run began", map_to_node),
+    "a node sees the LUN": (3, "was mapped to node-of-the-cluster since this run began", map_to_node),
     "the PVC is gone": (
         3,
         "There is no PersistentVolumeClaim",
         lambda lab, target: lab.kube.admin.delete(
             path("persistentvolumeclaims", TARGET_NAMESPACE, target.pvc)
         ),
+    ),
+    "somebody else had the writer's place": (3, "was another's meanwhile", take_and_give_back),
+    "the writer's lease was deleted": (
+        3,
+        "was another's meanwhile",
+        lambda lab, target: lab.kube.admin.delete(lease_of(target)),
     ),
     "the writer's lease was taken": (
         3,
@@ -171,8 +195,10 @@ def test_a_run_that_has_queued_looks_again_and_gives_way(lab: Lab, name: str) ->
     with run_of(lab, target, "populate-b", HOST_LEASE_DURATION_SECONDS="4") as queued:
         queued.wait_for_phase("wait for a slot of the host")
         happens(lab, target)
-        if "lease" in name:
+        if "taken" in name:
             queued.wait_for(lambda line: "was lost to somebody" in line["message"])
+        elif code == 3 and "writer" in name:
+            wait_until_held_again(lab, target)
         free_slots(lab, slots)
         assert queued.wait() == code, queued.text()
     assert says in queued.message["text"]

@@ -219,6 +219,9 @@ class Run:
     clock: SimulatedClock
     slot: Slot = field(default_factory=Slot)
     told: list[int] = field(default_factory=list)
+    checks: list[int] = field(default_factory=list)
+    """how many steps had been let begin at each check"""
+    forbidden: Exception | None = None
 
     def cloner(self) -> Cloner:
         return Cloner(Plugin(self.host), self.host.boot_time, self.clock)
@@ -226,7 +229,12 @@ class Run:
     def copy(self) -> CopyResult:
         cloner = self.cloner()
         cloner.version()
-        return cloner.copy(SOURCE, DEVICE, self.slot, self.told.append)
+        return cloner.copy(SOURCE, DEVICE, self.slot, self.told.append, self.check)
+
+    def check(self) -> None:
+        self.checks.append(len(self.slot.steps))
+        if self.forbidden:
+            raise self.forbidden
 
 
 @pytest.fixture
@@ -258,6 +266,7 @@ def test_copies_once_reports_and_cleans_up(run: Run) -> None:
     assert run.host.started == [("/vmfs/volumes/ds one/vm a/disk.vmdk", f"/vmfs/devices/disks/{DEVICE.naa}")]
     assert run.host.cleaned == [TASK]
     assert run.slot.steps == ["clone"]
+    assert run.checks == [0], "before the guard"
     assert run.slot.journal == {"device": DEVICE.naa, "task": TASK, "phase": "copied"}
     assert not run.slot.left
 
@@ -509,6 +518,16 @@ def test_a_start_that_never_left_is_tried_again(run: Run) -> None:
     run.copy()
     assert len(run.host.started) == 1
     assert run.slot.steps == ["clone"] * 4
+    assert run.checks == [0, 1, 2, 3], "whether it may be started is asked each time"
+
+
+def test_a_copy_that_may_not_be_started_any_more_is_not(run: Run) -> None:
+    run.forbidden = PermissionError("the volume was bound meanwhile")
+    with pytest.raises(PermissionError):
+        run.copy()
+    assert not run.host.started
+    assert not run.slot.steps
+    assert not run.slot.left
 
 
 def test_a_start_that_never_leaves_is_given_up(run: Run) -> None:

@@ -29,6 +29,8 @@ KINDS: dict[str, type[RealServer] | type[SimulatedServer]] = {
 }
 RBAC = Path(__file__).resolve().parents[3] / "deploy" / "rbac.yaml"
 SIZE = "1Gi"
+POPULATED_FROM = "forklift.konveyor.io/populated-from"
+"""annotation of a PV by which Forklift says, as it gives it to the target PVC, that it has been populated"""
 RIGHTS_WITHIN = 10.0
 
 
@@ -152,6 +154,11 @@ class Kube:
     def rebind(self, name: str, namespace: str) -> None:
         """Give the PV to the PVC itself and delete the prime one, as Forklift does after a success."""
         uid = self.admin.get(path("persistentvolumeclaims", namespace, name))["metadata"]["uid"]
+        annotations = {POPULATED_FROM: f"{namespace}/populator-{name}"}
+        self.edit(
+            path("persistentvolumes", name=f"pv-{name}"),
+            lambda it: it["metadata"].update(annotations=annotations),
+        )
         self.bind(name, namespace, f"pv-{name}")
         self.admin.delete(path("persistentvolumeclaims", namespace, f"prime-{uid}"))
 

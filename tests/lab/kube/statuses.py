@@ -53,6 +53,12 @@ def conflict(resource: Resource, name: str, why: str = "") -> Refusal:
     return Refusal(409, "Conflict", message, details(resource, name))
 
 
+def another(resource: Resource, name: str, meant: str, stored: str) -> Refusal:
+    """The object of that name is not the one that the writer means, or there is none any more (`stored` is empty)."""
+    why = f"Precondition failed: UID in precondition: {meant}, UID in object meta: {stored}"
+    return conflict(resource, name, f"StorageError: invalid object, AdditionalErrorMsg: {why}")
+
+
 def unsupported(*accepted: str) -> Refusal:
     """The body is in a form that the server does not read here."""
     known = ", ".join(accepted)

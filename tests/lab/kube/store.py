@@ -16,6 +16,7 @@ from tests.lab.kube.resources import RESOURCES, Resource
 from tests.lab.kube.shapes import with_defaults
 from tests.lab.kube.statuses import (
     already_exists,
+    another,
     conflict,
     expired,
     invalid,
@@ -122,6 +123,8 @@ class Store:
             if old is None:
                 if not resource.create_on_update:
                     raise not_found(resource, name)
+                if uid := body["metadata"].get("uid"):
+                    raise another(resource, name, uid, "")
                 return self.create(resource, namespace, body), True
             self._check_writer(resource, old, body["metadata"])
             new = old | {"status": body.get("status", {})} if sub == "status" else body
@@ -201,8 +204,7 @@ class Store:
             why = "Invalid value: 0: must be specified for an update"
             raise invalid(resource, name, "metadata.resourceVersion", why, update=True)
         if metadata.get("uid", stored["uid"]) != stored["uid"]:
-            why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {stored['uid']}"
-            raise conflict(resource, name, f"StorageError: invalid object, AdditionalErrorMsg: {why}")
+            raise another(resource, name, metadata["uid"], stored["uid"])
         if metadata.get("resourceVersion") not in {None, "", stored["resourceVersion"]}:
             raise conflict(resource, name)
 
