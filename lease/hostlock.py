@@ -21,8 +21,8 @@ from lease.waiting import Turn
 TEARDOWN_WAITS = 5.0
 """seconds that tidying up waits for a slot which was lost"""
 
-LOOK_EVERY = 0.5
-"""seconds between two looks at whether a holder lives"""
+TICK = 0.5
+"""seconds between two looks at what a wait is for"""
 
 log = logging.getLogger(__name__)
 
@@ -152,9 +152,21 @@ class Held:
         return self._renewal.valid
 
     @property
+    def lost(self) -> bool:
+        """Whether somebody else holds the slot, as far as we know."""
+        return self._renewal.lost
+
+    @property
     def kept(self) -> bool:
         """Whether nobody else can have held the slot since we first had it, be it ours again by now."""
         return self._renewal.kept
+
+    def wait_until_valid(self, seconds: float) -> None:
+        """Wait while the slot is neither surely ours nor known to be another's, so many seconds at most."""
+        end = self._clock.now() + seconds
+        while not (self.valid or self.lost) and (left := end - self._clock.now()) > 0:
+            with self._clock.blocking():
+                self._renewal.wait_until_valid(min(left, TICK))
 
     def guard(self, step: str) -> None:
         """Raise LeaseLost unless the slot is ours now; called right before each step that can shake the host."""
@@ -206,7 +218,12 @@ class Held:
                 seen.append(record)
             return len(seen) > 1
 
-        return None if self.acquire(given_up=lives, tick=LOOK_EVERY) else seen[-1]
+        return None if self.acquire(given_up=lives, tick=TICK) else seen[-1]
+
+    @property
+    def holder(self) -> str:
+        """Who holds the slot, for people; empty where nobody does."""
+        return self._slots.holders()
 
     @property
     def outcome(self) -> Mapping[str, str]:

@@ -20,6 +20,10 @@ from lease.waiting import Turn
 
 RELEASE_WITHIN = 2.0
 """seconds; after that, expiry frees the slot"""
+CONCLUDE_WITHIN = 30.0
+"""seconds for a release that says what was achieved, which no expiry does"""
+LOOK_EVERY = 0.5
+"""seconds between two looks at whether the time for the release is over: we may be told to stop meanwhile"""
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +65,11 @@ class Renewal:
         """Whether the slot is surely ours now."""
         return self._clock.now() < self._valid_until
 
+    @property
+    def lost(self) -> bool:
+        """Whether somebody else holds the slot, as far as we know."""
+        return self._lost
+
     def journal(self) -> str:
         """Return the journal as it is to be written."""
         return Journal(self._me.identity, self._facts).text()
@@ -95,7 +104,11 @@ class Renewal:
         """Stop renewing and free the slot, or after `leave` keep it until it expires; never raises."""
         self._end.set()
         self._wake.set()
-        self._task.join(self._clock.limit(RELEASE_WITHIN))
+        end = self._clock.now() + self._release_within
+        while self._task.is_alive() and (left := end - self._clock.now()) > 0:
+            self._task.join(min(left, LOOK_EVERY))
+            if self._clock.expired():
+                break
         self._observer.held(self._clock.now() - self._since)
         if self._task.is_alive():
             log.warning("%s could not be released in time; it expires by itself.", self.slot)
@@ -189,11 +202,15 @@ class Renewal:
             self._lapsed = True
             self._observer.lost()
 
+    @property
+    def _release_within(self) -> float:
+        return CONCLUDE_WITHIN if self._outcome else RELEASE_WITHIN
+
     def _finish(self) -> None:
         """Make the last write: the slot freed, or the journal of one that is left."""
         if self._lost:
             return
-        end = self._clock.now() + RELEASE_WITHIN
+        end = self._clock.now() + self._release_within
         while self._clock.now() < end:
             try:
                 if self.slot not in self._slots.seen:

@@ -45,6 +45,9 @@ class Writing(Protocol):
     def check(self) -> None:
         """Raise unless the volume is still ours to write to, and still the one that was meant."""
 
+    def confirm(self) -> None:
+        """Raise where somebody else may write over what we have written."""
+
 
 class HostLease(Protocol):
     """Who may do what is disruptive to a host, and when: for the whole of a copy, or step by step."""
@@ -108,6 +111,7 @@ def populate(
         with report.copying() as copy:
             copy.result = cloner.copy(job.disk.path, device, held, report.percent, check_again)
             devices.see_idle(lun.naa)
+            writing.confirm()
 
 
 def journal(job: Job, lun: Lun) -> dict[str, str]:

@@ -16,6 +16,7 @@ from lease.hostlock import Held, HostLock
 from lease.record import Record
 from populator.clock import Clock
 from populator.errors import VolumeError
+from populator.retry import READ
 from populator.settings import TargetSettings
 from populator.volume import Binding, Claim
 from vsphere.errors import CopyMayBeRunning
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 TEMPLATE = "xcopy-volume-{host}"
 """name of the Lease; what the lease package calls a host is the PVC's UID here"""
+RELEASED_BY = 25.5
+"""seconds after SIGTERM for the last word in the Lease: the undo has 24, logging out 27"""
 
 
 class Writing:
@@ -35,7 +38,11 @@ class Writing:
         self._binding = binding
 
     def check(self) -> None:
-        """Raise `VolumeError` unless the volume is still ours to write to, and still the PVC's; two calls."""
+        """Raise `VolumeError` unless the volume is still ours to write to, and still the PVC's; two calls.
+
+        An API server that is away for a moment is waited for.
+        """
+        self._held.wait_until_valid(READ.deadline)
         try:
             self._held.guard("the copy")
         except LeaseError as error:
@@ -48,8 +55,21 @@ class Writing:
             )
         self._claim.check_unchanged(self._binding)
 
+    def confirm(self) -> None:
+        """Raise `VolumeError` where another run has taken our place, and so may write over what we have written."""
+        if self._held.lost:
+            raise VolumeError(
+                f"The copy is complete, but the {self._held.title} was lost to {self._held.holder}, who may write to "
+                "the volume now.",
+                "See that this other run comes to its end: its result counts.",
+            )
+
     def succeeded(self, **facts: str) -> None:
-        """Say that the volume has been filled: it is written down at the end, and none begins again."""
+        """Say that the volume has been filled: it is written down at the end, and none begins again.
+
+        Raises as `confirm` does.
+        """
+        self.confirm()
         self._held.conclude(populated="true", **facts)
 
 
@@ -58,6 +78,7 @@ class Writer:
 
     def __init__(self, api: Api, target: TargetSettings, identity: str, duration: int, clock: Clock) -> None:
         self._target = target
+        self._clock = clock
         self._name = f"{target.namespace}/{target.pvc}"
         self._uid = target.uid.lower()
         kind = {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
@@ -91,7 +112,8 @@ class Writer:
             held.leave(error.text)
             raise
         finally:
-            held.release()
+            with self._clock.grace(RELEASED_BY):
+                held.release()
 
     def _acquire(self, binding: Binding) -> Held:
         try:

@@ -1,5 +1,7 @@
 """One writer for a volume: two runs for one PVC, at once or after each other, on one host or on two."""
 
+import signal
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -7,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.lab import world
-from tests.lab.faults import Call
+from tests.lab.faults import Call, Ledger, proxy
 from tests.lab.kube import path
 from tests.lab.lab import LEASE_NAMESPACE, SVM, TARGET_NAMESPACE, Lab, Target
 from tests.lab.program import Program
@@ -208,18 +210,139 @@ def test_a_run_that_has_queued_looks_again_and_gives_way(lab: Lab, name: str) ->
     assert [one for one in lab.leftovers(target) if not any(word in one for word in ours)] == []
 
 
-def test_losing_the_writers_lease_does_not_stop_a_copy(lab: Lab) -> None:
+def rob(lab: Lab, target: Target) -> None:
+    spec = {"holderIdentity": "somebody", "leaseDurationSeconds": HOUR}
+    lab.kube.edit(lease_of(target), lambda it: it["spec"].update(spec))
+
+
+def test_losing_the_writers_lease_does_not_stop_a_copy_but_is_no_success(lab: Lab) -> None:
+    """Somebody else may begin to write at any moment: nobody is to use the volume yet."""
     target = lab.add_target()
     lab.host.copy_seconds = 4.0
     with run_of(lab, target, "populate-a", HOST_LEASE_DURATION_SECONDS="4") as run:
         run.wait_for(lambda line: line["message"] == "copy started")
-        lab.kube.edit(
-            lease_of(target),
-            lambda it: it["spec"].update(holderIdentity="somebody", leaseDurationSeconds=HOUR),
-        )
+        rob(lab, target)
+        assert run.wait() == 3, run.text()
+    assert "The copy is complete, but the writer's lease" in run.message["text"]
+    assert "lost to somebody" in run.message["text"]
+    assert (run.status.result, run.status.progress) == ("failure", 99)
+    assert lab.copied(target)
+    assert [one for one in lab.leftovers(target) if "somebody" not in one] == []
+    lease = lab.kube.admin.get(lease_of(target))
+    assert lease["spec"]["holderIdentity"] == "somebody", "not written over"
+    assert "xcopy-populator/outcome" not in lease["metadata"]["annotations"]
+
+
+def test_a_place_that_was_lost_for_a_while_in_mid_copy_does_no_harm(lab: Lab) -> None:
+    target = lab.add_target()
+    lab.host.copy_seconds = 6.0
+    with run_of(lab, target, "populate-a", HOST_LEASE_DURATION_SECONDS="4") as run:
+        run.wait_for(lambda line: line["message"] == "copy started")
+        rob(lab, target)
+        run.wait_for(lambda line: "was lost to somebody" in line["message"])
+        lab.kube.edit(lease_of(target), lambda it: it["spec"].update(holderIdentity=""))
         assert run.wait() == 0, run.text()
     assert lab.copied(target)
-    assert lab.kube.admin.get(lease_of(target))["spec"]["holderIdentity"] == "somebody", "not written over"
+    assert (
+        "populated"
+        in lab.kube.admin.get(lease_of(target))["metadata"]["annotations"]["xcopy-populator/outcome"]
+    )
+
+
+# --- the API server away
+
+
+@pytest.mark.any_kube
+def test_a_place_that_is_not_certain_right_before_the_copy_is_waited_for(lab: Lab) -> None:
+    target = lab.add_target()
+    away, name = threading.Event(), f"xcopy-volume-{target.uid}"
+    lab.ledger.reset(lambda call: "before" if away.is_set() and name in call.label else None)
+    slots = take_slots(lab)
+    with run_of(lab, target, "populate-a", HOST_LEASE_DURATION_SECONDS="3") as run:
+        run.wait_for_phase("wait for a slot of the host")
+        away.set()
+        time.sleep(3.5)  # so that the others may have taken it
+        free_slots(lab, slots)
+        run.wait_for_phase("clone")
+        with pytest.raises(TimeoutError):
+            run.wait(3)
+        assert lab.host.clones_started[target.naa] == 0
+        away.clear()
+        assert run.wait() == 0, run.text()
+    assert lab.copied(target)
+
+
+@pytest.mark.any_kube
+def test_a_success_is_written_down_though_the_api_server_is_away_at_that_moment(lab: Lab) -> None:
+    target = lab.add_target()
+    away, name = threading.Event(), f"xcopy-volume-{target.uid}"
+    lab.ledger.reset(lambda call: "before" if away.is_set() and name in call.label else None)
+    lab.host.copy_seconds = 2.0
+    with run_of(lab, target, "populate-a") as run:
+        run.wait_for(lambda line: line["message"] == "copy started")
+        away.set()
+        run.wait_for_phase("undo")
+        time.sleep(5.0)
+        away.clear()
+        assert run.wait() == 0, run.text()
+    assert (
+        "populated"
+        in lab.kube.admin.get(lease_of(target))["metadata"]["annotations"]["xcopy-populator/outcome"]
+    )
+
+
+@pytest.mark.any_kube
+@pytest.mark.long
+def test_a_success_that_cannot_be_written_down_is_one_all_the_same_and_ends_in_time(lab: Lab) -> None:
+    target = lab.add_target()
+    away, name = threading.Event(), f"xcopy-volume-{target.uid}"
+    lab.ledger.reset(lambda call: "hang" if away.is_set() and name in call.label else None)
+    lab.host.copy_seconds = 2.0
+    with run_of(lab, target, "populate-a") as run:
+        run.wait_for(lambda line: line["message"] == "copy started")
+        away.set()
+        run.wait_for_phase("undo")
+        time.sleep(2.0)
+        began = time.monotonic()
+        run.signal(signal.SIGTERM)
+        assert run.wait(30) == 0, run.text()
+        assert time.monotonic() - began < 28.5
+    assert [line for line in run.lines if f"{name} could not be released in time" in line["message"]]
+    assert lab.copied(target)
+
+
+# --- cut off
+
+
+@pytest.mark.any_kube
+def test_a_zombie_that_comes_back_does_not_write_over_the_vm(lab: Lab) -> None:
+    """A run is cut off from the API server while it queues; another one fills the volume, and the VM starts."""
+    target = lab.add_target()
+    slots = take_slots(lab)
+    cut_off, own = threading.Event(), Ledger()
+    own.reset(lambda call: "before" if cut_off.is_set() else None)
+    contexts = lab.pki.server_context("kubernetes-proxy-of-a"), lab.pki.client_context()
+    with proxy("kubernetes", ("127.0.0.1", lab.kube.port), own, *contexts) as port:
+        token = lab.kube.service_account_token(TARGET_NAMESPACE, "populator")
+        kubeconfig = lab.kube.kubeconfig(lab.directory / "of-a", token=token, port=port)
+        short = {"HOST_LEASE_DURATION_SECONDS": "4"}
+        with run_of(lab, target, "populate-a", KUBECONFIG=str(kubeconfig), **short) as zombie:
+            zombie.wait_for(lambda line: line["message"].startswith("Waiting for the host lease"))
+            cut_off.set()
+            with run_of(lab, target, "populate-b", **short) as other:
+                other.wait_for(lambda line: line["message"].startswith("Waiting for the host lease"))
+                free_slots(lab, slots)
+                assert other.wait() == 0, other.text()
+            lab.kube.rebind(target.pvc, TARGET_NAMESPACE)
+            target.lun.write_bytes(b"written by the VM".ljust(world.DISK_SIZE, b"."))
+            lab.map_to_host(
+                target, f"xcopy-hostsystem-{lab.host.moid}-iscsi"
+            )  # as if our mapping were there still
+            cut_off.clear()
+            assert zombie.wait() == 3, zombie.text()
+    assert "was another's meanwhile" in zombie.message["text"] or "was lost" in zombie.message["text"]
+    assert target.lun.read_bytes().startswith(b"written by the VM")
+    assert lab.leftovers(target) == []
 
 
 # --- surroundings

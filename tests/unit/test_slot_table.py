@@ -173,6 +173,7 @@ def test_who_watches_judges_by_what_changes(
         ("{host}-{slot}-{host}", "host-12-1-host-13", None),
         (GO_TEMPLATE, "esxi-lock-host-12-slot-x", None),
         (GO_TEMPLATE, "leader", None),
+        (GO_TEMPLATE, "xcopy-volume-0b7e21c4-1111-4222-8333-000000000001", None),
     ],
 )
 def test_names_are_recognised(template: str, name: str, place: tuple[str, int] | None) -> None:
