@@ -481,13 +481,100 @@ def test_a_process_id_that_is_somebody_elses_now_is_not_taken_for_the_copy(host:
 
 
 def test_where_ps_shows_no_command_lines_the_process_id_decides(host: Host) -> None:
-    host.sandbox.add_program("/bin/ps", "#!/bin/sh\nexit 1\n")
+    host.sandbox.add_program("/bin/ps", "#!/bin/sh\necho 'WID CID WorldName'\n")
     host.machine.copy_seconds = 60
     task = host.clone()
     assert host.get(task)["state"] == "running"
     assert host.call("--clone", "-s", DISK, "-t", DEVICE).facts["taskId"] == task
     (host.folder(task) / "pid").write_text("4194999\n")
     assert host.get(task)["state"] == "died"
+
+
+BAD_PS = {
+    "fails": "exit 1",
+    "prints nothing": "exit 0",
+    "fails with half a list": "echo '1 1 init'; exit 1",
+}
+
+
+def break_ps(host: Host, how: str, times: int | None = None) -> None:
+    """Let ps fail, so many times or for good."""
+    count = host.sandbox.path("/lab/ps-fails")
+    count.write_text("x" * (times if times is not None else 10_000))
+    broken = (
+        "[ ! -s /lab/ps-fails ] || { dd if=/lab/ps-fails of=/lab/ps-left bs=1 skip=1 2>/dev/null; "
+        f"mv /lab/ps-left /lab/ps-fails; {how}; }}\n"
+    )
+    host.sandbox.add_program("/bin/ps", PS.replace("#!/bin/sh\n", f"#!/bin/sh\n{broken}"))
+
+
+def lose_shell(host: Host, task: str) -> None:
+    """Kill the shell around a vmkfstools, which lives on: just ps can tell that it does."""
+    os.kill(host.get(task)["pid"], signal.SIGKILL)
+    (host.folder(task) / "pid").write_text("4194999\n")  # for whoever has not been told of its end yet
+
+
+@pytest.mark.parametrize("how", BAD_PS)
+def test_a_ps_that_fails_once_changes_nothing(host: Host, how: str) -> None:
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    lose_shell(host, task)
+    for command in (("--task-get", "-i", task), ("--task-list",)):
+        break_ps(host, BAD_PS[how], 1)
+        facts = host.call(*command).facts
+        assert facts.get("state", (facts.get("tasks") or [{}])[0].get("state")) == "running"
+    break_ps(host, BAD_PS[how], 1)
+    assert host.call("--clone", "-s", DISK, "-t", DEVICE).facts["reason"] == "busy"
+    break_ps(host, BAD_PS[how], 1)
+    assert host.call("--task-clean", "-i", task).facts["reason"] == "running"
+    assert host.machine.harm == []
+
+
+@pytest.mark.parametrize("how", BAD_PS)
+def test_where_ps_fails_for_good_nothing_is_held_dead(host: Host, how: str) -> None:
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    lose_shell(host, task)
+    break_ps(host, BAD_PS[how])
+    facts = host.get(task)
+    assert (facts["state"], facts["exitCode"]) == ("unknown", ""), "an older client goes on asking"
+    assert [one["exitCode"] for one in host.call("--task-list").facts["tasks"]] == [""]
+    for command in (("--clone", "-s", DISK, "-t", DEVICE), ("--task-clean", "-i", task)):
+        reply = host.call(*command)
+        assert (reply.status, reply.facts["reason"]) == ("1", "unsure"), command
+        assert "ps does not tell" in reply.facts["stdErr"]
+    assert host.machine.running_copies == [NAA]
+    assert host.folder(task).exists()
+    reply = host.call("--task-stop", "-i", task)
+    assert reply.status == "1", "that it has ended is not claimed"
+    assert host.machine.harm == []
+
+
+def test_a_copy_onto_another_device_needs_a_ps_that_works(host: Host) -> None:
+    break_ps(host, "exit 1")
+    reply = host.call("--clone", "-s", DISK, "-t", DEVICE)
+    assert (reply.status, reply.facts["reason"]) == ("1", "unsure"), "a vmkfstools of no task may write to it"
+    host.sandbox.add_program("/bin/ps", PS)
+    assert host.finish(host.clone())["state"] == "succeeded"
+
+
+def test_what_has_ended_is_told_without_ps(host: Host) -> None:
+    task = host.clone()
+    host.finish(task)
+    break_ps(host, "exit 1")
+    assert host.get(task)["state"] == "succeeded"
+    assert host.call("--task-clean", "-i", task).status == "0"
+
+
+def test_old_tasks_that_may_be_alive_are_not_swept(host: Host) -> None:
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    lose_shell(host, task)
+    old = time.time() - 30 * 86400
+    os.utime(host.folder(task), (old, old))
+    break_ps(host, "exit 1")
+    host.call("--clone", "-s", DISK, "-t", f"/vmfs/devices/disks/{OTHER}")
+    assert host.folder(task).exists()
 
 
 def test_a_task_without_a_process_id_is_told_as_by_0_3(host: Host) -> None:
