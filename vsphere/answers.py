@@ -111,6 +111,14 @@ class TaskState:
         """Whether vmkfstools has come to its end."""
         return self.exit_code != ""
 
+    def ends_like(self, other: "TaskState") -> bool:
+        """Whether both report the same end."""
+        return (self.exit_code, self.stopped, self.succeeded) == (
+            other.exit_code,
+            other.stopped,
+            other.succeeded,
+        )
+
     @property
     def succeeded(self) -> bool:
         """Whether it ended well; a last line that tells less than 100 % speaks against it."""
@@ -145,7 +153,12 @@ def parse_tasks(answer: Answer) -> tuple[TaskState, ...]:
         raise Unreadable(
             "The host's vmkfstools wrapper did not list its tasks.", f"It said: {shorten(answer.message)}"
         )
-    return tuple(_task(facts) for facts in tasks if isinstance(facts, dict) and "exitCode" in facts)
+    if not all(isinstance(facts, dict) and "exitCode" in facts for facts in tasks):
+        raise Unreadable(
+            "The host's vmkfstools wrapper listed a task without its state.",
+            f"It said: {shorten(answer.message)}",
+        )
+    return tuple(_task(facts) for facts in tasks)
 
 
 def parse_task(answer: Answer) -> TaskState:

@@ -222,8 +222,8 @@ class Cloner:
         """
         while True:
             self._clock.wait(watch.pause(self._clock.now(), stopping=self._clock.stopping()))
-            if self._clock.stopping() and self._tasks.can.stops and (state := self._stop(watch)):
-                return state
+            if self._clock.stopping() and self._tasks.can.stops and watch.end is None:
+                self._stop(watch)
             if self._clock.expired():
                 raise self._left(watch.device, held, "The process was told to stop.", watch.task)
             watch.polls += 1
@@ -236,18 +236,20 @@ class Cloner:
             else:
                 watch.saw(state)
                 progress(min(watch.percent or 0, 99))
-                if state.ended:
-                    return self._tasks.confirmed(watch.task, state)
+                if watch.confirms(state):
+                    return state
 
-    def _stop(self, watch: Watch) -> TaskState | None:
-        """End the copy; return its end state once the host says that nothing writes any more."""
+    def _stop(self, watch: Watch) -> None:
+        """End the copy; what the host says of that is a read like any other."""
         try:
             state = self._tasks.stop(watch.task)
         except VsphereError as error:
             watch.failed(error)
-            return None
-        log.info("told to stop: the copy %s", "was complete" if state.succeeded else "was ended on the host")
-        return state if state.ended else None
+        else:
+            log.info(
+                "told to stop: the copy %s", "was complete" if state.succeeded else "is ended on the host"
+            )
+            watch.confirms(state)
 
     def _unknown(self, watch: "Watch", held: Held, said: str) -> None:
         """Judge a task that the host does not know: has it restarted, is it not ready yet, or is all lost?"""
@@ -256,6 +258,7 @@ class Cloner:
         except VsphereError as error:
             watch.failed(error)
             return
+        watch.end = None
         if booted != watch.booted:
             raise restarted(self._tasks.host)
         if watch.unknown_since is None:

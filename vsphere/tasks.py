@@ -53,17 +53,8 @@ class Tasks:
             raise UnknownTask(answer.complaint)
         return parse_task(answer)
 
-    def confirmed(self, task: str, state: TaskState) -> TaskState:
-        """Read an end state once more: the wrapper can tell of an end before the exit code is written."""
-        try:
-            again = self.poll(task)
-        except (UnknownTask, VsphereError) as error:
-            log.warning("the copy's end state could be read just once: %s", error)
-            return state
-        return again if again.ended else state
-
     def stop(self, task: str) -> TaskState:
-        """End a copy and return its state; where that has ended, nothing writes any more."""
+        """End a copy and return its state."""
         answer = self._wrapper.task_stop(task)
         if answer.status != "0":
             raise VsphereError(f"the host could not end the copy ({shorten(answer.complaint)})")

@@ -23,6 +23,7 @@ from vsphere.errors import (
     EsxcliNotFound,
     LoginRefused,
     Unreachable,
+    Unreadable,
     VcenterFault,
     VsphereError,
 )
@@ -443,20 +444,56 @@ def test_success_that_the_last_line_contradicts_is_none(run: Run) -> None:
     assert 100 not in run.told
 
 
-def test_an_exit_code_of_1_told_too_early_is_read_again(run: Run) -> None:
+def answer_in_turn(run: Run, *answers: str) -> list[str]:
+    """Let the copy's state be told so, one answer after the other; the last one stays. Returns what was told."""
     told: list[str] = []
 
-    def fault(command: str, number: int) -> None:
-        if command == "taskGet":
-            told.append(
-                "early" if not told and run.clock.time - run.host.tasks[TASK] >= run.host.seconds else ""
-            )
-            run.host.exit_code = "1" if told[-1] else "0"
+    def fault(command: str, number: int) -> VsphereError | None:
+        if command != "taskGet":
+            return None
+        answer = answers[min(len(told), len(answers) - 1)]
+        told.append(answer)
+        run.host.seconds = 1e9 if answer == "runs" else 0.0
+        run.host.exit_code = answer
+        if answer == "fails":
+            return unreachable(sent=True)
+        return Unreadable("nonsense") if answer == "nonsense" else None
 
-    run.host.seconds = 0
     run.host.fault = fault
-    assert run.copy().task_id == TASK
-    assert told == ["early", ""]
+    return told
+
+
+@pytest.mark.parametrize(
+    ("answers", "good"),
+    [
+        (("0", "0"), True),
+        (("0", "fails", "0", "0"), True),
+        (("0", "nonsense", "0", "0"), True),
+        (("0", "runs", "runs", "0", "0"), True),
+        (("1", "runs", "0", "0"), True),
+        (("1", "0", "1", "0", "0"), True),
+        (("0", "fails", "fails", "1", "1"), False),
+        (("0", "runs", "1", "1"), False),
+        (("0", "1", "1"), False),
+    ],
+)
+def test_an_end_counts_when_two_reads_in_a_row_agree(run: Run, answers: tuple[str, ...], good: bool) -> None:
+    told = answer_in_turn(run, *answers)
+    if good:
+        assert run.copy().task_id == TASK
+    else:
+        with pytest.raises(CloneFailed, match="exit code 1"):
+            run.copy()
+    assert tuple(told) == answers
+    assert run.host.cleaned == [TASK]
+
+
+def test_a_host_that_never_agrees_with_itself_leaves_the_copy(run: Run) -> None:
+    answer_in_turn(run, *("0", "runs") * 10_000)
+    run.clock.stop_at = 300.0
+    with pytest.raises(CopyMayBeRunning):
+        run.copy()
+    assert run.host.cleaned == []
 
 
 @pytest.mark.parametrize(
