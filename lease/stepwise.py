@@ -64,13 +64,18 @@ class Stepwise:
         self.facts = facts
         """what the journal of the next slot says"""
         self._number = count(1)
+        self._now: Held | None = None
+        """the slot of the step that is being done"""
 
     def acquire(self) -> None:
         """Go on: in this scope no slot is waited for before a step needs one."""
 
     def guard(self, step: str) -> None:
-        """Let a copy begin: in this scope it needs no slot."""
-        log.debug("%s on %s without a slot, as the scope is rescan", step, self._host)
+        """Raise LeaseLost where the slot of the step that is being done is lost; a copy needs none in this scope."""
+        if self._now:
+            self._now.guard(step)
+        else:
+            log.debug("%s on %s without a slot, as the scope is rescan", step, self._host)
 
     @contextmanager
     def step(self, name: str, unless: Callable[[], bool] | None = None) -> Iterator[bool]:
@@ -82,8 +87,10 @@ class Stepwise:
         try:
             needless = self._needless(held, glance)
             held.guard(name)
+            self._now = held
             yield not needless
         finally:
+            self._now = None
             self._close(held)
 
     @contextmanager

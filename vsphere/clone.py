@@ -50,6 +50,22 @@ class Order:
         return (state.source, state.device) == (self.source, self.device.naa)
 
 
+class Gate:
+    """Asks the lease in the moment before a copy is started; what it is refused by was not sent."""
+
+    def __init__(self, held: Held) -> None:
+        self._held = held
+        self.closed_by: Exception | None = None
+
+    def __call__(self) -> None:
+        """Raise what the lease raises."""
+        try:
+            self._held.guard("clone")
+        except Exception as error:
+            self.closed_by = error
+            raise
+
+
 class Cloner:
     """Copies disks onto devices of one host by its vmkfstools wrapper."""
 
@@ -147,11 +163,11 @@ class Cloner:
         """Start the copy; again only if it surely was not started. Return the task's id."""
         deadline = self._clock.now() + START_PATIENCE
         while True:
-            check()  # before the guard, since it takes its time
-            held.guard("clone")
+            check()  # before the lease is asked, since it takes its time
+            gate = Gate(held)
             try:
-                with self._clock.grace(self._grace), self._left_if_unforeseen(order.device, held):
-                    task = self._try_start(order, held)
+                with self._clock.grace(self._grace), self._left_if_unforeseen(order.device, held, gate=gate):
+                    task = self._try_start(order, held, gate)
             except VsphereError as error:
                 if error.unclear or not error.passing or self._clock.now() > deadline:
                     raise
@@ -161,11 +177,11 @@ class Cloner:
                 return task
             self._clock.wait(2.0)
 
-    def _try_start(self, order: Order, held: Held) -> str:
+    def _try_start(self, order: Order, held: Held, gate: "Gate") -> str:
         try:
             # Told to stop, there must be time left to look for it, where that can be done.
             with self._clock.grace(ANSWER_UNTIL if self._tasks.can.lists else self._grace):
-                answer = self._tasks.start(order.spelled, order.device.path)
+                answer = self._tasks.start(order.spelled, order.device.path, gate)
         except VsphereError as error:
             if not error.unclear:
                 raise
@@ -270,13 +286,17 @@ class Cloner:
         watch.failed(VsphereError(said))
 
     @contextmanager
-    def _left_if_unforeseen(self, device: Device, held: Held, task: str = "") -> Iterator[None]:
+    def _left_if_unforeseen(
+        self, device: Device, held: Held, task: str = "", gate: "Gate | None" = None
+    ) -> Iterator[None]:
         """Turn what nobody thought of into `CopyMayBeRunning`: else the device could be pulled from under a copy."""
         try:
             yield
         except VsphereError:
             raise
         except Exception as error:
+            if gate and error is gate.closed_by:
+                raise
             why = f"An unforeseen {type(error).__name__} came up: {error}."
             raise self._left(device, held, why, task) from error
 

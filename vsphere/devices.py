@@ -8,12 +8,13 @@ Says nothing about data. What the host says of a device is read in `device_reade
 import logging
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from vsphere.device import ABSENT, Device
 from vsphere.device_reader import BUSY_SECONDS, DeviceReader
 from vsphere.errors import EsxcliFault, VsphereError
 from vsphere.host import Adapter
-from vsphere.ports import Held
+from vsphere.ports import Guard, Held
 
 log = logging.getLogger(__name__)
 
@@ -94,10 +95,10 @@ class Devices(DeviceReader):
         """Rescan for new LUNs and look for the device; return it as last seen."""
         if device.status != ABSENT:
             with held.step("clear the detached list"):
-                self._unlist(device.naa)
+                self._unlist(device.naa, partial(held.guard, "clear the detached list"))
         with held.step("rescan", unless=lambda: self._look(device.naa).is_on) as needed:
             if needed:
-                self._run_rescan(kind)
+                self._run_rescan(kind, partial(held.guard, "rescan"))
         begin = self._clock.now()
         for moment in LOOKS:
             self._clock.wait(begin + moment - self._clock.now())
@@ -106,9 +107,9 @@ class Devices(DeviceReader):
                 break
         return device
 
-    def _run_rescan(self, kind: str) -> None:
+    def _run_rescan(self, kind: str, guard: Guard) -> None:
         try:
-            self._esxcli.run("storage core adapter rescan", RESCAN_SECONDS, type=kind, all="1")
+            self._esxcli.run("storage core adapter rescan", RESCAN_SECONDS, guard=guard, type=kind, all="1")
         except VsphereError as error:
             # What the rescan has brought shows in the device list, whatever became of its answer.
             if not (error.passing or isinstance(error, EsxcliFault)):
@@ -121,20 +122,20 @@ class Devices(DeviceReader):
             return device
         with held.step("switch the device on", unless=lambda: self._look(device.naa).is_on) as needed:
             if needed:
-                self._switch_on(device.naa)
+                self._switch_on(device.naa, partial(held.guard, "switch the device on"))
         return self._look(device.naa)
 
-    def _switch_on(self, naa: str) -> None:
+    def _switch_on(self, naa: str, guard: Guard) -> None:
         log.info("device %s is off on %s; bringing it back", naa, self._esxcli.host)
         try:
-            self._esxcli.ask("storage core device set", device=naa, state="on")
+            self._esxcli.ask("storage core device set", guard=guard, device=naa, state="on")
         except EsxcliFault as fault:
             log.warning("%s", fault.text)
 
-    def _unlist(self, naa: str) -> None:
+    def _unlist(self, naa: str, guard: Guard | None = None) -> None:
         """Take the device off the list of detached ones, which outlives its paths and reboots; harmless."""
         try:
-            self._esxcli.ask("storage core device detached remove", device=naa)
+            self._esxcli.ask("storage core device detached remove", guard=guard, device=naa)
         except EsxcliFault as fault:
             log.info("device %s is not taken off the detached list: %s", naa, fault.reason)
 

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from vsphere.errors import EsxcliFault, EsxcliNotFound, Unreachable, Unreadable, VcenterFault
+from vsphere.ports import Guard
 from vsphere.session import DEFAULT_SECONDS, Session
 from vsphere.soap import pyvmomi
 
@@ -69,29 +70,44 @@ class Esxcli:
         self._executer: Any = None
         self.host = host_name or host_id
 
-    def ask(self, command: str, seconds: float = DEFAULT_SECONDS, **arguments: str) -> list[Row]:
+    def ask(
+        self,
+        command: str,
+        seconds: float = DEFAULT_SECONDS,
+        *,
+        guard: Guard | None = None,
+        **arguments: str,
+    ) -> list[Row]:
         """Run a command that may be run twice; made again while vCenter or the host is away for a moment.
 
         Raises `EsxcliNotFound` where the host does not know it, `EsxcliFault` where it fails.
         """
-        return self._session.read(lambda: self._run(command, arguments, seconds, fresh=False))
+        return self._session.read(lambda: self._run(command, arguments, seconds, guard, fresh=False))
 
     def run(
-        self, command: str, seconds: float = DEFAULT_SECONDS, *, fresh: bool = False, **arguments: str
+        self,
+        command: str,
+        seconds: float = DEFAULT_SECONDS,
+        *,
+        fresh: bool = False,
+        guard: Guard | None = None,
+        **arguments: str,
     ) -> list[Row]:
         """Run a command once, as `storage core device list`; the error's `unclear` says if it may have been done."""
         with self._session.finishing():
-            return self._run(command, arguments, seconds, fresh=fresh)
+            return self._run(command, arguments, seconds, guard, fresh=fresh)
 
-    def _run(self, command: str, arguments: Row, seconds: float, *, fresh: bool) -> list[Row]:
+    def _run(
+        self, command: str, arguments: Row, seconds: float, guard: Guard | None, *, fresh: bool
+    ) -> list[Row]:
         try:
-            result = self._execute(self._ready(), command, arguments, seconds, fresh=fresh)
+            result = self._execute(self._ready(), command, arguments, seconds, guard, fresh=fresh)
         except VcenterFault as fault:
             # The reference may have died with the session that fetched it.
             if fault.name != "ManagedObjectNotFound":
                 raise
             self._executer = None
-            result = self._execute(self._ready(), command, arguments, seconds, fresh=fresh)
+            result = self._execute(self._ready(), command, arguments, seconds, guard, fresh=fresh)
         if result is not None and result.fault is not None:
             raise self._explain(command, result.fault.faultMsg, result.fault.faultDetail or "")
         response = result.response if result is not None else ""
@@ -109,7 +125,9 @@ class Esxcli:
                 raise Unreachable(error.text, error.hint, sent=False) from error
         return self._executer
 
-    def _execute(self, executer: Any, command: str, arguments: Row, seconds: float, *, fresh: bool) -> Any:
+    def _execute(
+        self, executer: Any, command: str, arguments: Row, seconds: float, guard: Guard | None, *, fresh: bool
+    ) -> Any:
         namespace = command.split()[:-1]
         argument = pyvmomi().VmomiSupport.GetVmodlType("vim.reflect.SoapArgument")
         values = [
@@ -124,7 +142,7 @@ class Esxcli:
         )
         _, execute = register_types()
         return self._session.call(
-            lambda: self._session.invoke(executer, execute, *words), seconds, fresh=fresh
+            lambda: self._session.invoke(executer, execute, *words), seconds, fresh=fresh, guard=guard
         )
 
     def _explain(self, command: str, message: str, detail: str) -> EsxcliFault:

@@ -6,7 +6,7 @@ become the same answer here.
 
 from vsphere.answers import Answer, Version, parse_answer
 from vsphere.errors import EsxcliFault, EsxcliNotFound, WrapperMissing
-from vsphere.ports import Commands
+from vsphere.ports import Commands, Guard
 from vsphere.vmdk import VmdkPath, encode, refuse_unsafe
 
 START_SECONDS = 60.0
@@ -40,10 +40,12 @@ class Plugin:
         """Ask for the version; see the contract."""
         return self._call("version", repeat=True)
 
-    def clone(self, source: str, device: str) -> Answer:
+    def clone(self, source: str, device: str, guard: Guard) -> Answer:
         """Start a copy; see the contract."""
         # Over a new connection, so that it cannot be lost in one that vCenter was closing.
-        return self._call("clone", START_SECONDS, fresh=True, sourcevmdk=source, targetlun=device)
+        return self._call(
+            "clone", START_SECONDS, fresh=True, guard=guard, sourcevmdk=source, targetlun=device
+        )
 
     def task_get(self, task: str) -> Answer:
         """Ask how a copy stands; see the contract."""
@@ -68,13 +70,14 @@ class Plugin:
         *,
         repeat: bool = False,
         fresh: bool = False,
+        guard: Guard | None = None,
         **arguments: str,
     ) -> Answer:
         words = f"vmkfstools {command}"
         try:
             if repeat:
-                return parse_answer(self._esxcli.ask(words, seconds, **arguments))
-            return parse_answer(self._esxcli.run(words, seconds, fresh=fresh, **arguments))
+                return parse_answer(self._esxcli.ask(words, seconds, guard=guard, **arguments))
+            return parse_answer(self._esxcli.run(words, seconds, fresh=fresh, guard=guard, **arguments))
         except EsxcliNotFound as error:
             raise WrapperMissing(f"Host {self.host} has no vmkfstools plugin loaded.", TRY_VIB) from error
         except EsxcliFault as error:

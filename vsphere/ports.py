@@ -8,6 +8,8 @@ from vsphere.answers import Answer, Version
 from vsphere.vmdk import VmdkPath
 
 Result = TypeVar("Result")
+Guard = Callable[[], None]
+"""called in the moment before a request leaves, connected and logged in: raises where it must not be sent any more"""
 
 
 class Clock(Protocol):
@@ -52,11 +54,19 @@ class Commands(Protocol):
     def host(self) -> str:
         """The host's name, for people."""
 
-    def ask(self, command: str, seconds: float = 30.0, **arguments: str) -> list[dict[str, str]]:
+    def ask(
+        self, command: str, seconds: float = 30.0, *, guard: Guard | None = None, **arguments: str
+    ) -> list[dict[str, str]]:
         """Run a command that may be run twice; made again while vCenter or the host is away for a moment."""
 
     def run(
-        self, command: str, seconds: float = 30.0, *, fresh: bool = False, **arguments: str
+        self,
+        command: str,
+        seconds: float = 30.0,
+        *,
+        fresh: bool = False,
+        guard: Guard | None = None,
+        **arguments: str,
     ) -> list[dict[str, str]]:
         """Run a command once, with a time-out; over a new connection where `fresh`."""
 
@@ -80,8 +90,8 @@ class Wrapper(Protocol):
     def version(self) -> Answer:
         """Ask for version and capabilities; made again while the host is away for a moment."""
 
-    def clone(self, source: str, device: str) -> Answer:
-        """Start the copy of a disk, as spelled, onto a device's path; sent once."""
+    def clone(self, source: str, device: str, guard: Guard) -> Answer:
+        """Start the copy of a disk, as spelled, onto a device's path; sent once, right after its guard."""
 
     def task_get(self, task: str) -> Answer:
         """Ask how a copy stands; sent once."""

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from vsphere.answers import Answer, Version
 from vsphere.errors import Unreadable, VsphereError, WrapperMissing, is_passing
 from vsphere.key_line import REFUSAL
-from vsphere.ports import Retry
+from vsphere.ports import Guard, Retry
 from vsphere.ssh import Output, Ssh
 from vsphere.vmdk import VmdkPath, encode, refuse_unsafe
 
@@ -63,9 +63,9 @@ class Script:
         """Ask for the version; see the contract."""
         return self._retry(lambda: self._call("--version"), is_passing)
 
-    def clone(self, source: str, device: str) -> Answer:
+    def clone(self, source: str, device: str, guard: Guard) -> Answer:
         """Start a copy; see the contract."""
-        return self._call(f"--clone -s {source} -t {device}")
+        return self._call(f"--clone -s {source} -t {device}", guard=guard)
 
     def task_get(self, task: str) -> Answer:
         """Ask how a copy stands; see the contract."""
@@ -92,8 +92,10 @@ class Script:
         """Hang up."""
         self._ssh.close()
 
-    def _call(self, command: str, seconds: float | None = None) -> Answer:
-        output = self._ssh.run(f"DS={self.datastore};CMD={command}", seconds=self._shorter(seconds))
+    def _call(self, command: str, seconds: float | None = None, guard: Guard | None = None) -> Answer:
+        output = self._ssh.run(
+            f"DS={self.datastore};CMD={command}", seconds=self._shorter(seconds), guard=guard
+        )
         answer = parse_output(output)
         if answer is None:
             raise self._unreadable(output)

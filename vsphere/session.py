@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from vsphere.errors import LoginRefused, Unreachable, VcenterFault, VsphereError, is_passing
-from vsphere.ports import Clock, Retry
+from vsphere.ports import Clock, Guard, Retry
 from vsphere.soap import Proxy, Soap, pyvmomi, tls_context
 
 log = logging.getLogger(__name__)
@@ -110,27 +110,35 @@ class Session:
         """Invoke a method, given by its type information, of a managed object; to be used within `read` or `call`."""
         return self._soap.stub.InvokeMethod(target, method, arguments)
 
-    def read(self, act: Callable[[], Result], seconds: float = DEFAULT_SECONDS) -> Result:
-        """Make a call that changes nothing; made again while vCenter or the host is away for a moment."""
-        return self._retry(lambda: self.call(act, seconds), is_passing)
+    def read(
+        self, act: Callable[[], Result], seconds: float = DEFAULT_SECONDS, guard: Guard | None = None
+    ) -> Result:
+        """Make a call that may be made twice; made again while vCenter or the host is away for a moment."""
+        return self._retry(lambda: self.call(act, seconds, guard=guard), is_passing)
 
     def call(
-        self, act: Callable[[], Result], seconds: float = DEFAULT_SECONDS, *, fresh: bool = False
+        self,
+        act: Callable[[], Result],
+        seconds: float = DEFAULT_SECONDS,
+        *,
+        fresh: bool = False,
+        guard: Guard | None = None,
     ) -> Result:
         """Make a call once; see `VsphereError` for what its errors tell.
 
-        `fresh` makes it over a new connection, so that it cannot be lost in one that vCenter was closing.
+        `fresh` makes it over a new connection, so that it cannot be lost in one that vCenter was closing. The `guard`
+        is asked when all that takes time is done, each time that the request is about to leave.
         """
         if fresh:
             self._soap.renew()
         try:
-            return self._once(act, seconds)
+            return self._once(act, seconds, guard)
         except VcenterFault as fault:
             if fault.name != "NotAuthenticated":
                 raise
         log.info("the vCenter session has expired; logging in again")
         self._relogin()
-        return self._once(act, seconds)
+        return self._once(act, seconds, guard)
 
     def finishing(self) -> AbstractContextManager[None]:
         """Wrap calls that should not be broken off half-way; see `Clock`."""
@@ -185,9 +193,11 @@ class Session:
             self._once(lambda: content.sessionManager.Login(user, password, None))
             self._content = content
 
-    def _once(self, act: Callable[[], Result], seconds: float = DEFAULT_SECONDS) -> Result:
+    def _once(
+        self, act: Callable[[], Result], seconds: float = DEFAULT_SECONDS, guard: Guard | None = None
+    ) -> Result:
         try:
-            return self._soap.call(act, self._clock.limit(seconds), self._clock.blocking)
+            return self._soap.call(act, self._clock.limit(seconds), self._clock.blocking, guard)
         except pyvmomi().vmodl.MethodFault as fault:
             raise self._explain(fault) from fault
 

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from xml.parsers.expat import ExpatError
 
 from vsphere.errors import Unreachable, VsphereError
+from vsphere.ports import Guard
 
 API_VERSION = "vim.version.version11"
 """vSphere 6.5: old enough for every vCenter that can still be met, new enough for all that is read here"""
@@ -121,6 +122,7 @@ def stub_class() -> Any:
     class Stub(pyvmomi().SoapStubAdapter):  # type: ignore[misc] # a class of an untyped library
         seconds = 30.0
         calls = 0
+        guard: Guard | None = None
 
         def InvokeMethod(self, *args: Any, **options: Any) -> Any:  # noqa: N802 - pyVmomi's name
             self.calls += 1
@@ -135,6 +137,12 @@ def stub_class() -> Any:
                 connection.sock.settimeout(self.seconds)
             except (OSError, HTTPException) as error:
                 raise NotSent from error
+            if guard := self.guard:
+                try:
+                    guard()
+                except BaseException:
+                    connection.close()
+                    raise
             return connection
 
     return Stub
@@ -163,9 +171,15 @@ class Soap:
         )
         self.stub.scheme = partial(Connection, proxy)
 
-    def call(self, act: Callable[[], Result], seconds: float, blocking: Blocking = nullcontext) -> Result:
+    def call(
+        self,
+        act: Callable[[], Result],
+        seconds: float,
+        blocking: Blocking = nullcontext,
+        guard: Guard | None = None,
+    ) -> Result:
         """Run one call with its time-out; faults of vCenter come through as pyVmomi's exceptions."""
-        self.stub.seconds = seconds
+        self.stub.seconds, self.stub.guard = seconds, guard
         try:
             with blocking():
                 return act()
@@ -181,6 +195,8 @@ class Soap:
             raise self._lost(f"broke off a call ({describe(error)})") from error
         except UNREADABLE as error:
             raise self._lost(f"gave an answer that cannot be read ({describe(error)})") from error
+        finally:
+            self.stub.guard = None
 
     def fetch(
         self, method: str, target: str, body: bytes, seconds: float, blocking: Blocking = nullcontext

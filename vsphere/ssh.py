@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vsphere.errors import LoginRefused, Unreachable, Unreadable, VsphereError
-from vsphere.ports import Clock
+from vsphere.ports import Clock, Guard
 from vsphere.ssh_keys import HostTrust, load_private_key
 
 log = logging.getLogger(__name__)
@@ -107,13 +107,15 @@ class Ssh:
         """Hang up."""
         self.close()
 
-    def run(self, command: str, stdin: bytes = b"", seconds: float | None = None) -> Output:
+    def run(
+        self, command: str, stdin: bytes = b"", seconds: float | None = None, guard: Guard | None = None
+    ) -> Output:
         """Run a command once, whatever its exit status; raise `VsphereError` where there is no answer."""
         try:
             with self._clock.blocking():
                 if not self.connected:
                     self._transport = self._connect(self._clock.limit(self.seconds))
-                return self._run(command, stdin, self._clock.limit(seconds or self.seconds))
+                return self._run(command, stdin, self._clock.limit(seconds or self.seconds), guard)
         except Refused:
             raise
         except TimeoutError as error:  # by the clock, just where nothing waited for the host
@@ -204,13 +206,15 @@ class Ssh:
         text = f"A command on host {self.login.host} did not end ({describe(error)})."
         return Unreachable(text, "Check that the host is up.", sent=sent)
 
-    def _run(self, command: str, stdin: bytes, seconds: float) -> Output:
+    def _run(self, command: str, stdin: bytes, seconds: float, guard: Guard | None) -> Output:
         library, host, transport = paramiko(), self.login.host, self._transport
         sent = refusable = False
         with cut_off(transport, seconds) as late:
             try:
                 # The host confirms the channel: nothing is sent into a connection that is dead without our knowing.
                 channel = transport.open_session(timeout=PATIENCE)
+                if guard:
+                    guard()
                 sent = refusable = True
                 channel.exec_command(command)
                 refusable = False

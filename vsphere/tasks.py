@@ -4,7 +4,7 @@ import logging
 
 from vsphere.answers import Answer, TaskState, Version, parse_task, parse_tasks, parse_version, shorten
 from vsphere.errors import VsphereError, WrapperMissing
-from vsphere.ports import Wrapper
+from vsphere.ports import Guard, Wrapper
 from vsphere.vmdk import VmdkPath
 
 log = logging.getLogger(__name__)
@@ -35,9 +35,9 @@ class Tasks:
         """Return a disk's path as the wrapper is told it; raise when it cannot be told safely."""
         return self._wrapper.spell(path, self.can)
 
-    def start(self, spelled: str, device: str) -> Answer:
-        """Ask once for a copy onto a device's path."""
-        return self._wrapper.clone(spelled, device)
+    def start(self, spelled: str, device: str, guard: Guard) -> Answer:
+        """Ask once for a copy onto a device's path, right after its guard."""
+        return self._wrapper.clone(spelled, device, guard)
 
     def all(self) -> tuple[TaskState, ...]:
         """Return the state of all tasks; none where the wrapper cannot list them."""

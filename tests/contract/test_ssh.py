@@ -65,6 +65,26 @@ def test_a_command_answers_with_status_and_both_streams(ssh: Ssh) -> None:
     assert (output.status, output.stdout, output.stderr) == (3, "told by stdin", "wrong\n")
 
 
+def test_a_guard_is_asked_when_the_host_waits_for_the_command(ssh: Ssh, server: Sshd) -> None:
+    accepted: list[int] = []
+    ssh.run("touch /tmp/done", guard=lambda: accepted.append(ssh.handshakes))
+    assert accepted == [1], "connected and logged in"
+
+
+def test_a_guard_that_raises_keeps_the_command_from_being_sent(ssh: Ssh, server: Sshd) -> None:
+    class Lost(Exception):
+        pass
+
+    def closed() -> None:
+        raise Lost
+
+    before = len(server.commands)
+    with pytest.raises(Lost):
+        ssh.run("touch /tmp/never", guard=closed)
+    assert ssh.run("ls /tmp").stdout.split().count("never") == 0
+    assert len(server.commands) == before + 1
+
+
 def test_a_large_input_arrives_whole(ssh: Ssh) -> None:
     assert ssh.run("wc -c", bytes(5_000_000)).stdout.strip() == "5000000"
 

@@ -78,6 +78,8 @@ class Ledger:
     calls: list[Call] = field(default_factory=list)
     answers: dict[tuple[str, bytes], Answer] = field(default_factory=dict)
     """the last answer to each request, told apart by service, path and body"""
+    slow_to_connect: float = 0.0
+    """seconds for which new connections are held back"""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def enter(self, service: str, label: str) -> Call:
@@ -120,6 +122,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
+        self.server.closing.wait(self.server.ledger.slow_to_connect)
         self.request.do_handshake()
         super().setup()
 

@@ -13,13 +13,18 @@ class Slot:
     journal: dict[str, str] = field(default_factory=dict)
     left: str = ""
 
+    now: str = ""
+
     def guard(self, step: str) -> None:
-        self.steps.append(step)
+        if step != self.now:  # else it is the same step, asked about in the moment of its request
+            self.steps.append(step)
 
     @contextmanager
     def step(self, name: str, unless: Callable[[], bool] | None = None) -> Iterator[bool]:
         self.steps.append(name)
+        self.now = name
         yield True
+        self.now = ""
 
     @contextmanager
     def teardown(self, name: str, unless: Callable[[], bool] | None = None) -> Iterator[bool]:

@@ -29,6 +29,7 @@ from vsphere.errors import (
 )
 from vsphere.plugin import Plugin
 from vsphere.polling import next_delay, soonest_end
+from vsphere.ports import Guard
 from vsphere.result import CopyResult
 from vsphere.vmdk import VmdkPath
 
@@ -127,12 +128,22 @@ class Host:
     polls: list[float] = field(default_factory=list)
     cleaned: list[str] = field(default_factory=list)
 
-    def ask(self, command: str, seconds: float = 30.0, **arguments: str) -> list[dict[str, str]]:
+    def ask(
+        self, command: str, seconds: float = 30.0, *, guard: Guard | None = None, **arguments: str
+    ) -> list[dict[str, str]]:
         return self._answer(command, arguments)
 
     def run(
-        self, command: str, seconds: float = 30.0, *, fresh: bool = False, **arguments: str
+        self,
+        command: str,
+        seconds: float = 30.0,
+        *,
+        fresh: bool = False,
+        guard: Guard | None = None,
+        **arguments: str,
     ) -> list[dict[str, str]]:
+        if guard:
+            guard()
         return self._answer(command, arguments)
 
     def _answer(self, command: str, arguments: dict[str, str]) -> list[dict[str, str]]:
