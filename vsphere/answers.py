@@ -67,6 +67,11 @@ class Answer:
         return str(self.facts.get("taskId", "")) if self.facts.get("reason") == "busy" else None
 
     @property
+    def unsure(self) -> bool:
+        """Whether the host could not find out what runs there, and so began nothing: it may a little later."""
+        return self.facts.get("reason") == "unsure"
+
+    @property
     def complaint(self) -> str:
         """The host's words on what went wrong."""
         return str(self.facts.get("stdErr") or self.message).strip()

@@ -193,6 +193,11 @@ class Cloner:
             if not writer:
                 raise self._left(order.device, held, answer.complaint)
             return self._adopted(self._writer(writer, order, held), order, held)
+        if answer.unsure:
+            raise NotStarted(
+                f"Host {self._tasks.host} did not start the copy: {answer.complaint}",
+                "Look at what `ps -c` prints on the host.",
+            )
         if answer.status != "0":
             raise refused(answer.complaint, self._tasks.host)
         task = str(answer.facts.get("taskId", ""))

@@ -22,6 +22,7 @@ from vsphere.errors import (
     EsxcliFault,
     EsxcliNotFound,
     LoginRefused,
+    NotStarted,
     Unreachable,
     Unreadable,
     VcenterFault,
@@ -520,6 +521,27 @@ def test_a_refusal_says_why_and_leaves_nothing(run: Run, message: str, meaning: 
         run.copy()
     assert not run.slot.left
     assert not run.host.polls
+
+
+def test_a_host_that_cannot_tell_what_runs_is_asked_again(run: Run) -> None:
+    unsure = {"stdErr": "Device: ps does not tell.", "xcopyUsed": False, "reason": "unsure"}
+    run.host.clone_answer = ("1", json.dumps(unsure))
+
+    def fault(command: str, number: int) -> None:
+        if run.clock.time > 130:
+            run.host.clone_answer = None
+
+    run.host.fault = fault
+    assert run.copy().task_id == TASK
+    assert len(run.host.started) == 1
+
+
+def test_a_host_that_can_never_tell_what_runs_has_started_nothing(run: Run) -> None:
+    run.host.clone_answer = ("1", json.dumps({"stdErr": "ps does not tell", "reason": "unsure"}))
+    with pytest.raises(NotStarted, match="ps does not tell") as caught:
+        run.copy()
+    assert "ps -c" in caught.value.hint
+    assert not run.slot.left
 
 
 # Never a second clone
