@@ -87,8 +87,8 @@ class Api:
             answer = json.loads(response.read())
         except self._garbled as error:
             raise self._no_answer(request, error) from error
-        if not isinstance(answer, dict) or not answer.get("kind"):
-            raise self._no_answer(request, ValueError("the answer is not an object of Kubernetes"))
+        if not isinstance(answer, dict) or not answer:
+            raise self._no_answer(request, ValueError("the answer is not a JSON object, or an empty one"))
         return answer
 
     def _open(self, request: _Request) -> Any:

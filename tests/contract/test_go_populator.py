@@ -15,9 +15,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.contract.test_other_clients import esxcli
 from tests.lab.esxi.sandbox import SHELLS
-from tests.lab.lab import Lab, Target
+from tests.lab.govc import Govc
+from tests.lab.lab import VCENTER_PASSWORD, VCENTER_USER, Lab, Target
 from vsphere import key_line
 from vsphere.esxi import SCRIPT, VERSION
 
@@ -75,7 +75,8 @@ class Plugin:
 
     def __call__(self, operation: str, **arguments: str) -> dict[str, Any]:
         options = [word for name, value in arguments.items() for word in (f"-{name}", value)]
-        rows = esxcli(self.lab, "vmkfstools", operation, *options)
+        govc = Govc(self.lab.vcenter.url, VCENTER_USER, VCENTER_PASSWORD, self.lab.pki.ca_file)
+        rows = govc.esxcli(self.lab.host.moid, "vmkfstools", operation, *options)
         for row in rows:
             if row.get("status", ["0"]) != ["0"]:
                 raise GoError(f"Failed to invoke vmkfstools: {row['message'][0]}")

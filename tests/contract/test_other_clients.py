@@ -184,7 +184,7 @@ def test_kubectl_patches(lab: Lab, kubectl: Callable[..., str], kind: str, patch
 def test_a_populator_in_go_copies_a_disk(lab: Lab, tmp_path: Path, method: str) -> None:
     target = lab.add_target()
     ssh = lab.start_ssh() if method == "ssh" else {}
-    port = next((value for name, value in ssh.items() if name.endswith("PORT") and value), "22")
+    port = lab.host.ssh.port if ssh else 22
     arguments = lab.arguments(target, world.SIMPLE_DISK, world.SIMPLE_VM)
     taken = ("source-vm-id", "source-vmdk", "target-namespace", "owner-name")
     command = [f"--{name}={arguments[name]}" for name in taken]

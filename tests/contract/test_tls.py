@@ -24,6 +24,8 @@ from tests.lab.pki import Pki
 from tests.lab.rest import Reply, RestServer
 from vsphere.errors import VsphereError
 
+ANSWER = Reply(200, {"kind": "Status", "apiVersion": "v1"})
+"""good enough for each door"""
 STRICT = ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
 
 
@@ -54,7 +56,7 @@ def old_pki(tmp_path: Path) -> Pki:
 
 @pytest.fixture
 def server(old_pki: Pki) -> Iterator[RestServer]:
-    with RestServer("server", old_pki.server_context("server"), lambda _: Reply(200, {})) as server:
+    with RestServer("server", old_pki.server_context("server"), lambda _: ANSWER) as server:
         yield server
 
 
@@ -76,7 +78,7 @@ def test_the_servers_own_certificate_in_the_bundle_is_enough(doors: list[Door], 
     cert = old_pki.issue("own")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert.cert_file, cert.key_file)
-    with RestServer("own", context, lambda _: Reply(200, {})) as server:
+    with RestServer("own", context, lambda _: ANSWER) as server:
         for door in doors:
             door("127.0.0.1", server.port, cert.cert_file.read_text())
 
@@ -89,7 +91,7 @@ def test_another_ca_and_another_name_are_still_refused(
     elsewhere = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     elsewhere.load_cert_chain(cert.cert_file, cert.key_file)
     for context in (other.server_context("other"), elsewhere):
-        with RestServer("stranger", context, lambda _: Reply(200, {})) as server:
+        with RestServer("stranger", context, lambda _: ANSWER) as server:
             for door in doors:
                 with pytest.raises((VsphereError, StorageError, ApiError), match="not trusted"):
                     door("127.0.0.1", server.port, old_pki.ca_pem)

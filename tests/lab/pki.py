@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 LIFETIME = datetime.timedelta(days=2)
 
 
@@ -53,9 +54,7 @@ class Pki:
     def issue(self, common_name: str, *hosts: str) -> Cert:
         """Write a server certificate for the hosts, 127.0.0.1, ::1 and localhost by default."""
         key = ec.generate_private_key(ec.SECP256R1())
-        cert = self._sign(
-            name(common_name), key.public_key(), hosts=hosts or ("127.0.0.1", "::1", "localhost")
-        )
+        cert = self._sign(name(common_name), key.public_key(), hosts=hosts or LOOPBACK)
         stem = f"{common_name}-{next(self._number)}"
         files = Cert(self.directory / f"{stem}.pem", self.directory / f"{stem}.key")
         files.cert_file.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
@@ -65,7 +64,7 @@ class Pki:
 
     def server_context(self, common_name: str, *names: str) -> ssl.SSLContext:
         """Return a context for a server on loopback, which may have names as well."""
-        files = self.issue(common_name, "127.0.0.1", "localhost", *names)
+        files = self.issue(common_name, *LOOPBACK, *names)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(files.cert_file, files.key_file)
         return context

@@ -94,6 +94,13 @@ METADATA: Message = {
     13: Field("ownerReferences", partial(message, OWNER), many=True),
     14: Field("finalizers", text, many=True),
 }
+
+
+def metadata(value: bytes) -> Json:
+    """Read an ObjectMeta, of whose fields Go writes the empty ones, too."""
+    return {name: item for name, item in message(METADATA, value).items() if item != ""}
+
+
 LEASE_SPEC: Message = {
     1: Field("holderIdentity", text),
     2: Field("leaseDurationSeconds", int32),
@@ -103,7 +110,7 @@ LEASE_SPEC: Message = {
 }
 BODIES: Mapping[str, Message] = {
     "Lease": {
-        1: Field("metadata", partial(message, METADATA)),
+        1: Field("metadata", metadata),
         2: Field("spec", partial(message, LEASE_SPEC)),
     },
     "DeleteOptions": {},

@@ -110,6 +110,8 @@ class Line:
         self.faults = faults
         self._who = who
         self.library = SimpleNamespace(broken=(OSError,), rest=lambda configuration: self)
+        self.pool_manager = None
+        """where the library keeps its connections, and the proxy that they go through: none"""
 
     def configuration(self) -> Any:
         return SimpleNamespace(host="https://api", get_api_key_with_prefix=lambda name: "Bearer token")
