@@ -19,6 +19,7 @@ from tests.lab.lease.history import Called, Event, State, Written
 from tests.lab.lease.time import Process, World, wake
 
 Json = dict[str, Any]
+KIND = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
 NETWORK = 0.002, 0.010
 """seconds that a request takes each way"""
 
@@ -82,7 +83,7 @@ class Server:
     def _store(self, by: str, sent: float, name: str, lease: Json | None, code: int) -> Answer:
         self._version += 1
         before = self.lease(name)
-        stored = json.loads(json.dumps(lease)) if lease else None
+        stored = json.loads(json.dumps({**KIND, **lease})) if lease else None
         if stored:
             stored["metadata"]["resourceVersion"] = str(self._version)
         self.versions.setdefault(name, [None]).append(stored)
