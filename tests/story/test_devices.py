@@ -360,7 +360,8 @@ def test_a_right_that_is_lost_while_we_wait_for_a_slot_ends_the_same(lab: Lab) -
         assert program.wait() == 6, program.text()
     lab.ledger.reset()
     assert not {"undoFailures", "left"} & set(program.message)
-    assert others_apart(lab, target) == []
+    # The writer's place could not be given back, either: it expires.
+    assert [left for left in others_apart(lab, target) if not left.startswith("xcopy-volume-")] == []
 
 
 @pytest.mark.long

@@ -77,7 +77,7 @@ def test_one_disk_and_no_slot_is_held_while_it_is_copied(lab: Lab) -> None:
     assert lab.copied(target)
     assert lab.leftovers(target) == []
     assert shaken(lab) == ["rescan add", "clone", "detach", "detached remove", "rescan delete"]
-    taken = [line["message"] for line in program.lines if str(line["message"]).startswith("Holding ")]
+    taken = [line["message"] for line in program.lines if str(line["message"]).startswith("Holding esxi")]
     assert len(taken) == 3, "rescan, detach, dead paths"
 
 
@@ -136,7 +136,7 @@ def test_the_teardown_goes_on_without_a_slot_and_says_so(lab: Lab) -> None:
         program.signal(signal.SIGTERM)
         told = time.monotonic()
         assert program.wait(GRACE) == 9, program.text()
-        assert time.monotonic() - told < 26
+        assert time.monotonic() - told < 28
     said = [line["message"] for line in program.lines if "going on without it" in str(line["message"])]
     assert [message.rpartition(": ")[2] for message in said] == ["detach.", "remove dead paths."]
     assert others_apart(lab, target) == []
@@ -186,7 +186,7 @@ def test_told_to_stop(lab: Lab, phase: str) -> None:
         program.signal(signal.SIGTERM)
         told = time.monotonic()
         code = program.wait(GRACE)
-        assert time.monotonic() - told < 26
+        assert time.monotonic() - told < 28
     assert code == (0 if phase == "teardown" else 9), program.text()
     assert "undoFailures" not in program.message
     assert others_apart(lab, target) == []
@@ -204,7 +204,7 @@ def test_an_api_server_that_never_comes_back_keeps_nobody_beyond_the_pods_time(l
         program.signal(signal.SIGTERM)
         told = time.monotonic()
         assert program.wait(GRACE) == 9, program.text()
-        assert time.monotonic() - told < 26
+        assert time.monotonic() - told < 28
     lab.ledger.reset()
     assert "undoFailures" not in program.message
     # A claim that hung was done all the same; nobody renews it, so it runs out.

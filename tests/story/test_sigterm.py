@@ -312,6 +312,8 @@ def test_a_copy_that_is_to_be_followed_keeps_its_device_when_we_stop_before_that
         dead.wait_for(lambda line: line["message"] == "copy started")
     (held,) = lab.kube.lease_holders(LEASE_NAMESPACE)
     hold(lab, 1 - int(held[-1]))
+    # As if the dead one's place as the volume's writer had run out, while its slot has not.
+    lab.kube.admin.delete(path("leases", TARGET_NAMESPACE, f"xcopy-volume-{target.uid}"))
     with lab.program(target) as program:
         program.wait_for(lambda line: line["message"].startswith("Waiting for the host lease"))
         program.signal(signal.SIGTERM)

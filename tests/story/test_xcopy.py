@@ -6,7 +6,8 @@ import pytest
 
 from tests.lab.esxi.script import Script
 from tests.lab.esxi.stubs import Acceleration
-from tests.lab.lab import Lab, Target
+from tests.lab.kube import path
+from tests.lab.lab import TARGET_NAMESPACE, Lab, Target
 from tests.lab.program import Program
 
 pytestmark = pytest.mark.any_kube
@@ -84,6 +85,9 @@ def test_what_an_earlier_copy_used_is_not_taken_for_this_ones(lab: Lab) -> None:
         with lab.program(target) as program:
             assert program.wait() == 0, program.text()
         assert program.status.xcopy_used == used, program.text()
+        lab.kube.admin.delete(
+            path("leases", TARGET_NAMESPACE, f"xcopy-volume-{target.uid}")
+        )  # filled once is enough
     assert program.message["xcopy"] == "not used: the host moved the bytes"
 
 
