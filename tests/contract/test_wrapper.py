@@ -64,6 +64,13 @@ class Reply:
         return dict(json.loads(self.message))
 
 
+def make_snapshot(host: "Host") -> None:
+    """Let the disk be what was written since a snapshot, above a base beside it."""
+    folder = host.disk.parent
+    base = disks.make_vmdk(folder, "base.vmdk", 4 * MIB, content=2)
+    disks.make_delta(folder, host.disk.name, base, 4 * MIB, {})
+
+
 class Host:
     """One host with two devices, and calls of its script."""
 
@@ -732,7 +739,7 @@ def test_unreadable_counters_say_nothing(host: Host) -> None:
         (lambda host: setattr(host.script.acceleration, "enabled", False), "hardware acceleration is off"),
         (lambda host: setattr(host.script.acceleration, "plugin", ""), "no VAAI plugin"),
         (lambda host: setattr(host.script.acceleration, "clone_status", "unsupported"), "clone unsupported"),
-        (lambda host: host.disk.write_text(host.disk.read_text() + 'parentFileNameHint="x.vmdk"\n'), "snapshot"),
+        (make_snapshot, "snapshot"),
         (lambda host: disks.make_vmdk(host.disk.parent, "disk.vmdk", 3 * MIB + 512), "misaligned"),
         (lambda host: setattr(host.machine.faults, "xcopy_fails", True), "failed operations"),
     ],
