@@ -194,9 +194,8 @@ class Slots:
         timeout = self.me.request_timeout
         try:
             if before is None:
-                if (
-                    self._owner
-                ):  # whoever may create may set it, also where OpenShift's admission guards owners
+                # Whoever may create may set it, also where OpenShift's admission guards owners.
+                if self._owner:
                     lease["metadata"]["ownerReferences"] = [self._owner]
                 stored = self._api.create(self._path, lease, timeout=timeout)
             else:
