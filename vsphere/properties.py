@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from vsphere.errors import VsphereError
+from vsphere.errors import Unreadable, VsphereError
 from vsphere.session import Session
 
 KINDS = {"VirtualMachine": "VM", "HostSystem": "host", "Datastore": "datastore", "Datacenter": "datacenter"}
@@ -160,6 +160,11 @@ def below(session: Session, container: Any, kind: str, paths: Sequence[str]) -> 
     view = session.read(
         lambda: content.viewManager.CreateContainerView(container, [getattr(vim, kind)], True)
     )
+    if view is None:
+        raise Unreadable(
+            "vCenter answered the search of its inventory with nothing.",
+            "Check vCenter and what stands between it and the cluster.",
+        )
     members = vim.PropertyCollector.TraversalSpec(path="view", skip=False, type=vim.view.ContainerView)
     start = vim.PropertyCollector.ObjectSpec(obj=view, skip=True, selectSet=[members])
     try:
