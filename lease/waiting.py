@@ -112,9 +112,8 @@ class Turn:
     def _try(self, name: str, journal: Callable[[], str]) -> Claimed | None:
         self._look_if_due(name)
         if name in self._slots.seen and self._slots.seen[name].record is None:
-            for (
-                other
-            ) in self._slots.names:  # they tell whether it is missing because nobody has needed it yet
+            # The others tell whether it is missing because nobody has needed it yet.
+            for other in self._slots.names:
                 self._look_if_due(other)
         now = self._clock.now()
         if name not in self._slots.seen or now < self._moment(name, now):

@@ -177,7 +177,7 @@ class Cloner:
                 return task
             self._clock.wait(2.0)
 
-    def _try_start(self, order: Order, held: Held, gate: "Gate") -> str:
+    def _try_start(self, order: Order, held: Held, gate: Gate) -> str:
         try:
             # Told to stop, there must be time left to look for it, where that can be done.
             with self._clock.grace(ANSWER_UNTIL if self._tasks.can.lists else self._grace):
@@ -272,7 +272,7 @@ class Cloner:
             )
             watch.confirms(state)
 
-    def _unknown(self, watch: "Watch", held: Held, said: str) -> None:
+    def _unknown(self, watch: Watch, held: Held, said: str) -> None:
         """Judge a task that the host does not know: has it restarted, is it not ready yet, or is all lost?"""
         try:
             booted = self._boot_time()
@@ -292,7 +292,7 @@ class Cloner:
 
     @contextmanager
     def _left_if_unforeseen(
-        self, device: Device, held: Held, task: str = "", gate: "Gate | None" = None
+        self, device: Device, held: Held, task: str = "", gate: Gate | None = None
     ) -> Iterator[None]:
         """Turn what nobody thought of into `CopyMayBeRunning`: else the device could be pulled from under a copy."""
         try:

@@ -212,9 +212,8 @@ class Soap:
             connection.request(method, target, body, {"Cookie": self.stub.cookie or ""})
             answer = connection.getresponse()
             content = answer.read(LARGEST_FILE)
-            if (
-                answer.length and len(content) < LARGEST_FILE
-            ):  # read with a limit, a short answer is no error to it
+            # Read with a limit, a short answer is no error to http.client.
+            if answer.length and len(content) < LARGEST_FILE:
                 raise IncompleteRead(content, answer.length)
             return answer.status, content
 

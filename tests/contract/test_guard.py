@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from populator.clock import Clock
-from populator.retry import READ
+from populator.wiring import repeat
 from tests.lab.faults import Call, Ledger, proxy
 from tests.lab.lab import VCENTER_PASSWORD, VCENTER_USER, Lab
 from vsphere.esxcli import Esxcli
@@ -40,22 +40,23 @@ def is_rescan(call: Call) -> bool:
     return call.label.endswith("adapter.rescan")
 
 
+@contextmanager
+def esxcli(lab: Lab, port: int) -> Iterator[Esxcli]:
+    """Give the esxcli of the lab's host, logged in at this port and ready."""
+    clock = Clock()
+    credentials = VCENTER_USER, VCENTER_PASSWORD
+    with Session(
+        "127.0.0.1", port, *credentials, clock=clock, retry=repeat(clock), ca_pem=lab.pki.ca_pem
+    ) as session:
+        host = Esxcli(session, lab.host.moid)
+        host.ask("storage core adapter list")
+        yield host
+
+
 @pytest.fixture
 def host(lab: Lab) -> Iterator[Esxcli]:
-    clock = Clock()
-    session = Session(
-        "127.0.0.1",
-        lab.vcenter_port,
-        VCENTER_USER,
-        VCENTER_PASSWORD,
-        clock=clock,
-        retry=lambda call, on: READ.run(call, on, clock),
-        ca_pem=lab.pki.ca_pem,
-    )
-    with session:
-        esxcli = Esxcli(session, lab.host.moid)
-        esxcli.ask("storage core adapter list")
-        yield esxcli
+    with esxcli(lab, lab.vcenter_port) as host:
+        yield host
 
 
 def rescan(host: Esxcli, gate: Gate, *, fresh: bool = True) -> Any:
@@ -91,26 +92,14 @@ def test_what_is_made_again_is_guarded_again(lab: Lab, host: Esxcli) -> None:
 
 
 @pytest.mark.any_kube
-def test_a_slow_connection_is_there_before_the_guard_is_asked(lab: Lab, tmp_path: Path) -> None:
+def test_a_slow_connection_is_there_before_the_guard_is_asked(lab: Lab) -> None:
     """A host whose packets are held back for a while: the guard is asked when they come through."""
-    clock, ledger = Clock(), Ledger()
+    ledger = Ledger()
     contexts = lab.pki.server_context("slow-proxy"), lab.pki.client_context()
-    with proxy("slow", ("127.0.0.1", lab.vcenter_port), ledger, *contexts) as port:
-        session = Session(
-            "127.0.0.1",
-            port,
-            VCENTER_USER,
-            VCENTER_PASSWORD,
-            clock=clock,
-            retry=lambda call, on: READ.run(call, on, clock),
-            ca_pem=lab.pki.ca_pem,
-        )
-        with session:
-            host = Esxcli(session, lab.host.moid)
-            host.ask("storage core adapter list")
-            ledger.slow_to_connect = SLOW
-            gate = Gate(closes_after=SLOW / 2)
-            with pytest.raises(Lost):
-                rescan(host, gate)
-            ledger.slow_to_connect = 0.0
+    with proxy("slow", ("127.0.0.1", lab.vcenter_port), ledger, *contexts) as port, esxcli(lab, port) as host:
+        ledger.slow_to_connect = SLOW
+        gate = Gate(closes_after=SLOW / 2)
+        with pytest.raises(Lost):
+            rescan(host, gate)
+        ledger.slow_to_connect = 0.0
     assert lab.host.history == []

@@ -23,19 +23,11 @@ def main() -> int:
             verdicts = sweep(kinds, way)
             print(f"method {way.method}, scope {way.scope}\n\n{table(verdicts, kinds)}\n", flush=True)
             runs += len(verdicts)
-            bad += [
-                f"{one.label}, {one.fault.kind}: exit code {one.code} {one.text}: {'; '.join(one.problems)}"
-                for one in verdicts
-                if one.problems
-            ]
+            bad += [str(one) for one in verdicts if one.problems]
         endings = stops.sweep(way=way)
         print(f"method {way.method}, scope {way.scope}\n\n{stops.table(endings)}\n", flush=True)
         runs += len(endings)
-        bad += [
-            f"SIGTERM with {one.label}, {one.stop.state}: exit code {one.code}: {'; '.join(one.problems)}"
-            for one in endings
-            if one.problems
-        ]
+        bad += [str(one) for one in endings if one.problems]
     print("exit codes: 0 the copy is complete, 8 a copy may be running, 9 told to stop, others by family")
     print("\n".join(bad))
     print(f"{runs} runs, {len(bad)} of them bad")

@@ -6,17 +6,15 @@ not one.
 """
 
 import os
-import queue
 import signal
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tests.faults.pool import run_all
 from tests.faults.sweep import COPY_SECONDS, MAY_BE_RUNNING, NAMES, UNEXPECTED, Way, trusted_pki
 from tests.lab.faults import Call
 from tests.lab.lab import Lab, Target
-from tests.lab.pki import Pki
 from tests.lab.program import Program
 
 STATES = {"answering": None, "slow": "pause 2", "hanging": "hang"}
@@ -50,6 +48,11 @@ class Ending:
     """what the run said that it left"""
     problems: list[str] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        """Return when it was stopped and what became of it, for people."""
+        when = f"SIGTERM with {self.stop.number} {self.label}, {self.stop.state}"
+        return f"{when}: exit code {self.code}: {'; '.join(self.problems)}"
+
 
 class Signaller:
     """A rule for the ledger: sends SIGTERM with a call, and lets this and all later calls meet one fault."""
@@ -77,29 +80,9 @@ def sweep(states: Sequence[str] = tuple(STATES), every: int = 1, way: Way | None
             run(lab, Stop(10**6, "answering"), way)
             calls = len(lab.ledger.calls)
         stops = [Stop(number, state) for number in range(1, calls + 1, every) for state in states]
-        jobs: queue.SimpleQueue[Stop] = queue.SimpleQueue()
-        for stop in sorted(stops, key=lambda stop: stop.state != "hanging"):
-            jobs.put(stop)
-        endings: list[Ending] = []
-        threads = [threading.Thread(target=work, args=(pki, jobs, endings, way)) for _ in range(WORKERS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    if len(endings) < len(stops):
-        raise RuntimeError("a worker of the sweep broke down; see above")
+        stops.sort(key=lambda stop: stop.state != "hanging")  # which take longest
+        endings = run_all(pki, stops, lambda lab, stop: run(lab, stop, way), WORKERS)
     return sorted(endings, key=lambda one: (one.stop.number, list(STATES).index(one.stop.state)))
-
-
-def work(pki: Pki, jobs: "queue.SimpleQueue[Stop]", endings: list[Ending], way: Way) -> None:
-    """Do jobs until there are none."""
-    with Lab(pki=pki) as lab:
-        while True:
-            try:
-                stop = jobs.get_nowait()
-            except queue.Empty:
-                return
-            endings.append(run(lab, stop, way))
 
 
 def run(lab: Lab, stop: Stop, way: Way) -> Ending:

@@ -8,10 +8,8 @@ and left all in place), did no harm, started no second copy, and called nothing 
 """
 
 import os
-import queue
 import re
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from populator.clock import Clock
 from populator.metrics import Page
 from populator.report import Report, explain, outcome_of
 from populator.settings import parse_settings
+from tests.faults.pool import run_all
 from tests.lab.faults import FAULTS, nth
 from tests.lab.lab import Lab, Target
 from tests.lab.lies import LIES
@@ -83,6 +82,10 @@ class Verdict:
     text: str
     problems: list[str] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        """Return what was done and what became of it, for people."""
+        return f"{self.fault} {self.label}: exit code {self.code} {self.text}: {'; '.join(self.problems)}"
+
 
 def sweep(kinds: tuple[str, ...] = FAULTS, way: Way | None = None) -> list[Verdict]:
     """Run all faults of these kinds in one way; return a verdict for each, in the order of the calls."""
@@ -96,17 +99,8 @@ def sweep(kinds: tuple[str, ...] = FAULTS, way: Way | None = None) -> list[Verdi
             faults += [
                 Fault(number, kind, True) for number in range(1, commands + 1) for kind in COMMAND_FAULTS
             ]
-        jobs: queue.SimpleQueue[Fault] = queue.SimpleQueue()
-        for fault in sorted(faults, key=lambda fault: fault.kind != "hang"):  # which take longest
-            jobs.put(fault)
-        verdicts: list[Verdict] = []
-        threads = [threading.Thread(target=work, args=(pki, jobs, verdicts, way)) for _ in range(WORKERS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    if len(verdicts) < len(faults):
-        raise RuntimeError("a worker of the sweep broke down; see above")
+        faults.sort(key=lambda fault: fault.kind != "hang")  # which take longest
+        verdicts = run_all(pki, faults, lambda lab, fault: run(lab, fault, way), WORKERS)
     order = (*FAULTS, *LIES)
     return sorted(
         verdicts, key=lambda one: (one.fault.command, one.fault.number, order.index(one.fault.kind))
@@ -132,17 +126,6 @@ def trusted_pki() -> Iterator[Pki]:
             os.environ.pop(variable)
             if before is not None:
                 os.environ[variable] = before
-
-
-def work(pki: Pki, jobs: "queue.SimpleQueue[Fault]", verdicts: list[Verdict], way: Way) -> None:
-    """Do jobs until there are none."""
-    with Lab(pki=pki) as lab:
-        while True:
-            try:
-                fault = jobs.get_nowait()
-            except queue.Empty:
-                return
-            verdicts.append(run(lab, fault, way))
 
 
 def run(lab: Lab, fault: Fault, way: Way) -> Verdict:

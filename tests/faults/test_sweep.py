@@ -19,9 +19,7 @@ from tests.lab.faults import FAULTS
 def test_no_fault_of_a_single_call_leaks_or_lies(way: Way, kinds: tuple[str, ...]) -> None:
     verdicts = sweep(kinds, way)
     print(table(verdicts))
-    bad = [
-        f"{one.fault} {one.label} ({one.code} {one.text}): {one.problems}" for one in verdicts if one.problems
-    ]
+    bad = [str(one) for one in verdicts if one.problems]
     assert bad == []
     # With a wrapper that can be asked what runs, a fault that passes is survived everywhere.
     assert [f"{one.fault} {one.label}" for one in verdicts if one.code] == []
