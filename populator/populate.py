@@ -82,14 +82,14 @@ def populate(
 
     with lease.hold(job.host.id, **journal(job, lun)) as held, UndoStack(clock, report) as undo:
         report.phase("map the LUN")
-        lent = seen_already(before, job.host)
-        ours, adapters = lent is None, job.host.adapters
+        there = seen_already(before, job.host)
+        ours, adapters = there is None or there.ours, job.host.adapters
         undo.later(
             "remove the dead paths", lambda: devices.forget(lun.naa, adapters, held), when=lambda: ours
         )
-        undo.later("restore the mapping", lambda: array.unmap(lun, job.host.id))
+        undo.later("restore the mapping", lambda: array.unmap(lun, job.host.id, job.host.initiators))
         undo.first("detach the device", lambda: devices.detach(lun.naa, held), when=lambda: ours)
-        mapping = lent or map_lun(array, lun, job.host)
+        mapping = there or map_lun(array, lun, job.host)
         ours, adapters = mapping.ours, adapters_in(mapping, job.host)
         report.uses(protocol_of(mapping.initiators & normal_all(job.host.initiators)), job.disk)
         if ours:
@@ -140,9 +140,13 @@ def find_lun(job: Job, array: StorageArray, report: Report) -> Lun:
 
 
 def seen_already(mappings: Sequence[Mapping], host: EsxiHost) -> Mapping | None:
-    """Return the mapping of somebody else by which the host sees the LUN, by whatever adapter: it serves us, too."""
-    own = normal_all(host.initiators)
-    return next((one for one in mappings if not one.ours and one.initiators & own), None)
+    """Return the mapping by which the host sees the LUN: it serves us, and a second might be by another protocol.
+
+    Somebody else's by whatever adapter; failing that, what an earlier run left behind for adapters that can work.
+    """
+    own, working = normal_all(host.initiators), normal_all(one.initiator for one in host.adapters)
+    seen = [one for one in mappings if one.initiators & (working if one.ours else own)]
+    return min(seen, key=lambda one: one.ours, default=None)
 
 
 def map_lun(array: StorageArray, lun: Lun, host: EsxiHost) -> Mapping:
@@ -172,7 +176,8 @@ def check_no_other_host_copies(lun: Lun, before: Sequence[Mapping], host: EsxiHo
             raise StorageError(
                 f"LUN {lun.name} is still mapped to {mapping.group.name} by an earlier run on another host, whose "
                 "copy may be running.",
-                f"When no vmkfstools runs on that host, remove the LUN's mapping to {mapping.group.name}.",
+                f"When no vmkfstools runs on {mapping.host or 'any host of that group'}, remove the LUN's mapping to "
+                f"{mapping.group.name}.",
             )
 
 

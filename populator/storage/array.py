@@ -89,12 +89,14 @@ class StorageArray(Protocol):
     def map(self, lun: Lun, group: Group) -> Mapping:
         """Map the LUN to the group; where its initiators see it through another one already, return that mapping."""
 
-    def unmap(self, lun: Lun, host: str) -> None:
+    def unmap(self, lun: Lun, host: str, initiators: Sequence[str]) -> None:
         """Take the populators' own mappings for this host away, and the host's own group when it has become empty.
 
         Whoever made them: what a dead predecessor left is removed, too, also under the names that older populators
-        used. All other mappings are left alone, and none that somebody else has removed is made again. Returns only
-        when it is certain that ours are gone; harmless when nothing was ever mapped.
+        used. Of a group that those shared for all hosts the LUN is taken only where nobody sees it by that group but
+        `initiators`, all that the host has: on another host a copy may be running. All other mappings are left alone,
+        and none that somebody else has removed is made again. Returns only when it is certain that ours are gone;
+        harmless when nothing was ever mapped.
         """
 
     def close(self) -> None:

@@ -66,6 +66,9 @@ class ArrayLab(AbstractContextManager["ArrayLab"], Protocol):
     def groups_of_all_hosts(self) -> Sequence[str]:
         """Return the names that older populators gave to one group for all hosts."""
 
+    def names_like_ours(self) -> Sequence[str]:
+        """Return names that an admin may give to a group, and that begin like a populator's."""
+
     def naa(self, volume: Volume) -> str:
         """Return the device name of a volume's LUN."""
 
@@ -127,7 +130,10 @@ class OntapLab:
         return [f"xcopy-hostsystem-{host}", f"xcopy-hostsystem-{host}-mixed"]
 
     def groups_of_all_hosts(self) -> list[str]:
-        return ["xcopy-esxs"]
+        return ["xcopy-esxs", "xcopy-esxs-iscsi"]
+
+    def names_like_ours(self) -> list[str]:
+        return ["xcopy-lab-hosts", "xcopy-", "xcopy-esxs2", "xcopy-hostsystem"]
 
     def naa(self, volume: Volume) -> str:
         return self.simulator.luns[self._luns[volume.name]].naa

@@ -238,10 +238,16 @@ class Lab:
         for host in self.hosts.values():
             host.ssh.authorize(line)
 
-    def map_to_host(self, target: Target, group: str) -> None:
+    def map_to_host(
+        self, target: Target, group: str, kind: str = "iscsi", others: tuple[str, ...] = ()
+    ) -> None:
         """Map a LUN to the plain VM's host through a group of that name, and let the host see it."""
-        initiators = [adapter.initiator for adapter in self.host.adapters if adapter.kind == "iscsi"]
-        self.array.add_map(target.lun_uuid, self.array.add_group(group, SVM, initiators, "iscsi"))
+        initiators = [
+            adapter.wwpn if kind == "fc" else adapter.initiator
+            for adapter in self.host.adapters
+            if adapter.kind == kind
+        ]
+        self.array.add_map(target.lun_uuid, self.array.add_group(group, SVM, [*initiators, *others]))
         self.host.stack.add(self.host.adapters)
 
     def tidy(self) -> None:
@@ -252,6 +258,7 @@ class Lab:
             self.array.remove_lun(lun_uuid)
         for group_uuid in list(self.array.groups):
             self.array.remove_group(group_uuid)
+        self.array.logins.clear()
         self._boot_hosts()
         self.kube.apply_rbac(TARGET_NAMESPACE, LEASE_NAMESPACE)
         for namespace in (LEASE_NAMESPACE, TARGET_NAMESPACE):

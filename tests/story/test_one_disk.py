@@ -1,6 +1,7 @@
 """The main job, done by the real program as Forklift starts it: bytes copied, and everything as found."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -145,10 +146,63 @@ def test_a_device_found_off_is_brought_back(lab: Lab) -> None:
     populate(lab, target)
 
 
-def test_what_a_dead_predecessor_left_is_taken_away(lab: Lab) -> None:
+@pytest.mark.parametrize("kind", ["iscsi", "fc"])
+@pytest.mark.parametrize(
+    "group", ["xcopy-hostsystem-{}-iscsi", "xcopy-hostsystem-{}-fcp", "xcopy-hostsystem-{}"]
+)
+def test_what_a_dead_predecessor_left_is_taken_away(lab: Lab, group: str, kind: str) -> None:
+    """Whichever protocol it chose, the LUN is never seen by both; MTV 2.10.4 gave its groups no ending."""
     target = lab.add_target()
-    lab.map_to_host(target, f"xcopy-hostsystem-{lab.host.moid}-iscsi")
+    lab.map_to_host(target, group.format(lab.host.moid), kind)
+    lab.array.calls.clear()
     populate(lab, target)
+    assert ("POST", "/api/protocols/san/lun-maps") not in lab.array.calls
+
+
+def test_an_old_group_of_all_hosts_that_holds_this_one_alone_is_left_empty(lab: Lab) -> None:
+    target = lab.add_target()
+    lab.map_to_host(target, "xcopy-esxs")
+    with lab.program(target) as program:
+        assert program.wait() == 0, program.text()
+    assert lab.copied(target)
+    assert lab.leftovers(target) == ["group xcopy-esxs exists"]
+
+
+def test_an_old_group_by_which_other_hosts_see_the_lun_is_refused(lab: Lab) -> None:
+    target = lab.add_target()
+    lab.map_to_host(target, "xcopy-esxs", others=("iqn.1998-01.com.vmware:esx-9",))
+    before = lab.san.mappings(target.naa)
+    with lab.program(target) as program:
+        assert program.wait() == 4, program.text()
+    assert "xcopy-esxs" in program.message["hint"]
+    assert lab.san.mappings(target.naa) == before
+    assert lab.host.device_status(target.naa) == "on"
+    assert lab.host.clones_started[target.naa] == 0
+
+
+@pytest.mark.parametrize("group", ["admins-group", "xcopy-lab-hosts"])
+def test_a_mapping_of_an_admin_by_another_protocol_is_used_and_left(lab: Lab, group: str) -> None:
+    target = lab.add_target()
+    lab.map_to_host(target, group, "fc")
+    before = lab.san.mappings(target.naa)
+    with lab.program(target) as program:
+        assert program.wait() == 0, program.text()
+    assert lab.copied(target)
+    assert lab.host.device_status(target.naa) == "on"
+    assert lab.san.mappings(target.naa) == before
+    assert [o.name for o in lab.host.history] == ["clone"]
+
+
+def test_the_array_is_asked_by_which_protocol_it_sees_the_host(lab: Lab) -> None:
+    """The source is on iSCSI, but only the FC adapter is logged in to the array."""
+    target = lab.add_target()
+    (fibre,) = (adapter.wwpn for adapter in lab.host.adapters if adapter.kind == "fc")
+    lab.array.log_in("svm1", ":".join(re.findall("..", fibre)))
+    with lab.program(target) as program:
+        assert program.wait() == 0, program.text()
+    assert program.status.storage_protocol == "fc"
+    assert lab.copied(target)
+    assert lab.leftovers(target) == []
 
 
 def test_other_mappings_of_the_lun_stay(lab: Lab) -> None:

@@ -78,10 +78,15 @@ class OntapArray:
             )
         return mapping
 
-    def unmap(self, lun: Lun, host: str) -> None:
+    def unmap(self, lun: Lun, host: str, initiators: Sequence[str]) -> None:
         """Unmap the LUN from the host's own igroups, and delete those that nobody else uses."""
-        own = names.own_groups(host)
-        mine = [item for item in self._maps(lun) if item.igroup_name in own or is_of_all(item.igroup_name)]
+        own, us = names.own_groups(host), normal_all(initiators)
+        mine = [
+            item
+            for item in self._maps(lun)
+            if item.igroup_name in own
+            or (names.OF_ALL_HOSTS.fullmatch(item.igroup_name) and normal_all(item.initiators) <= us)
+        ]
         steps: list[Callable[[], object]] = [partial(self._unmap, lun, m) for m in mine]
         steps += [partial(self._delete, *group) for group in self._find_own(own)]
         self._all(steps)
@@ -271,11 +276,6 @@ def _check(group: Igroup, protocol: str) -> None:
 def _mapping(item: LunMap, group: Group | None = None) -> Mapping:
     name, known = item.igroup_name, group or Group(item.igroup_uuid, item.igroup_name)
     return Mapping(known, item.lun_id, names.is_ours(name), names.host_of(name), normal_all(item.initiators))
-
-
-def is_of_all(group: str) -> bool:
-    """Return whether an igroup is that of an old populator for all hosts."""
-    return names.is_ours(group) and not names.host_of(group)
 
 
 def _some(found: Iterable[str]) -> str:

@@ -11,8 +11,11 @@ from populator.storage.initiators import FC
 OURS = "xcopy-"
 KINDS = ("iscsi", "fcp", "mixed")
 """endings of our igroups' names; the Go populator makes `-mixed` too, so it may be left behind"""
-OF_A_HOST = re.compile(rf"{OURS}hostsystem-(?P<host>.+?)(-({'|'.join(KINDS)}))?")
+ENDING = f"(-({'|'.join(KINDS)}))?"
+OF_A_HOST = re.compile(rf"{OURS}hostsystem-(?P<host>.+?){ENDING}")
 """an igroup that a populator made for one host; the Go populator of MTV 2.10.4 to 2.11.0 gave it no ending"""
+OF_ALL_HOSTS = re.compile(rf"{OURS}esxs{ENDING}")
+"""an igroup that populators before MTV 2.10.4 shared for all hosts"""
 ISCSI = re.compile(r"(iqn\.|eui\.).+", re.IGNORECASE)
 ON_FLEXVOL = re.compile(r"/svm/(?P<svm>[^/]+)/flexvol/(?P<flexvol>[^/]+)(/lun/(?P<lun>.+))?")
 ON_ASA_R2 = re.compile(r"/svm/(?P<svm>[^/]+)/lun/(?P<lun>.+)")
@@ -51,8 +54,8 @@ def own_groups(host: str) -> tuple[str, ...]:
 
 
 def is_ours(group: str) -> bool:
-    """Return whether an igroup is a populator's: one for a host, or one of all hosts as before MTV 2.10.4."""
-    return group.startswith(OURS)
+    """Return whether an igroup is a populator's; an admin's may begin like one."""
+    return bool(OF_A_HOST.fullmatch(group) or OF_ALL_HOSTS.fullmatch(group))
 
 
 def host_of(group: str) -> str:
