@@ -82,8 +82,8 @@ class StorageArray(Protocol):
         """Return the host's own group, created or completed if need be.
 
         Initiators are `iqn.…`, `eui.…` or `fc.<16 hex wwnn>:<16 hex wwpn>`, the best first. FC and iSCSI are never
-        mixed: all of one kind are taken, that of the first one which the array sees logged in, else of the first.
-        Those that cannot be used are passed over; raises before anything is created when all are.
+        mixed: all of one kind are taken, that of the first one which the array sees logged in, else of the first that
+        it serves. Those that cannot be used are passed over; raises before anything is created when all are.
         """
 
     def map(self, lun: Lun, group: Group) -> Mapping:

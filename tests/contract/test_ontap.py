@@ -320,6 +320,41 @@ def test_a_user_who_may_not_see_logins_gets_the_first_kind(array: StorageArray, 
     assert array.ensure_group(HOST, [IQN, FC]).name == ISCSI_GROUP
 
 
+@pytest.mark.parametrize(
+    ("served", "group"), [({"iscsi"}, ISCSI_GROUP), ({"fcp"}, FC_GROUP), (set(), FC_GROUP)]
+)
+def test_what_the_svm_does_not_serve_is_not_chosen(
+    array: StorageArray, sim: OntapSimulator, served: set[str], group: str
+) -> None:
+    """Any user may read that, also one who may not see who is logged in."""
+    sim.svm("svm1").services = served
+    for where in ("/network/fc/logins", "/protocols/san/iscsi/sessions"):
+        sim.before("GET", where, lambda _: error(403, "6", "not authorized for that command"))
+    assert array.ensure_group(HOST, [FC, IQN]).name == group
+
+
+@pytest.mark.parametrize("only", [IQN, FC])
+def test_a_host_of_one_protocol_has_no_choice(array: StorageArray, sim: OntapSimulator, only: str) -> None:
+    sim.svm("svm1").services = set()
+    assert array.ensure_group(HOST, [only]).initiators == (only,)
+
+
+def test_initiators_offered_twice_count_once_and_odd_ones_not_at_all(
+    array: StorageArray, sim: OntapSimulator
+) -> None:
+    odd = [
+        "iqn.bad",
+        "iqn.1998-01.com vmware:esx",
+        "eui.12",
+        "fc.20000025b5000001:00000000000000000",
+        "",
+        "vmhba1",
+    ]
+    group = array.ensure_group(HOST, [*odd, IQN, FC, IQN, IQN.upper(), *odd])
+    assert (group.name, group.initiators) == (ISCSI_GROUP, (IQN,))
+    assert sim.groups[group.id].initiators == [IQN]
+
+
 def test_logins_are_asked_for_only_where_there_is_a_choice(array: StorageArray, sim: OntapSimulator) -> None:
     array.ensure_group(HOST, [IQN])
     assert not [path for _, path in sim.calls if path.endswith(("logins", "sessions"))]

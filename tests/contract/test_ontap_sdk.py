@@ -12,10 +12,12 @@ from netapp_ontap.resources import (
     Igroup,
     IgroupInitiator,
     IscsiSession,
+    Job,
     Lun,
     LunMap,
     Node,
     Svm,
+    Volume,
 )
 
 from tests.lab import ontap_fields
@@ -279,6 +281,12 @@ def test_luns_can_be_taken_offline(sim: OntapSimulator) -> None:
         (LunMap, ontap_fields.LUN_MAPS),
         (IscsiSession, ontap_fields.ISCSI_SESSIONS),
         (FcLogin, ontap_fields.FC_LOGINS),
+        (Svm, ontap_fields.SVMS),
+        (Volume, ontap_fields.VOLUMES),
+        (Cluster, ontap_fields.CLUSTER),
+        (Node, ontap_fields.NODES),
+        (Job, ontap_fields.JOBS),
+        (IgroupInitiator, ontap_fields.IGROUP_INITIATORS),
     ],
 )
 def test_every_property_that_the_sdk_knows_may_be_asked_for(resource: Any, known: tuple[str, ...]) -> None:
@@ -295,6 +303,16 @@ def test_the_sdk_lists_with_all_fields_and_in_either_spelling(sim: OntapSimulato
     assert found.lun_maps[0].logical_unit_number == 0
     (mapped,) = LunMap.get_collection(fields="igroup,logical-unit-number")
     assert mapped.logical_unit_number == 0
+
+
+@pytest.mark.usefixtures("sdk")
+def test_an_svm_says_what_it_serves(sim: OntapSimulator) -> None:
+    sim.svm("svm1").services = {"iscsi"}
+    served = {
+        svm.name: (svm.fcp.enabled, svm.iscsi.enabled) for svm in Svm.get_collection(fields="fcp,iscsi")
+    }
+    assert served == {"svm1": (False, True), "svm2": (True, True)}
+    assert not hasattr(next(iter(Svm.get_collection(fields="comment,dns"))), "fcp")
 
 
 @pytest.mark.usefixtures("sdk")

@@ -40,6 +40,7 @@ from tests.lab.ontap_cluster import (
     SimLun,
     SimMap,
     Svm,
+    is_iscsi,
 )
 from tests.lab.ontap_query import BadQuery, Collection, Record, linked, project, select, wanted, without_links
 from tests.lab.rest import Reply, Request, RestServer, Step
@@ -189,7 +190,7 @@ class OntapSimulator(Cluster):
             Collection(
                 "/svm/svms",
                 lambda: [svm_record(s) for s in self.svms.values() if seen(s)],
-                known=("uuid", "name", "state", "subtype"),
+                known=ontap_fields.SVMS,
             ),
             Collection(
                 "/storage/luns",
@@ -221,7 +222,7 @@ class OntapSimulator(Cluster):
                         "interface": {"uuid": "lif-fc"},
                     }
                     for svm, name in self.logins
-                    if seen(svm) and not name.startswith("iqn.")
+                    if seen(svm) and not is_iscsi(name)
                 ],
                 keys=("interface.uuid", "initiator.wwpn"),
                 default=("initiator.wwpn", "interface.uuid", "svm"),
@@ -232,7 +233,7 @@ class OntapSimulator(Cluster):
                 lambda: [
                     {"svm": svm_record(svm, brief=True), "initiator": {"name": name}, "tsih": 1}
                     for svm, name in self.logins
-                    if seen(svm) and name.startswith("iqn.")
+                    if seen(svm) and is_iscsi(name)
                 ],
                 keys=("svm.uuid", "initiator.name", "tsih"),
                 default=("svm", "tsih"),
@@ -241,18 +242,18 @@ class OntapSimulator(Cluster):
             Collection(
                 "/storage/volumes",
                 lambda: self._volume_records(seen),
-                known=("uuid", "name", "svm", "state", "type"),
+                known=ontap_fields.VOLUMES,
             ),
             Collection(
                 "/cluster/nodes",
                 lambda: [self._node_record(n) for n in ("node1", "node2")],
-                known=("uuid", "name", "model", "serial_number", "version", "state"),
+                known=ontap_fields.NODES,
             ),
             Collection(
                 "/cluster/jobs",
                 lambda: [job_record(job) for job in self.jobs.values()],
                 default=("uuid",),
-                known=("uuid", "description", "state", "message", "code", "error"),
+                known=ontap_fields.JOBS,
             ),
         ]
 
@@ -276,8 +277,7 @@ class OntapSimulator(Cluster):
 
     def _cluster(self, request: Request, scope: str | None) -> Reply:
         record = {"uuid": "c1", "name": "lab", "version": version_record(self.version)}
-        known = ("uuid", "name", "version")
-        only = Collection("/cluster", list, default=("name",), known=known)
+        only = Collection("/cluster", list, default=("name",), known=ontap_fields.CLUSTER)
         return Reply(200, {**project(record, wanted(only, request.query, single=True)), "_links": {}})
 
     def _post_lun(self, request: Request, scope: str | None) -> Reply:
@@ -341,7 +341,7 @@ class OntapSimulator(Cluster):
             lambda: [initiator_record(group, name) for name in group.initiators],
             keys=("name",),
             default=("igroup",),
-            known=("name", "igroup", "comment"),
+            known=ontap_fields.IGROUP_INITIATORS,
         )
         return Reply(200, select(initiators, request.query, self.page_size))
 
@@ -545,8 +545,10 @@ def created(request: Request, path: str, key: str, record: Record) -> Reply:
 
 
 def svm_record(svm: Svm, *, brief: bool = False) -> Record:
-    more = {} if brief else {"state": "running", "subtype": "default"}
-    return {"uuid": svm.uuid, "name": svm.name, **more}
+    if brief:
+        return {"uuid": svm.uuid, "name": svm.name}
+    services = {kind: {"allowed": True, "enabled": kind in svm.services} for kind in ("fcp", "iscsi")}
+    return {"uuid": svm.uuid, "name": svm.name, "state": "running", "subtype": "default", **services}
 
 
 def map_record(item: SimMap) -> Record:

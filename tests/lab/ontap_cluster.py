@@ -54,6 +54,8 @@ class SanPort(Protocol):
 class Svm:
     uuid: str
     name: str
+    services: set[str] = field(default_factory=lambda: {"fcp", "iscsi"})
+    """protocols by which it serves LUNs"""
 
 
 @dataclass
@@ -100,7 +102,7 @@ class Failure(Exception):
 class Cluster:
     """What an administrator sees and does.
 
-    May be set at any time: `seen_twice_code`, and the attributes of `luns` and `groups`.
+    May be set at any time: `seen_twice_code`, and the attributes of `svms`, `luns` and `groups`.
     """
 
     def __init__(self, san: SanPort, svms: Iterable[str]) -> None:
@@ -266,16 +268,13 @@ class Cluster:
         return [item for item in self.maps if item.group is group]
 
     def present(self, item: SimMap) -> None:
-        initiators = [
-            name if name.startswith(("iqn.", "eui.")) else name.replace(":", "")
-            for name in item.group.initiators
-        ]
+        initiators = [name if is_iscsi(name) else name.replace(":", "") for name in item.group.initiators]
         self.san.map(item.lun.naa, initiators, item.lun_id, via=item.group.name)
 
     @staticmethod
     def _initiator(name: str, protocol: str) -> str:
         lower = name.lower()
-        if lower.startswith(("iqn.", "eui.")):
+        if is_iscsi(lower):
             if protocol == "fcp" or not (IQN.fullmatch(lower) or EUI.fullmatch(lower)):
                 raise Failure(400, BAD_ISCSI, f'"{name}" is not a valid iSCSI name here.')
             return lower
@@ -284,3 +283,7 @@ class Cluster:
         if protocol == "iscsi":
             raise Failure(400, BAD_WWPN, f'"{name}" is a WWPN in an iSCSI group.')
         return ":".join(re.findall("..", lower.replace(":", "")))
+
+
+def is_iscsi(initiator: str) -> bool:
+    return initiator.startswith(("iqn.", "eui."))

@@ -206,8 +206,9 @@ class OntapArray:
         )
 
     def _choose(self, usable: Sequence[names.Chosen]) -> names.Chosen:
-        """Return the initiators of the protocol by which the SVM sees the host; without a word of that, the first."""
-        return next((one for one in usable if len(usable) > 1 and self._logged_in(one)), usable[0])
+        """Return the initiators of the protocol by which the SVM sees the host, else those of the first it serves."""
+        served = [one for one in usable if one.kind in self._svm.services] or usable
+        return next((one for one in served if len(served) > 1 and self._logged_in(one)), served[0])
 
     def _logged_in(self, chosen: names.Chosen) -> bool:
         ask = self._client.fc_logins if chosen.kind == "fcp" else self._client.iscsi_sessions

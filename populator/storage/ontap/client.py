@@ -29,6 +29,8 @@ class Svm:
 
     uuid: str
     name: str
+    services: frozenset[str]
+    """`fcp` and `iscsi`, less what it is known not to serve"""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ class Client:
 
     def svms(self, name: str) -> list[Svm]:
         """Return the SVMs that match a query."""
-        records = self._list("svm/svms", "list its SVMs", {"name": name, "fields": "uuid,name"})
-        return [Svm(r.text("uuid"), r.text("name")) for r in records]
+        query = {"name": name, "fields": "uuid,name,fcp.enabled,iscsi.enabled"}
+        return [svm(r) for r in self._list("svm/svms", "list its SVMs", query)]
 
     def nodes(self) -> list[tuple[str, str]]:
         """Return model and version of each node; needs the credentials of a cluster."""
@@ -184,6 +186,12 @@ def version(record: Answer) -> str:
     """Return `9.15.1` of the field `version`."""
     parts = [record.optional(f"version.{part}") for part in ("generation", "major", "minor")]
     return ".".join(parts) if all(parts) else ""
+
+
+def svm(record: Answer) -> Svm:
+    """Read one record of /svm/svms."""
+    services = (kind for kind in ("fcp", "iscsi") if record.find(f"{kind}.enabled") is not False)
+    return Svm(record.text("uuid"), record.text("name"), frozenset(services))
 
 
 def lun_record(record: Answer) -> LunRecord:

@@ -16,7 +16,7 @@ OF_A_HOST = re.compile(rf"{OURS}hostsystem-(?P<host>.+?){ENDING}")
 """an igroup that a populator made for one host; the Go populator of MTV 2.10.4 to 2.11.0 gave it no ending"""
 OF_ALL_HOSTS = re.compile(rf"{OURS}esxs{ENDING}")
 """an igroup that populators before MTV 2.10.4 shared for all hosts"""
-ISCSI = re.compile(r"(iqn\.|eui\.).+", re.IGNORECASE)
+ISCSI = re.compile(r"iqn\.\d{4}-\d{2}\.[^:\s]+(:\S+)?|eui\.[0-9a-f]{16}", re.IGNORECASE)
 ON_FLEXVOL = re.compile(r"/svm/(?P<svm>[^/]+)/flexvol/(?P<flexvol>[^/]+)(/lun/(?P<lun>.+))?")
 ON_ASA_R2 = re.compile(r"/svm/(?P<svm>[^/]+)/lun/(?P<lun>.+)")
 ON_NVME = re.compile(r"/svm/[^/]+/.*\b(namespace|ns|nvme)s?/.+", re.IGNORECASE)
@@ -66,16 +66,22 @@ def host_of(group: str) -> str:
 
 def usable(initiators: Sequence[str]) -> list[Chosen]:
     """Return those that ONTAP can use, a group of them for each protocol, the first one's first; raise without any."""
-    fibre = {name: given for given in initiators if (name := wwpn(given))}
-    iscsi = {given.lower(): given for given in initiators if ISCSI.fullmatch(given)}
-    found = [Chosen("fcp", fibre), Chosen("iscsi", iscsi)]
-    found = [one for one in found if one.names]
+    found: dict[str, Chosen] = {}
+    for given in initiators:
+        kind, name = ("fcp", wwpn(given)) if given.lower().startswith("fc.") else ("iscsi", iscsi(given))
+        if name:
+            found.setdefault(kind, Chosen(kind, {})).names.setdefault(name, given)
     if not found:
         raise StorageError(
             f"No initiator of the host can be used with ONTAP: {', '.join(initiators) or 'it has none'}.",
             "XCOPY needs an iSCSI or Fibre Channel adapter; NVMe adapters cannot be used.",
         )
-    return sorted(found, key=lambda one: min(initiators.index(given) for given in one.names.values()))
+    return list(found.values())
+
+
+def iscsi(initiator: str) -> str:
+    """Return an iSCSI name as ONTAP stores it; nothing where ONTAP would refuse it, and with it all of its group."""
+    return initiator.lower() if ISCSI.fullmatch(initiator) else ""
 
 
 def wwpn(initiator: str) -> str:
