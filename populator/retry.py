@@ -2,7 +2,8 @@
 
 The caller says which errors are passing ones, and hands in a call that may be made twice. A policy promises at
 least two tries and otherwise none that begins after its deadline, an end at once when told to stop, and that the
-last error is the one the caller sees.
+last error is the one the caller sees. A service that asks to be left alone for a while is, unless the deadline comes
+first, or the end of a grace: then there is nothing to lose by asking sooner.
 """
 
 import logging
@@ -37,10 +38,16 @@ class Policy:
             late = clock.now() - began + state.upcoming_sleep > self.deadline
             return clock.expired() or (late and state.attempt_number >= 2)
 
+        growing = wait_exponential(self.first_pause, self.longest_pause) + wait_random(0, self.first_pause)
+
+        def pause(state: RetryCallState) -> float:
+            asked = min(asked_for(state), self.deadline)
+            return max(growing(state), asked if asked < clock.left() else 0.0)
+
         attempts = Retrying(
             sleep=clock.wait,
             stop=enough,
-            wait=wait_exponential(self.first_pause, self.longest_pause) + wait_random(0, self.first_pause),
+            wait=pause,
             retry=retry_if_exception(on),
             before_sleep=self._tell,
             reraise=True,
@@ -50,6 +57,12 @@ class Policy:
     def _tell(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         log.info("%s: try %d failed, again soon: %s", self.name, state.attempt_number, error)
+
+
+def asked_for(state: RetryCallState) -> float:
+    """Return for how many seconds the service has asked to be left alone (HTTP's Retry-After)."""
+    error = state.outcome.exception() if state.outcome else None
+    return getattr(error, "retry_after", None) or 0.0
 
 
 READ = Policy("read", deadline=30)

@@ -14,6 +14,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,14 @@ Explain = Callable[[Answer], tuple[str, str]]
 class Refused(StorageError):
     """The array answered with an error."""
 
-    def __init__(self, text: str, hint: str, status: int, code: str) -> None:
+    def __init__(self, text: str, hint: str, status: int, code: str, retry_after: float = 0.0) -> None:
         super().__init__(text, hint)
         self.status = status
         self.code = code
         """the vendor's own error code, empty where it gave none"""
         self.passing = status in PASSING
+        self.retry_after = retry_after
+        """seconds for which the array asks to be left alone"""
 
 
 class Unanswered(StorageError):
@@ -161,11 +164,11 @@ class Http:
         with nullcontext() if method == "GET" else self._clock.finishing():
             try:
                 with self._clock.blocking():
-                    status, raw = self._send(method, path, query, body)
+                    status, raw, retry_after = self._send(method, path, query, body)
             except (requests.RequestException, TimeoutError) as error:
                 raise self._translate(error, act) from error
         if status >= 300:
-            raise self._refusal(status, raw, act)
+            raise self._refusal(status, raw, act, self._seconds(retry_after))
         return self._decode(raw, act)
 
     def pages(
@@ -189,7 +192,7 @@ class Http:
 
     def _send(
         self, method: str, path: str, query: Mapping[str, str] | None, body: object
-    ) -> tuple[int, bytes]:
+    ) -> tuple[int, bytes, str]:
         limit = self._clock.limit(self._access.timeout)
         answer = self._session.request(
             method,
@@ -202,7 +205,8 @@ class Http:
             stream=True,
         )
         with answer:
-            return answer.status_code, self._read(answer, self._clock.now() + limit)
+            raw = self._read(answer, self._clock.now() + limit)
+            return answer.status_code, raw, answer.headers.get("Retry-After", "")
 
     def _read(self, answer: requests.Response, end: float) -> bytes:
         """Return the body; requests' own time-out is one for each read, so a trickle would never end."""
@@ -227,7 +231,16 @@ class Http:
                 passing=False,
             ) from error
 
-    def _refusal(self, status: int, raw: bytes, act: str) -> Refused:
+    def _seconds(self, retry_after: str) -> float:
+        """Read Retry-After, seconds or a date; what is neither asks for nothing."""
+        if retry_after.isdecimal():
+            return float(retry_after)
+        try:
+            return (parsedate_to_datetime(retry_after) - self._clock.utc()).total_seconds()
+        except (ValueError, TypeError):  # no date, or one without a time zone
+            return 0.0
+
+    def _refusal(self, status: int, raw: bytes, act: str, retry_after: float) -> Refused:
         try:
             code, message = self._explain(Answer(json.loads(raw), self.name))
         except (ValueError, StorageError):
@@ -237,7 +250,7 @@ class Http:
         text = f"{self.name} refused to {act}: {why} ({number})."
         if status == HTTPStatus.UNAUTHORIZED:
             text = f"{self.name} does not accept the credentials of {self._access.username!r} ({number})."
-        return Refused(text, HINTS.get(status, ""), status, code)
+        return Refused(text, HINTS.get(status, ""), status, code, retry_after)
 
     def _translate(self, error: requests.RequestException | TimeoutError, act: str) -> Unanswered:
         causes = list(chain(error))

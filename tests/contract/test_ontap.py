@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -633,6 +635,52 @@ def test_reads_are_repeated_while_the_array_is_busy(lab: OntapLab, sim: OntapSim
     clock = QuickClock()
     assert connect(lab, clock).find_lun(wanted).size
     assert 1 < clock.waited < 10
+
+
+@pytest.mark.parametrize(("status", "asked"), [(429, "9"), (503, "9"), (503, "in nine seconds"), (503, "-9")])
+def test_an_array_that_says_when_to_come_again_is_left_alone_so_long(
+    lab: OntapLab, sim: OntapSimulator, status: int, asked: str
+) -> None:
+    sim.before("GET", LUNS, lambda _: Reply(status, b"", {"Retry-After": asked}))
+    clock = QuickClock()
+    wanted = lab.add_volume()
+    assert connect(lab, clock).find_lun(wanted).size
+    assert (9 <= clock.waited < 10) if asked == "9" else clock.waited < 1
+
+
+def test_an_array_may_name_a_date(lab: OntapLab, sim: OntapSimulator) -> None:
+    def busy(_: Request) -> Reply:
+        return Reply(
+            503, b"", {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=9), usegmt=True)}
+        )
+
+    sim.before("GET", LUNS, busy)
+    clock = QuickClock()
+    assert connect(lab, clock).find_lun(lab.add_volume()).size
+    assert 7 < clock.waited < 10
+
+
+def test_an_array_that_asks_for_an_hour_is_asked_once_more_at_the_deadline(
+    lab: OntapLab, sim: OntapSimulator
+) -> None:
+    sim.before("GET", LUNS, lambda _: Reply(503, b"", {"Retry-After": "3600"}), times=1000)
+    clock = QuickClock()
+    wanted = lab.add_volume()
+    with pytest.raises(Refused):
+        connect(lab, clock).find_lun(wanted)
+    assert clock.waited == 30
+    assert len([path for _, path in sim.calls if path.endswith(LUNS)]) == 2
+
+
+def test_an_array_that_asks_for_more_than_a_grace_has_is_asked_sooner(
+    lab: OntapLab, sim: OntapSimulator
+) -> None:
+    sim.before("GET", LUNS, lambda _: Reply(503, b"", {"Retry-After": "60"}), times=2)
+    clock = QuickClock()
+    wanted, array = lab.add_volume(), connect(lab, clock)
+    with clock.grace(60, within=20):
+        assert array.find_lun(wanted).size
+    assert clock.waited < 5
 
 
 def test_busy_for_ever_ends_at_the_deadline(lab: OntapLab, sim: OntapSimulator) -> None:
