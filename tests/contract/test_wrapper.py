@@ -135,6 +135,34 @@ class Host:
         """The files beside the disk that are not its own."""
         return sorted(each.name for each in self.disk.parent.iterdir() if "rdmdisk" in each.name)
 
+    def break_program(self, name: str, how: str, times: int = 0, after: int = 0) -> None:
+        """Let one of the host's programs go wrong after some calls, so many times (0: always).
+
+        `$real` in `how` is the program that works.
+        """
+        program, lab = self.sandbox.path(f"/bin/{name}"), f"/lab/{name}-"
+        real = f"/bin/busybox {name}"
+        if not program.is_symlink():  # a stub: ESXi's own
+            real = f"/bin/{name}.real"
+            if not (kept := self.sandbox.path(real)).exists():
+                program.rename(kept)
+        self.sandbox.path(f"{lab}well").write_text("x" * after)
+        self.sandbox.path(f"{lab}broken").write_text("x" * (times or 1))
+        count = "less broken; " if times else ""
+        self.sandbox.add_program(
+            f"/bin/{name}",
+            f"""#!/bin/sh
+real="{real}"
+less() {{ /bin/busybox tail -c +2 {lab}$1 >{lab}$1.new; /bin/busybox mv {lab}$1.new {lab}$1; }}
+[ ! -s {lab}well ] || {{ less well; exec $real "$@"; }}
+[ ! -s {lab}broken ] || {{ {count}{how}; }}
+exec $real "$@"
+""",
+        )
+
+    def mend_program(self, name: str) -> None:
+        self.sandbox.path(f"/lab/{name}-broken").write_text("")
+
 
 def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
@@ -285,6 +313,8 @@ def test_a_task_is_told_with_all_that_is_known(host: Host) -> None:
     assert told["xcopyUsed"] is True
     assert isinstance(told["seconds"], int)
     assert (host.folder(task) / "seen").exists()
+    pids = {int((host.folder(task) / name).read_text().split()[0]) for name in ("pid", "child")}
+    assert pids == set(host.sandbox.processes())
 
 
 def test_a_second_copy_onto_a_device_is_refused_with_the_first_ones_id(host: Host) -> None:
@@ -327,6 +357,61 @@ def test_a_lock_that_a_dead_one_left_is_taken_over(host: Host) -> None:
     task = host.clone()
     assert not lock.is_symlink()
     host.finish(task)
+
+
+def test_of_clones_that_find_a_lock_which_dead_ones_left_one_wins(host: Host) -> None:
+    """The owner died, and after it whoever was about to take the lock over."""
+    host.machine.copy_seconds = 60
+    lock = host.sandbox.path(f"/tmp/.vmkfstools-wrapper-lock-{NAA}")
+    lock.symlink_to("pid-4194999")
+    lock.with_name(f"{lock.name}.pid-4194999").symlink_to("pid-4194998")
+    begin = threading.Barrier(3)
+    replies: list[Reply] = []
+    host.script.programs.publish()
+
+    def one() -> None:
+        begin.wait()
+        replies.append(host.call("--clone", "-s", DISK, "-t", DEVICE))
+
+    threads = [threading.Thread(target=one) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = [reply for reply in replies if reply.status == "0"]
+    assert {reply.facts["reason"] for reply in replies if reply is not winner} == {"busy"}
+    assert host.script.temporary == [f"{PREFIX}{winner.facts['taskId']}"]
+    assert host.machine.harm == []
+
+
+def test_a_lock_is_not_taken_from_one_who_is_slow(host: Host) -> None:
+    lock = host.sandbox.path(f"/tmp/.vmkfstools-wrapper-lock-{NAA}")
+    lock.symlink_to(f"pid-{os.getpid()}")
+    os.utime(lock, (0, 0), follow_symlinks=False)
+    given_back: list[float] = []
+
+    def give_back() -> None:
+        given_back.append(time.monotonic())
+        lock.unlink()
+
+    threading.Timer(2, give_back).start()
+    reply = host.call("--clone", "-s", DISK, "-t", DEVICE)
+    assert given_back, "the clone did not wait"
+    assert reply.status == "0"
+
+
+@pytest.mark.parametrize("how", ["exit 1", "exit 0", "echo pid-; exit 0", "echo pid-4194999x; exit 0"])
+def test_a_lock_whose_owner_cannot_be_read_is_held(idle_host: Host, how: str) -> None:
+    lock = idle_host.sandbox.path(f"/tmp/.vmkfstools-wrapper-lock-{NAA}")
+    lock.symlink_to("pid-4194999")
+    idle_host.break_program("readlink", f'[ "$1" != -f ] || exec $real "$@"; {how}')
+    idle_host.break_program("usleep", "exit 0")  # so that it waits a hundred times in no time
+    reply = idle_host.call("--clone", "-s", DISK, "-t", DEVICE)
+    idle_host.mend_program("readlink")
+    idle_host.mend_program("usleep")
+    assert (reply.status, reply.facts["reason"]) == ("1", "unsure")
+    assert lock.is_symlink()
+    lock.unlink()
 
 
 def test_a_lock_that_is_held_is_waited_for(host: Host) -> None:
@@ -481,107 +566,179 @@ def test_a_process_id_that_is_somebody_elses_now_is_not_taken_for_the_copy(host:
     host.machine.faults.dies_at = 50
     task = host.clone()
     host.finish(task)
-    (host.folder(task) / "pid").write_text(f"{os.getpid()}\n")
-    told = host.get(task)
-    assert (told["state"], told["exitCode"]) == ("died", "1")
-    assert host.call("--task-clean", "-i", task).status == "0"
+    command = host.sandbox.command(["/bin/sleep", "60"])
+    with subprocess.Popen(command) as stranger:
+        wait_for(lambda: len(host.sandbox.processes()) > 0)
+        (pid,) = host.sandbox.processes()
+        for name in ("pid", "child"):
+            (host.folder(task) / name).write_text(f"{pid}\n")
+        told = host.get(task)
+        assert (told["state"], told["exitCode"]) == ("died", "1")
+        host.break_program("ps", "exit 1")
+        assert host.get(task)["state"] == "running", "where ps does not say whose it is, better that"
+        host.mend_program("ps")
+        assert host.call("--task-clean", "-i", task).status == "0"
+        os.kill(pid, signal.SIGKILL)
+        stranger.wait()
 
 
-def test_where_ps_shows_no_command_lines_the_process_id_decides(host: Host) -> None:
-    host.sandbox.add_program("/bin/ps", "#!/bin/sh\necho 'WID CID WorldName'\n")
-    host.machine.copy_seconds = 60
-    task = host.clone()
-    assert host.get(task)["state"] == "running"
-    assert host.call("--clone", "-s", DISK, "-t", DEVICE).facts["taskId"] == task
-    (host.folder(task) / "pid").write_text("4194999\n")
-    assert host.get(task)["state"] == "died"
+# Programs of the host that fail
 
 
-BAD_PS = {
+PS_FAULTS = {
     "fails": "exit 1",
-    "prints nothing": "exit 0",
-    "fails with half a list": "echo '1 1 init'; exit 1",
+    "nothing": "exit 0",
+    "head": '$real "$@" | head -n 1; exit 0',
+    "some lines": '$real "$@" | head -n 2; exit 0',
+    "half a line": '$real "$@" | head -c 100; exit 0',
+    "killed": '$real "$@" | head -c 90; kill -9 $$',
+    "no command lines": '$real "$@" | cut -c 1-20; exit 0',
+    "short lines": '$real "$@" | cut -c 1-70; exit 0',
 }
 
 
-def break_ps(host: Host, how: str, times: int | None = None) -> None:
-    """Let ps fail, so many times or for good."""
-    count = host.sandbox.path("/lab/ps-fails")
-    count.write_text("x" * (times if times is not None else 10_000))
-    broken = (
-        "[ ! -s /lab/ps-fails ] || { dd if=/lab/ps-fails of=/lab/ps-left bs=1 skip=1 2>/dev/null; "
-        f"mv /lab/ps-left /lab/ps-fails; {how}; }}\n"
-    )
-    host.sandbox.add_program("/bin/ps", PS.replace("#!/bin/sh\n", f"#!/bin/sh\n{broken}"))
-
-
-def lose_shell(host: Host, task: str) -> None:
-    """Kill the shell around a vmkfstools, which lives on: just ps can tell that it does."""
+def kill_shell_of(host: Host, task: str) -> None:
     os.kill(host.get(task)["pid"], signal.SIGKILL)
-    (host.folder(task) / "pid").write_text("4194999\n")  # for whoever has not been told of its end yet
+    (host.folder(task) / "pid").write_text("4194999\n")  # in case nobody has been told of its end yet
 
 
-@pytest.mark.parametrize("how", BAD_PS)
-def test_a_ps_that_fails_once_changes_nothing(host: Host, how: str) -> None:
+@pytest.mark.parametrize("shell_lives", [True, False], ids=["", "its shell was killed"])
+@pytest.mark.parametrize("fault", PS_FAULTS)
+def test_a_copy_lives_though_ps_does_not_show_it(host: Host, fault: str, shell_lives: bool) -> None:
     host.machine.copy_seconds = 60
     task = host.clone()
-    lose_shell(host, task)
-    for command in (("--task-get", "-i", task), ("--task-list",)):
-        break_ps(host, BAD_PS[how], 1)
-        facts = host.call(*command).facts
-        assert facts.get("state", (facts.get("tasks") or [{}])[0].get("state")) == "running"
-    break_ps(host, BAD_PS[how], 1)
-    assert host.call("--clone", "-s", DISK, "-t", DEVICE).facts["reason"] == "busy"
-    break_ps(host, BAD_PS[how], 1)
-    assert host.call("--task-clean", "-i", task).facts["reason"] == "running"
-    assert host.machine.harm == []
-
-
-@pytest.mark.parametrize("how", BAD_PS)
-def test_where_ps_fails_for_good_nothing_is_held_dead(host: Host, how: str) -> None:
-    host.machine.copy_seconds = 60
-    task = host.clone()
-    lose_shell(host, task)
-    break_ps(host, BAD_PS[how])
-    facts = host.get(task)
-    assert (facts["state"], facts["exitCode"]) == ("unknown", ""), "an older client goes on asking"
-    assert [one["exitCode"] for one in host.call("--task-list").facts["tasks"]] == [""]
-    for command in (("--clone", "-s", DISK, "-t", DEVICE), ("--task-clean", "-i", task)):
-        reply = host.call(*command)
-        assert (reply.status, reply.facts["reason"]) == ("1", "unsure"), command
-        assert "ps does not tell" in reply.facts["stdErr"]
+    if not shell_lives:
+        kill_shell_of(host, task)
+    host.break_program("ps", PS_FAULTS[fault])
+    assert (host.get(task)["state"], host.get(task)["exitCode"]) == ("running", "")
+    (listed,) = host.call("--task-list").facts["tasks"]
+    assert listed["state"] == "running"
+    second = host.call("--clone", "-s", DISK, "-t", DEVICE)
+    assert (second.status, second.facts["reason"], second.facts["taskId"]) == ("1", "busy", task)
+    cleaned = host.call("--task-clean", "-i", task)
+    assert (cleaned.status, cleaned.facts["reason"]) == ("1", "running")
+    age(host.folder(task), 9)
+    host.machine.copy_seconds = 0
+    host.break_program("ps", PS_FAULTS[fault], after=1)
+    host.clone(target=f"/vmfs/devices/disks/{OTHER}")  # which sweeps
+    wait_for(lambda: len(host.sandbox.processes()) == 1 + shell_lives)
+    assert host.get(task)["state"] == "running"
     assert host.machine.running_copies == [NAA]
-    assert host.folder(task).exists()
-    reply = host.call("--task-stop", "-i", task)
-    assert reply.status == "1", "that it has ended is not claimed"
     assert host.machine.harm == []
 
 
-def test_a_copy_onto_another_device_needs_a_ps_that_works(host: Host) -> None:
-    break_ps(host, "exit 1")
+@pytest.mark.parametrize("fault", PS_FAULTS)
+def test_a_copy_that_died_is_known_by_its_processes_where_ps_fails(host: Host, fault: str) -> None:
+    host.machine.faults.dies_at = 50
+    task = host.clone()
+    wait_for(lambda: not host.machine.running_copies)
+    host.break_program("ps", PS_FAULTS[fault])
+    for name in ("pid", "child"):  # as they are where the host has no other process by that id
+        (host.folder(task) / name).write_text("4194999\n")
+    assert host.get(task)["state"] == "died"
+    assert host.call("--task-clean", "-i", task).status == "0"
+
+
+@pytest.mark.parametrize("fault", ["fails", "nothing", "some lines"])
+def test_whether_a_copy_without_a_shell_lives_is_unknown_where_ps_fails(host: Host, fault: str) -> None:
+    """One that an older version began, which did not note the process id of vmkfstools."""
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    kill_shell_of(host, task)
+    (host.folder(task) / "child").unlink()
+    host.break_program("ps", PS_FAULTS[fault])
+    assert (host.get(task)["state"], host.get(task)["exitCode"]) == ("unknown", "")
+    second = host.call("--clone", "-s", DISK, "-t", DEVICE)
+    assert (second.status, second.facts["reason"], second.facts["taskId"]) == ("1", "unsure", task)
+    cleaned = host.call("--task-clean", "-i", task)
+    assert (cleaned.status, cleaned.facts["reason"]) == ("1", "unsure")
+    host.mend_program("ps")
+    assert host.get(task)["state"] == "running"
+    assert host.call("--task-stop", "-i", task).facts["state"] == "stopped"
+    assert host.call("--task-clean", "-i", task).status == "0"
+
+
+@pytest.mark.parametrize("fault", [name for name in PS_FAULTS if name != "short lines"])
+def test_a_vmkfstools_whose_task_was_forgotten_guards_its_device_where_ps_fails(
+    host: Host, fault: str
+) -> None:
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    for each in host.folder(task).iterdir():
+        each.unlink()
+    host.folder(task).rmdir()
+    host.break_program("ps", PS_FAULTS[fault])
     reply = host.call("--clone", "-s", DISK, "-t", DEVICE)
-    assert (reply.status, reply.facts["reason"]) == ("1", "unsure"), "a vmkfstools of no task may write to it"
-    host.sandbox.add_program("/bin/ps", PS)
-    assert host.finish(host.clone())["state"] == "succeeded"
+    assert (reply.status, reply.facts["reason"], reply.facts["taskId"]) == ("1", "unsure", "")
+    assert host.machine.harm == []
+    assert host.script.temporary == []
+
+
+@pytest.mark.parametrize("fault", ["fails", "nothing", "half a line", "killed"])
+def test_a_ps_that_fails_once_is_asked_again(host: Host, fault: str) -> None:
+    host.machine.copy_seconds = 60
+    host.break_program("ps", PS_FAULTS[fault], times=1)
+    task = host.clone()
+    host.break_program("ps", PS_FAULTS[fault], times=1)
+    reply = host.call("--task-stop", "-i", task)
+    assert (reply.status, reply.facts["state"]) == ("0", "stopped")
+
+
+@pytest.mark.parametrize("fault", ["fails", "some lines", "short lines"])
+def test_stop_claims_no_end_that_it_cannot_bring_about(host: Host, fault: str) -> None:
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    host.break_program("ps", PS_FAULTS[fault])
+    if fault == "fails":  # nor does it wait for ever where time seems to stand still
+        host.break_program("date", "exit 1")
+        host.break_program("usleep", "exit 0")
+    reply = host.call("--task-stop", "-i", task)
+    assert host.machine.running_copies == [NAA]
+    assert (reply.status, reply.facts["reason"]) == ("1", "running")
+
+
+def test_a_start_under_way_is_no_copy_that_died(host: Host) -> None:
+    """Its caller was killed after the task's folder was made, and the process id is not noted yet."""
+    folder = host.folder(UNKNOWN)
+    folder.mkdir()
+    for name, text in (
+        ("rdmfile", f"{DISK}-rdmdisk-{UNKNOWN}\n"),
+        ("targetLun", f"{NAA}\n"),
+        ("began", f"{time.time():.0f}\n"),
+    ):
+        (folder / name).write_text(text)
+    (listed,) = host.call("--task-list").facts["tasks"]
+    assert (listed["state"], listed["exitCode"]) == ("unknown", "")
+    assert host.call("--clone", "-s", DISK, "-t", DEVICE).facts["reason"] == "unsure"
+    assert host.call("--task-clean", "-i", UNKNOWN).facts["reason"] == "unsure"
+    (folder / "began").write_text(f"{time.time() - 61:.0f}\n")
+    assert host.call("--task-clean", "-i", UNKNOWN).status == "0", "and none that will begin"
+
+
+@pytest.mark.parametrize("how", ["exit 1", "exit 0"])
+def test_a_find_that_fails_sweeps_nothing(host: Host, how: str) -> None:
+    host.finish(old := host.clone())
+    age(host.folder(old), 9)
+    host.break_program("find", how)
+    host.finish(task := host.clone())
+    wait_for(lambda: host.sandbox.processes() == [])
+    assert set(host.script.tasks) == {old, task}
+
+
+def test_a_readlink_that_fails_lets_no_link_out(host: Host) -> None:
+    host.sandbox.path("/etc/secret.vmdk").write_text("x")
+    (host.disk.parent / "up").symlink_to("../../../../etc")
+    host.break_program("readlink", "exit 1")
+    reply = host.call("--clone", "-s", "/vmfs/volumes/ds one/vm a/up/secret.vmdk", "-t", DEVICE)
+    assert reply.message.startswith("Path validation error: Path not in allowed directories")
 
 
 def test_what_has_ended_is_told_without_ps(host: Host) -> None:
     task = host.clone()
     host.finish(task)
-    break_ps(host, "exit 1")
+    host.break_program("ps", "exit 1")
     assert host.get(task)["state"] == "succeeded"
     assert host.call("--task-clean", "-i", task).status == "0"
-
-
-def test_old_tasks_that_may_be_alive_are_not_swept(host: Host) -> None:
-    host.machine.copy_seconds = 60
-    task = host.clone()
-    lose_shell(host, task)
-    old = time.time() - 30 * 86400
-    os.utime(host.folder(task), (old, old))
-    break_ps(host, "exit 1")
-    host.call("--clone", "-s", DISK, "-t", f"/vmfs/devices/disks/{OTHER}")
-    assert host.folder(task).exists()
 
 
 def test_a_task_without_a_process_id_is_told_as_by_0_3(host: Host) -> None:

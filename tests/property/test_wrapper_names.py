@@ -35,6 +35,9 @@ ROOT = "/vmfs/volumes/ds one/"
 VMKFSTOOLS = """#!/bin/sh
 printf '%s\\0' "$@" >/lab/copied
 """
+PS = """#!/bin/sh
+exec /bin/busybox ps -o pid,pgid,comm,args
+"""
 # Runs what it is sent inside, so that a try does not cost a sandbox: lengths, then words, of argv and SSH's command.
 DRIVER = """
 import os, struct, subprocess, sys
@@ -73,7 +76,8 @@ class Host:
         self.sandbox = Sandbox(directory / "r", {"ds one": directory / "ds"}, shell)
         self.sandbox.add_program(SCRIPT_PATH, SCRIPT.decode())
         self.sandbox.add_program("/bin/vmkfstools", VMKFSTOOLS)
-        for name in ("vsish", "esxcli", "ps", "logger"):
+        self.sandbox.add_program("/bin/ps", PS)
+        for name in ("vsish", "esxcli", "logger"):
             self.sandbox.add_program(f"/bin/{name}", "#!/bin/sh\nexit 1\n")
         self.process = subprocess.Popen(
             self.sandbox.command([str(PYTHON), "-IS", "-c", DRIVER]),
