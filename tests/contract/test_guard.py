@@ -97,9 +97,9 @@ def test_a_slow_connection_is_there_before_the_guard_is_asked(lab: Lab) -> None:
     ledger = Ledger()
     contexts = lab.pki.server_context("slow-proxy"), lab.pki.client_context()
     with proxy("slow", ("127.0.0.1", lab.vcenter_port), ledger, *contexts) as port, esxcli(lab, port) as host:
-        ledger.slow_to_connect = SLOW
+        ledger.slow_to_connect = {"slow": SLOW}
         gate = Gate(closes_after=SLOW / 2)
         with pytest.raises(Lost):
             rescan(host, gate)
-        ledger.slow_to_connect = 0.0
+        ledger.slow_to_connect = {}
     assert lab.host.history == []

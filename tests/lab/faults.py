@@ -78,8 +78,8 @@ class Ledger:
     calls: list[Call] = field(default_factory=list)
     answers: dict[tuple[str, bytes], Answer] = field(default_factory=dict)
     """the last answer to each request, told apart by service, path and body"""
-    slow_to_connect: float = 0.0
-    """seconds for which new connections are held back"""
+    slow_to_connect: dict[str, float] = field(default_factory=dict)
+    """seconds for which a service's new connections are held back"""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def enter(self, service: str, label: str) -> Call:
@@ -93,7 +93,7 @@ class Ledger:
     def reset(self, rule: Rule = lambda call: None) -> None:
         """Begin a new page with a new rule."""
         with self._lock:
-            self.calls, self.answers, self.rule = [], {}, rule
+            self.calls, self.answers, self.rule, self.slow_to_connect = [], {}, rule, {}
 
     def of(self, service: str) -> list[Call]:
         """Return one service's calls."""
@@ -122,7 +122,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
-        self.server.closing.wait(self.server.ledger.slow_to_connect)
+        self.server.closing.wait(self.server.ledger.slow_to_connect.get(self.server.service, 0.0))
         self.request.do_handshake()
         super().setup()
 
