@@ -109,7 +109,7 @@ def populate(
 
         report.phase("clone")
         with report.copying() as copy:
-            copy.result = cloner.copy(job.disk.path, device, held, report.percent, check_again)
+            copy.result = cloner.copy(job.disk.path, device, held, report.percent, check_again, report.phase)
             devices.see_idle(lun.naa)
             writing.confirm()
 

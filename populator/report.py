@@ -88,11 +88,13 @@ class Report:
     def phase(self, name: str, *, work: bool = True) -> None:
         """Begin a phase: every line of the log names it from now on.
 
+        A copy is measured from the beginning of its last phase: what it had to wait for before is not the copy's time.
         Phases that are not `work` come after it (undo, last scrape) and never are the one where a run failed.
         """
         self._failed_in = name if work else self._failed_in
         if name != self._phase:
             self._phase = name
+            self._copy_began = self._pace_told = self._clock.now()
             log.about(phase=name)
             logger.info("%s", name)
 
@@ -134,14 +136,14 @@ class Report:
     @contextmanager
     def copying(self) -> Iterator["Copy"]:
         """Measure the copy, and publish its end at the end of the block, before anything is undone."""
-        began = self._copy_began = self._pace_told = self._clock.now()
+        self._copy_began = self._pace_told = self._clock.now()
         copy = Copy()
         try:
             yield copy
         except BaseException as error:
             self._end_copy("failure", self._began, done_before(error))
             raise
-        self._end_copy("success", began, copy.result)
+        self._end_copy("success", self._copy_began, copy.result)
 
     def failed(self) -> None:
         """Publish the end of a run that failed before its copy began, or outside of it."""

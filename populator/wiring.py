@@ -58,7 +58,8 @@ def run(settings: Settings, clock: Clock, report: Report) -> None:
         esxcli = Esxcli(session, host.id, host.name)
         wrapper = reach_wrapper(settings, session, esxcli, host, disk, clock)
         parts.callback(wrapper.close)
-        cloner = Cloner(wrapper, lambda: boot_time(session, host.id), clock)
+        limit = SLOTS if settings.lease.scope == "copy" else 0
+        cloner = Cloner(wrapper, lambda: boot_time(session, host.id), clock, limit=limit)
         report.wrapper(wrapper.method, cloner.version().number)
         cloner.check(disk.path)
         report.page.lease = LeaseMetrics(target.uid)

@@ -40,6 +40,11 @@ class Version:
         """Whether it tells all tasks on the host, and refuses a second one onto a device that one writes to."""
         return "taskList" in self.capabilities
 
+    @property
+    def limits(self) -> bool:
+        """Whether it keeps a limit of copies on the host, however many ask for one at the same moment."""
+        return "limit" in self.capabilities
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -65,6 +70,11 @@ class Answer:
         Empty where the writer is a vmkfstools that belongs to no task.
         """
         return str(self.facts.get("taskId", "")) if self.facts.get("reason") == "busy" else None
+
+    @property
+    def full(self) -> bool:
+        """Whether as many copies run on the host as may, so that it began nothing: it will when one has ended."""
+        return self.facts.get("reason") == "full"
 
     @property
     def unsure(self) -> bool:

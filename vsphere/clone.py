@@ -2,8 +2,9 @@
 
 Promises: never a second clone onto a device that one may be writing to; success only for a copy whose end state
 says so twice; a task is followed until its own state is known, whatever becomes of vCenter, hostd or the session;
-a copy of the same disk onto the same device that runs already is adopted; anything unforeseen counts as a copy that
-may be running. Told to stop, it ends the copy where the host's wrapper can do that; with a stock wrapper, which
+a copy of the same disk onto the same device that runs already is adopted; where a limit is set, no copy is started
+while so many run on the host, those of populators that died included; anything unforeseen counts as a copy that may
+be running. Told to stop, it ends the copy where the host's wrapper can do that; with a stock wrapper, which
 cannot, it waits within its grace and then says loudly that the copy goes on.
 """
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 
 from vsphere.answers import TASK_ID, TaskState, Version, shorten
 from vsphere.device import Device
-from vsphere.errors import CloneFailed, CopyMayBeRunning, NotStarted, VsphereError
+from vsphere.errors import CloneFailed, CopyMayBeRunning, HostFull, NotStarted, VsphereError
 from vsphere.ports import Clock, Held, Wrapper
 from vsphere.result import CopyResult, failure_of, refused, restarted, result_of
 from vsphere.tasks import Tasks, UnknownTask
@@ -27,6 +28,10 @@ START_PATIENCE = 120.0
 """for how long a start that surely never left is tried again"""
 ANSWER_UNTIL = 5.0
 """for how long after SIGTERM the answer to a start is waited for"""
+WAITING = "wait for copies on the host to end"
+"""the phase"""
+ROOM_PAUSE = 5.0
+"""between two looks whether there is room for a copy on the host"""
 LOOK_FOR_IT = 10.0
 """for how long a copy whose start got no answer is looked for before it is started again"""
 UNKNOWN_PATIENCE = 120.0
@@ -53,13 +58,16 @@ class Order:
 class Gate:
     """Asks the lease in the moment before a copy is started; what it is refused by was not sent."""
 
-    def __init__(self, held: Held) -> None:
+    def __init__(self, held: Held, clock: Clock) -> None:
         self._held = held
+        self._clock = clock
         self.closed_by: Exception | None = None
 
     def __call__(self) -> None:
-        """Raise what the lease raises."""
+        """Raise what the lease raises; and when we were told to stop while the way there was made."""
         try:
+            if self._clock.stopping():
+                raise NotStarted("The process was told to stop before the copy was started.")
             self._held.guard("clone")
         except Exception as error:
             self.closed_by = error
@@ -70,12 +78,22 @@ class Cloner:
     """Copies disks onto devices of one host by its vmkfstools wrapper."""
 
     def __init__(
-        self, wrapper: Wrapper, boot_time: Callable[[], str], clock: Clock, grace: float = 15.0
+        self,
+        wrapper: Wrapper,
+        boot_time: Callable[[], str],
+        clock: Clock,
+        *,
+        limit: int = 0,
+        grace: float = 15.0,
     ) -> None:
-        """`boot_time` reads when the host started; `grace` is what a copy gets after SIGTERM, in seconds."""
+        """`boot_time` reads when the host started; `grace` is what a copy gets after SIGTERM, in seconds.
+
+        `limit` is how many copies may run on the host, 0 for any number. Our wrapper keeps it (from 0.4.2 on).
+        """
         self._tasks = Tasks(wrapper)
         self._boot_time = boot_time
         self._clock = clock
+        self._limit = limit
         self._grace = grace
         self._must_adopt = False
 
@@ -102,10 +120,12 @@ class Cloner:
         held: Held,
         progress: Callable[[int], None],
         check: Callable[[], None] = lambda: None,
+        phase: Callable[[str], None] = lambda _: None,
     ) -> CopyResult:
         """Copy `[datastore] folder/disk.vmdk` onto a device; tell percent, which stays below 100 to the end.
 
-        `check` is called right before each attempt to start it, and raises where that may not be done any more.
+        `check` is called right before each attempt to start it, and raises where that may not be done any more;
+        `phase` when it has to wait for others, and when that is over.
         Raises `CloneFailed` when nothing writes to the device, `CopyMayBeRunning` when something may, and what the
         clock raises when the copy was stopped because we were told to stop.
         """
@@ -113,7 +133,7 @@ class Cloner:
         order = Order(path.host_path, self._tasks.spell(path), device)
         booted = self._boot_time()
         held.note(device=device.naa, phase="clone")
-        task = self._running_already(order, held) or self._start(order, held, check)
+        task = self._running_already(order, held) or self._start(order, held, check, phase)
         held.note(task=task)
         with self._clock.grace(self._grace):
             watch = Watch(task, device, booted, self._clock.now())
@@ -159,29 +179,56 @@ class Cloner:
             order.device, held, f"Another copy, of {state.source}, writes to the device.", state.task
         )
 
-    def _start(self, order: Order, held: Held, check: Callable[[], None]) -> str:
+    def _start(
+        self, order: Order, held: Held, check: Callable[[], None], phase: Callable[[str], None]
+    ) -> str:
         """Start the copy; again only if it surely was not started. Return the task's id."""
         deadline = self._clock.now() + START_PATIENCE
+        full = False
         while True:
             check()  # before the lease is asked, since it takes its time
-            gate = Gate(held)
+            gate = Gate(held, self._clock)
+            pause = 2.0
             try:
                 with self._clock.grace(self._grace), self._left_if_unforeseen(order.device, held, gate=gate):
                     task = self._try_start(order, held, gate)
+            except HostFull as error:
+                deadline = self._clock.now() + START_PATIENCE  # copies take as long as they take
+                pause = ROOM_PAUSE
+                phase(WAITING)
+                held.note(phase=WAITING)
+                log.log(logging.DEBUG if full else logging.INFO, "%s", error.text)
+                full = True
             except VsphereError as error:
                 if error.unclear or not error.passing or self._clock.now() > deadline:
                     raise
                 log.warning("the copy could not be started yet: %s", error.text)
             else:
+                phase("clone")
+                held.note(phase="clone")
                 log.info("copy started", extra={"facts": {"task": task, "device": order.device.naa}})
                 return task
-            self._clock.wait(2.0)
+            self._clock.wait(pause)
+
+    def _check_room(self) -> None:
+        """Raise `HostFull` when so many copies run on the host as may; for a wrapper that does not see to it itself."""
+        if self._limit and not self._tasks.can.limits:
+            running = sum(not one.ended for one in self._tasks.all())
+            if running >= self._limit:
+                raise self._full(f"{running} copies run on this host, and {self._limit} may.")
+
+    def _full(self, said: str) -> HostFull:
+        return HostFull(
+            f"Host {self._tasks.host} has no room for a copy: {said} Waiting until one of them has ended.",
+            "See which they are: esxcli vmkfstools taskList.",
+        )
 
     def _try_start(self, order: Order, held: Held, gate: Gate) -> str:
         try:
             # Told to stop, there must be time left to look for it, where that can be done.
             with self._clock.grace(ANSWER_UNTIL if self._tasks.can.lists else self._grace):
-                answer = self._tasks.start(order.spelled, order.device.path, gate)
+                self._check_room()
+                answer = self._tasks.start(order.spelled, order.device.path, gate, self._limit)
         except VsphereError as error:
             if not error.unclear:
                 raise
@@ -193,6 +240,8 @@ class Cloner:
             if not writer:
                 raise self._left(order.device, held, answer.complaint)
             return self._adopted(self._writer(writer, order, held), order, held)
+        if answer.full:
+            raise self._full(answer.complaint)
         if answer.unsure:
             raise NotStarted(
                 f"Host {self._tasks.host} did not start the copy: {answer.complaint}",

@@ -99,6 +99,10 @@ class NotStarted(VsphereError):
     passing = True
 
 
+class HostFull(NotStarted):
+    """The copy was not begun, since as many run on the host as may."""
+
+
 class CloneFailed(VsphereError):
     """The copy ended, and not well, or never began: nothing writes to the device any more."""
 

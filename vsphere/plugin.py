@@ -4,6 +4,8 @@ Whether hostd hands on a refusal of the script as its answer or as a fault is no
 become the same answer here.
 """
 
+from functools import partial
+
 from vsphere.answers import Answer, Version, parse_answer
 from vsphere.errors import EsxcliFault, EsxcliNotFound, WrapperMissing
 from vsphere.ports import Commands, Guard
@@ -16,7 +18,8 @@ POLL_SECONDS = 10.0
 STOP_SECONDS = 12.0
 """time-out of the call that ends a copy: the wrapper itself takes 8 s at most"""
 TRY_VIB = (
-    "Install the VIB on the host: populator vib install (deploy/docs/host.md says what else can be done)."
+    "Install the VIB on the host: populator vib install (deploy/docs/host.md says what else can be done). Where it is "
+    "installed, restart hostd, which loads plugins when it starts."
 )
 
 
@@ -40,12 +43,13 @@ class Plugin:
         """Ask for the version; see the contract."""
         return self._call("version", repeat=True)
 
-    def clone(self, source: str, device: str, guard: Guard) -> Answer:
+    def clone(self, source: str, device: str, guard: Guard, limit: int) -> Answer:
         """Start a copy; see the contract."""
         # Over a new connection, so that it cannot be lost in one that vCenter was closing.
-        return self._call(
-            "clone", START_SECONDS, fresh=True, guard=guard, sourcevmdk=source, targetlun=device
+        call = partial(
+            self._call, seconds=START_SECONDS, fresh=True, guard=guard, sourcevmdk=source, targetlun=device
         )
+        return call("cloneLimited", limit=str(limit)) if limit else call("clone")
 
     def task_get(self, task: str) -> Answer:
         """Ask how a copy stands; see the contract."""

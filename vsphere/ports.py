@@ -90,8 +90,11 @@ class Wrapper(Protocol):
     def version(self) -> Answer:
         """Ask for version and capabilities; made again while the host is away for a moment."""
 
-    def clone(self, source: str, device: str, guard: Guard) -> Answer:
-        """Start the copy of a disk, as spelled, onto a device's path; sent once, right after its guard."""
+    def clone(self, source: str, device: str, guard: Guard, limit: int) -> Answer:
+        """Start the copy of a disk, as spelled, onto a device's path; sent once, right after its guard.
+
+        A `limit` other than 0 has it refused while so many copies run on the host; only where `Version` has `limits`.
+        """
 
     def task_get(self, task: str) -> Answer:
         """Ask how a copy stands; sent once."""

@@ -63,9 +63,9 @@ class Script:
         """Ask for the version; see the contract."""
         return self._retry(lambda: self._call("--version"), is_passing)
 
-    def clone(self, source: str, device: str, guard: Guard) -> Answer:
+    def clone(self, source: str, device: str, guard: Guard, limit: int) -> Answer:
         """Start a copy; see the contract."""
-        return self._call(f"--clone -s {source} -t {device}", guard=guard)
+        return self._call(f"--clone -s {source} -t {device}{f' -l {limit}' if limit else ''}", guard=guard)
 
     def task_get(self, task: str) -> Answer:
         """Ask how a copy stands; see the contract."""

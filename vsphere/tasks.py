@@ -35,9 +35,9 @@ class Tasks:
         """Return a disk's path as the wrapper is told it; raise when it cannot be told safely."""
         return self._wrapper.spell(path, self.can)
 
-    def start(self, spelled: str, device: str, guard: Guard) -> Answer:
-        """Ask once for a copy onto a device's path, right after its guard."""
-        return self._wrapper.clone(spelled, device, guard)
+    def start(self, spelled: str, device: str, guard: Guard, limit: int) -> Answer:
+        """Ask once for a copy onto a device's path, right after its guard; see the wrapper's contract."""
+        return self._wrapper.clone(spelled, device, guard, limit if self.can.limits else 0)
 
     def all(self) -> tuple[TaskState, ...]:
         """Return the state of all tasks; none where the wrapper cannot list them."""

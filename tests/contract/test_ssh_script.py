@@ -187,7 +187,7 @@ def test_a_stock_line_serves_datastores_without_blanks(host: Host, ssh: Ssh) -> 
     assert plain.ask_key_line("status test-task-id") == plain.ask_key_line(key_line.PIN) == key_line.READY
     assert parse_version(plain.version()) == OURS
     path = VmdkPath(DATASTORE, "$(touch canary) * 'x'/a b.vmdk")
-    task = plain.clone(plain.spell(path, OURS), DEVICE, lambda: None).facts["taskId"]
+    task = plain.clone(plain.spell(path, OURS), DEVICE, lambda: None, 0).facts["taskId"]
     while not parse_task(plain.task_get(task)).ended:
         pass
     assert host.copied == [path.host_path]
@@ -268,7 +268,7 @@ NAMES = (
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_is_copied_verbatim(host: Host, script: Script, name: str) -> None:
     path = VmdkPath(DATASTORE, f"{name}/{name}.vmdk")
-    started = script.clone(script.spell(path, OURS), DEVICE, lambda: None)
+    started = script.clone(script.spell(path, OURS), DEVICE, lambda: None, 0)
     assert started.status == "0", started
     task = started.facts["taskId"]
     state = parse_task(script.task_get(task))
@@ -283,7 +283,7 @@ def test_every_name_is_copied_verbatim(host: Host, script: Script, name: str) ->
 @pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\x01b", "a\x7fb", ".."])
 def test_a_name_that_no_file_should_have_is_refused(host: Host, script: Script, name: str) -> None:
     path = VmdkPath(DATASTORE, f"{name}/x.vmdk")
-    answer = script.clone(script.spell(path, OURS), DEVICE, lambda: None)
+    answer = script.clone(script.spell(path, OURS), DEVICE, lambda: None, 0)
     assert answer.status == "1"
     assert "Path validation error" in answer.message
     assert host.copied == []

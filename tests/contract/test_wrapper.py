@@ -809,6 +809,85 @@ def test_old_tasks_are_swept_with_their_mappings_unless_they_run(host: Host) -> 
     assert host.get(running)["state"] == "running"
 
 
+# How many copies
+
+
+def limited(host: Host, limit: int | str, target: str = DEVICE) -> Reply:
+    reply = host.call("--clone", "-s", DISK, "-t", target, "-l", str(limit))
+    if reply.status == "0":
+        wait_for(lambda: reply.facts["taskId"] in host.machine.copies.seen)
+    return reply
+
+
+def test_a_copy_beyond_the_limit_is_refused_while_so_many_run(host: Host) -> None:
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    full = limited(host, 1, f"/vmfs/devices/disks/{OTHER}")
+    assert (full.status, full.facts["reason"], full.facts["taskId"]) == ("1", "full", "")
+    assert host.machine.running_copies == [NAA]
+    assert host.script.tasks == [task]
+    assert limited(host, 2, f"/vmfs/devices/disks/{OTHER}").status == "0"
+    assert limited(host, 9).facts["reason"] == "busy", "which says more"
+    assert host.call("--task-stop", "-i", task).status == "0"
+    assert limited(host, 2).status == "0", "an ended copy does not count"
+
+
+@pytest.mark.parametrize("way", ["esxcli", "ssh"])
+def test_the_limit_comes_by_both_ways(host: Host, way: str) -> None:
+    host.machine.copy_seconds = 60
+    host.clone()
+    target = f"/vmfs/devices/disks/{OTHER}"
+    for limit, status in (("1", "1"), ("2", "0")):
+        if way == "esxcli":
+            arguments = {"sourcevmdk": DISK, "targetlun": target, "limit": limit}
+            reply = Reply(host.script.answer("cloneLimited", arguments), 0)
+        else:
+            reply = host.call(ssh=f"--clone -s {DISK} -t {target} -l {limit}")
+        assert reply.status == status, reply.text
+
+
+@pytest.mark.parametrize("limit", ["x", "-1", "1 2", "$(id)"])
+def test_a_limit_that_is_no_number_is_refused(idle_host: Host, limit: str) -> None:
+    assert limited(idle_host, limit).status == "1"
+    assert idle_host.call(ssh=f"--clone -s {DISK} -t {DEVICE} -l {limit}").status == "1"
+
+
+def test_a_copy_of_which_nothing_is_known_counts(host: Host) -> None:
+    host.machine.copy_seconds = 60
+    task = host.clone()
+    kill_shell_of(host, task)
+    (host.folder(task) / "child").unlink()
+    host.break_program("ps", PS_FAULTS["fails"], times=3)  # while the tasks are looked at, but not later
+    reply = limited(host, 1, f"/vmfs/devices/disks/{OTHER}")
+    assert (reply.status, host.machine.running_copies) == ("1", [NAA])
+
+
+def test_clones_at_the_same_instant_keep_the_limit_together(host: Host) -> None:
+    host.machine.copy_seconds = 60
+    devices = [f"naa.600a0980{secrets.token_hex(12)}" for _ in range(4)]
+    for number, naa in enumerate(devices, 3):
+        host.san.create_lun(naa, 4 * MIB)
+        host.san.map(naa, {IQN}, number, "xcopy")
+    host.machine.stack.add(host.machine.adapters)
+    host.sandbox.add_program("/bin/ps", PS.replace("ours=' '", "sleep 0.5; ours=' '"))
+    begin = threading.Barrier(len(devices))
+    replies: list[Reply] = []
+    host.script.programs.publish()
+
+    def one(naa: str) -> None:
+        begin.wait()
+        replies.append(limited(host, 2, f"/vmfs/devices/disks/{naa}"))
+
+    threads = [threading.Thread(target=one, args=(naa,)) for naa in devices]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(reply.status for reply in replies) == ["0", "0", "1", "1"]
+    assert {reply.facts["reason"] for reply in replies if reply.status == "1"} == {"full"}
+    assert len(host.machine.running_copies) == 2
+
+
 # A full /tmp
 
 
@@ -1044,6 +1123,7 @@ def test_the_plugin_has_the_commands_of_the_contract() -> None:
     plugin = parse_plugin(PLUGIN_XML)
     assert {name: list(options) for name, (options, _) in plugin.items()} == {
         "clone": ["source-vmdk", "target-lun"],
+        "cloneLimited": ["source-vmdk", "target-lun", "limit"],
         "taskGet": ["id"],
         "taskClean": ["id"],
         "taskStop": ["id"],

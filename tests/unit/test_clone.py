@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.lab.slot import Slot
 from vsphere.answers import Answer, Version, Xcopy, parse_answer, parse_task, parse_version, translate
-from vsphere.clone import Cloner
+from vsphere.clone import WAITING, Cloner
 from vsphere.device import Device
 from vsphere.errors import (
     CloneFailed,
@@ -117,6 +117,12 @@ class Host:
     host: str = "esx-1"
     capabilities: tuple[str, ...] = ()
     """beyond those of the stock plugin"""
+    others: list[float] = field(default_factory=list)
+    """moments at which copies end that run onto other devices"""
+    guard_seconds: float = 0.0
+    """how long the way to the host takes before the guard is asked"""
+    commands: list[str] = field(default_factory=list)
+    """that started a copy, or asked for one"""
     foreign: list[dict[str, object]] = field(default_factory=list)
     """tasks that others started, as `taskList` tells them"""
     stops: bool = True
@@ -144,6 +150,7 @@ class Host:
         **arguments: str,
     ) -> list[dict[str, str]]:
         if guard:
+            self.clock.time += self.guard_seconds
             guard()
         return self._answer(command, arguments)
 
@@ -174,7 +181,18 @@ class Host:
             return "0", json.dumps({"version": "0.4.0", "capabilities": self.capabilities})
         return "0", '{"version":"0.3.3"}'
 
+    def _cloneLimited(self, sourcevmdk: str, targetlun: str, limit: str) -> tuple[str, str]:  # noqa: N802
+        running = sum(end > self.clock.time for end in self.others)
+        if running >= int(limit):
+            self.commands.append("cloneLimited")
+            said = f"{running} copies run on this host, and {limit} may."
+            return "1", json.dumps({"taskId": "", "stdErr": said, "xcopyUsed": False, "reason": "full"})
+        answer = self._clone(sourcevmdk, targetlun)
+        self.commands[-1] = "cloneLimited"
+        return answer
+
     def _clone(self, sourcevmdk: str, targetlun: str) -> tuple[str, str]:
+        self.commands.append("clone")
         if self.clone_answer is not None:
             return self.clone_answer
         if busy := [one for one in self.foreign if not one["exitCode"]]:
@@ -207,8 +225,11 @@ class Host:
 
     def _taskList(self) -> tuple[str, str]:  # noqa: N802
         theirs = [one["taskId"] for one in self.foreign]
+        other = [
+            foreign(device="naa.9", exit_code="" if end > self.clock.time else "0") for end in self.others
+        ]
         ours = [json.loads(self._taskGet(task)[1]) for task in self.tasks if task not in theirs]
-        return "0", json.dumps({"tasks": self.foreign + ours})
+        return "0", json.dumps({"tasks": self.foreign + other + ours})
 
     def _taskStop(self, id: str) -> tuple[str, str]:  # noqa: A002, N802
         if not self.stops:
@@ -235,14 +256,19 @@ class Run:
     checks: list[int] = field(default_factory=list)
     """how many steps had been let begin at each check"""
     forbidden: Exception | None = None
+    limit: int = 0
+    phases: list[tuple[str, float]] = field(default_factory=list)
 
     def cloner(self) -> Cloner:
-        return Cloner(Plugin(self.host), self.host.boot_time, self.clock)
+        return Cloner(Plugin(self.host), self.host.boot_time, self.clock, limit=self.limit)
 
     def copy(self) -> CopyResult:
         cloner = self.cloner()
         cloner.version()
-        return cloner.copy(SOURCE, DEVICE, self.slot, self.told.append, self.check)
+        return cloner.copy(SOURCE, DEVICE, self.slot, self.told.append, self.check, self.phase)
+
+    def phase(self, name: str) -> None:
+        self.phases.append((name, self.clock.time))
 
     def check(self) -> None:
         self.checks.append(len(self.slot.steps))
@@ -624,6 +650,66 @@ def test_a_path_that_cannot_be_told_safely_is_not_told(run: Run, source: str) ->
     assert not run.host.started
 
 
+# A host that has copies enough
+
+LIMITS = ("pct", "taskStop", "taskList", "xcopyDelta", "limit")
+"""what the wrapper can that keeps a limit itself"""
+
+
+@pytest.fixture(params=[LIMITS, LIMITS[:-1]], ids=["kept by the wrapper", "kept by us"])
+def crowded(run: Run, request: pytest.FixtureRequest) -> Run:
+    run.host.capabilities, run.limit = request.param, 2
+    return run
+
+
+def test_as_many_copies_as_may_run_are_waited_for(crowded: Run, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    crowded.host.others = [crowded.clock.time + 5000, crowded.clock.time + 400]
+    crowded.copy()
+    (began,) = crowded.host.tasks.values()
+    assert 400 <= began - 100 <= 410
+    assert [name for name, _ in crowded.phases if name != "clone"] == [WAITING] * (len(crowded.phases) - 1)
+    assert crowded.phases[-1] == ("clone", began)
+    assert len([line for line in caplog.messages if "2 copies run on this host" in line]) == 1
+    assert len(crowded.checks) == len(crowded.phases), "each attempt asks whether it still may"
+
+
+def test_told_to_stop_while_it_waits_for_others_it_ends_at_once(crowded: Run) -> None:
+    crowded.host.others = [1e9, 1e9, 1e9]
+    crowded.clock.stop_at = crowded.clock.time + 1000.5
+    with pytest.raises(Stopped):
+        crowded.copy()
+    assert crowded.clock.time == crowded.clock.stop_at
+    assert not crowded.host.started
+    assert not crowded.slot.left
+    assert crowded.slot.journal["phase"] == WAITING
+
+
+def test_a_copy_of_ours_that_runs_already_needs_no_room(crowded: Run) -> None:
+    crowded.host.others = [1e9, 1e9]
+    crowded.host.tasks[TASK] = crowded.clock.time
+    assert crowded.copy().task_id == TASK
+    assert not crowded.phases
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "limit"), [(LIMITS, 0), ((), 2), ((), 0)], ids=["no limit", "stock wrapper", "neither"]
+)
+def test_without_a_limit_or_a_way_to_keep_it_nothing_is_waited_for(
+    run: Run, capabilities: tuple[str, ...], limit: int
+) -> None:
+    run.host.capabilities, run.limit = capabilities, limit
+    run.host.others = [1e9] * 5
+    run.copy()
+    assert run.host.commands == ["clone"]
+
+
+def test_the_wrapper_that_can_is_told_the_limit(run: Run) -> None:
+    run.host.capabilities, run.limit = LIMITS, 2
+    run.copy()
+    assert run.host.commands == ["cloneLimited"]
+
+
 # Told to stop
 
 
@@ -649,6 +735,14 @@ def test_told_to_stop_before_the_start_nothing_is_started(run: Run) -> None:
     with pytest.raises(Stopped):
         run.copy()
     assert not run.host.started
+
+
+def test_told_to_stop_on_the_way_to_the_host_nothing_is_started(run: Run) -> None:
+    run.host.guard_seconds, run.clock.stop_at = 4.0, run.clock.time + 2
+    with pytest.raises(Stopped):
+        run.copy()
+    assert not run.host.started
+    assert not run.slot.left
 
 
 def test_told_to_stop_while_the_start_is_tried_again_it_ends(run: Run) -> None:

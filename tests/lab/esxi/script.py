@@ -74,7 +74,7 @@ class Script:
         self.programs.publish()
         done = self.sandbox.run("/bin/sh", "-c", substitute(self._execute[command], arguments))
         text = done.stdout.decode(errors="surrogateescape")
-        if command == "clone" and done.returncode == 0:
+        if command.startswith("clone") and done.returncode == 0:
             self._await(text)
         return text
 
