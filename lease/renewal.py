@@ -18,8 +18,9 @@ from lease.record import Journal
 from lease.slots import Claimed, Slots
 from lease.waiting import Turn
 
-RELEASE_WITHIN = 2.0
-"""seconds; after that, expiry frees the slot"""
+RELEASE_WITHIN = 2.5
+"""request time-outs: a renewal under way may hang, and the release, and still another try comes through; after that,
+expiry frees the slot"""
 CONCLUDE_WITHIN = 30.0
 """seconds for a release that says what was achieved, which no expiry does"""
 LOOK_EVERY = 0.5
@@ -204,7 +205,7 @@ class Renewal:
 
     @property
     def _release_within(self) -> float:
-        return CONCLUDE_WITHIN if self._outcome else RELEASE_WITHIN
+        return CONCLUDE_WITHIN if self._outcome else RELEASE_WITHIN * self._me.request_timeout
 
     def _finish(self) -> None:
         """Make the last write: the slot freed, or the journal of one that is left."""

@@ -75,6 +75,8 @@ class Turn:
         self._rest_until = -math.inf
         self._look_at: dict[str, float] = {}
         self._free: dict[str, _Free] = {}
+        self._unanswered: tuple[str, str] | None = None
+        """the slot that may be ours without our knowing, and the version that our claim named"""
         self._queueing = False
         self._lost = 0
         self._lost_of_late = 0
@@ -83,7 +85,8 @@ class Turn:
         """Return the slot that we got, None when told to stop or when a glance tells that we do not need it any more.
 
         Raises LeaseError when waiting is of no use.
-        A claim under way is not broken off, as that would leave a slot in our name: it has its own time-out.
+        A claim under way is not broken off, as that would leave a slot in our name: it has its own time-out. Nor is
+        one to which no answer came forgotten: the slot is made sure of before any other, and at the end given back.
         """
         try:
             while not self._stopped():
@@ -96,13 +99,15 @@ class Turn:
         finally:
             if self._watcher:
                 self._watcher.stop()
+            if self._unanswered:
+                self._give_back(self._unanswered[0])
 
     def _round(self, journal: Callable[[], str]) -> Claimed | None:
         try:
             self._listen()
             if self._clock.now() < self._rest_until:
                 return None
-            for name in self._slots.names:
+            for name in [self._unanswered[0]] if self._unanswered else self._slots.names:
                 if claimed := self._try(name, journal):
                     return claimed
         except ApiError as error:
@@ -111,6 +116,8 @@ class Turn:
 
     def _try(self, name: str, journal: Callable[[], str]) -> Claimed | None:
         self._look_if_due(name)
+        if self._unanswered and self._is_settled(*self._unanswered):
+            self._unanswered = None
         if name in self._slots.seen and self._slots.seen[name].record is None:
             # The others tell whether it is missing because nobody has needed it yet.
             for other in self._slots.names:
@@ -118,16 +125,35 @@ class Turn:
         now = self._clock.now()
         if name not in self._slots.seen or now < self._moment(name, now):
             return None
+        before, again = self._slots.seen[name].record, self._unanswered is not None
+        self._unanswered, self._look_at[name] = (name, before.version if before else ""), now
         claimed = self._slots.write(name, journal(), self._better_spread(name))
         self._failures, self._refused_since = 0, math.inf
+        if claimed or not again:
+            self._unanswered = None
         if claimed is None:
             self._queueing = True
             self._lost += 1
             self._lost_of_late += 1
             self._free.pop(name, None)
-            # With a watch, its next event tells who was faster; without one, look at once.
-            self._look_at[name] = self._clock.now() + (LOST_RACE if self._watcher else 0.0)
+            # With a watch, its next event tells who was faster, unless it was we; without one, look at once.
+            self._look_at[name] = self._clock.now() + (LOST_RACE if self._watcher and not again else 0.0)
         return claimed
+
+    def _is_settled(self, name: str, version: str) -> bool:
+        """Return whether a claim that named this version is not, and cannot become, what holds the slot."""
+        if name not in self._slots.seen or isinstance(self._slots.decision(name), Ours):
+            return False
+        record = self._slots.seen[name].record
+        return (record.version if record else "") != version
+
+    def _give_back(self, name: str) -> None:
+        """Free a slot that may be ours; one that we cannot reach expires by itself."""
+        try:
+            self._slots.look(name)
+            self._slots.free(name)
+        except ApiError as error:
+            log.debug("%s", error.text)
 
     def _look_if_due(self, name: str) -> None:
         if self._clock.now() >= self._look_at.get(name, -math.inf):
@@ -140,7 +166,7 @@ class Turn:
         decision, record = self._slots.decision(name), self._slots.seen[name].record
         if isinstance(decision, Wait):
             return decision.until
-        if isinstance(decision, Ours):  # the reply to our claim was lost; write again, to know since when
+        if isinstance(decision, Ours):  # the answer to our claim was lost; write again, to know since when
             return -math.inf
         version = record.version if record else ""
         known = self._free.get(name)

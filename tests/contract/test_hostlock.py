@@ -748,6 +748,33 @@ def test_release_does_not_wait_for_a_server_that_does_not_answer(
     assert "could not be released in time" in caplog.text, "the call is still under way"
 
 
+def test_one_call_that_hangs_does_not_keep_a_slot_from_being_released(world: World) -> None:
+    with world.lock("me", slots=1, duration=10).hold("host-1"):
+        world.ledger.reset(lambda call: "hang" if call.number == 1 else None)
+    assert world.holder() == ""
+
+
+@pytest.mark.parametrize("fault", ["after", "hang", "reset"])
+def test_a_claim_without_an_answer_is_made_sure_of_before_another_slot_is_reached_for(
+    world: World, fault: str
+) -> None:
+    claims = 0
+
+    def first_claim(call: Call) -> str | None:
+        nonlocal claims
+        claims += "PUT" in call.label
+        return fault if "PUT" in call.label and claims == 1 else None
+
+    lock = world.lock("me", slots=2, duration=10)
+    lock.prepare("host-1")
+    world.ledger.reset(first_claim)
+    with lock.hold("host-1") as held:
+        claimed = [call.label for call in world.ledger.calls if "PUT" in call.label]
+        assert len(claimed) > 1
+        assert all(label.endswith(claimed[0][-1:]) for label in claimed), "all to the same slot"
+        assert held.slot[-1:] == claimed[0][-1:]
+
+
 def test_errors_that_pass_are_waited_out(world: World) -> None:
     end = time.monotonic() + 2
     faults = ["before", "5xx", "reset", "after", "5xx"]

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import compress, count
+from itertools import chain, compress, count
 
 from tests.lab.lease.history import (
     Called,
@@ -416,8 +416,17 @@ def i7(history: History) -> list[str]:
 
 
 def i8(history: History) -> list[str]:
-    """After an end in order no slot names him any more; checked where calls went well in the 30 s before."""
+    """None of us puts his name into a second slot; and after an end in order no slot names him any more.
+
+    The latter is checked where calls went well in the 30 s before.
+    """
     breaches = []
+    names: dict[str, str] = {}
+    for write in sorted(chain.from_iterable(history.slot_writes.values()), key=lambda write: write.at):
+        others = [slot for slot, name in names.items() if name == write.by and slot != write.slot]
+        if history.ours(write.by) and write.holder == write.by and others:
+            breaches.append(f"{write.by} takes {write.slot} at {write.at:.3f} and has {', '.join(others)}")
+        names[write.slot] = write.holder
     for left in history.of(Left):
         if not isinstance(left, Left) or history.disturbed(left.at - 30.0, left.at):
             continue

@@ -94,7 +94,11 @@ MUTANTS = (
     ),
     Mutant(
         "never released", "at the end the holder just stops to renew", "I8", "slots",
-        (("return self._store(name, record, free_lease(record, self.me.duration, self._clock.utc()))", "return True"),),
+        (("return self._store(name, record, freed)", "return True"),),
+    ),
+    Mutant(
+        "claim forgotten", "after a claim that was not answered another slot is reached for", "I8", "waiting",
+        (("[self._unanswered[0]] if self._unanswered else self._slots.names", "self._slots.names"),),
     ),
     Mutant(
         "transitions forgotten", "a change of holder is not counted", "I7", "record",
