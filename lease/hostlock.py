@@ -78,7 +78,8 @@ class HostLock:
                 pause = backoff(failures, error.retry_after, random.random())  # noqa: S311
                 now = self._clock.now()
                 forbidden_since = min(forbidden_since, now) if error.forbidden else math.inf
-                if error.final and not now + pause - forbidden_since < BELIEVED_AFTER:
+                doubted = error.forbidden and now + pause - forbidden_since < BELIEVED_AFTER
+                if error.final and not doubted:
                     raise hopeless(slots.title, error) from error
                 log.log(logging.DEBUG if failures > 1 else logging.WARNING, "%s Trying again.", error.text)
                 self._clock.wait(pause)

@@ -71,7 +71,7 @@ class Turn:
         self._began = clock.now()
         self._told = -math.inf
         self._failures = 0
-        self._refused_since = math.inf
+        self._refused_since = {"read": math.inf, "write": math.inf}
         self._rest_until = -math.inf
         self._look_at: dict[str, float] = {}
         self._free: dict[str, _Free] = {}
@@ -128,7 +128,7 @@ class Turn:
         before, again = self._slots.seen[name].record, self._unanswered is not None
         self._unanswered, self._look_at[name] = (name, before.version if before else ""), now
         claimed = self._slots.write(name, journal(), self._better_spread(name))
-        self._failures, self._refused_since = 0, math.inf
+        self._failures, self._refused_since["write"] = 0, math.inf
         if claimed or not again:
             self._unanswered = None
         if claimed is None:
@@ -202,7 +202,7 @@ class Turn:
 
     def _heard(self, name: str, at: float) -> None:
         """Note that a slot is known as it was then, so that it needs no look for a while."""
-        self._failures, self._refused_since = 0, math.inf
+        self._failures, self._refused_since["read"] = 0, math.inf
         quiet = self._slots.me.duration / 2 * random.uniform(1.0, 1.5)  # noqa: S311 - holders renew each third
         self._look_at[name] = at + quiet
         if isinstance(self._slots.decision(name), Wait):
@@ -212,8 +212,9 @@ class Turn:
 
     def _failed(self, error: ApiError) -> None:
         now = self._clock.now()
-        self._refused_since = min(self._refused_since, now) if error.final else math.inf
-        if error.final and (not self._slots.rights_seen or now - self._refused_since >= REFUSED_FOR):
+        kind = "read" if error.request.startswith("GET ") else "write"
+        since = self._refused_since[kind] = min(self._refused_since[kind], now) if error.final else math.inf
+        if error.final and (not self._slots.rights_seen or now - since >= REFUSED_FOR):
             raise hopeless(self._slots.title, error) from error
         if not self._failures:
             log.warning("%s Trying again for the %s.", error.text, self._slots.title)

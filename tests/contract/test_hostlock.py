@@ -849,10 +849,11 @@ def test_a_missing_namespace_ends_it_at_once(kube: Kube, tmp_path: Path) -> None
         duration=DURATION,
         clock=Clock(),
     )
-    with pytest.raises(LeaseError) as refused, lock.hold("host-1"):
-        pass
-    assert "namespace nowhere does not exist" in refused.value.text
-    assert "oc create namespace nowhere" in refused.value.hint
+    for begin in (lock.prepare, lambda host: lock.open(host, {}).acquire()):
+        with pytest.raises(LeaseError) as refused:
+            begin("host-1")
+        assert "namespace nowhere does not exist" in refused.value.text
+        assert "oc create namespace nowhere" in refused.value.hint
 
 
 def test_wrong_credentials_and_a_wrong_certificate_end_it_at_once(world: World, tmp_path: Path) -> None:
@@ -863,11 +864,13 @@ def test_wrong_credentials_and_a_wrong_certificate_end_it_at_once(world: World, 
     for name, config, words in (("token", bad_token, "credentials"), ("ca", bad_ca, "not trusted")):
         file = tmp_path / name
         file.write_text(json.dumps(config))
-        with pytest.raises(LeaseError) as refused, world.lock("me", kubeconfig=file).hold("host-1"):
-            pass
-        assert words in refused.value.text
-        assert refused.value.hint
-        assert "not-a-token" not in refused.value.text + refused.value.hint + repr(refused.value)
+        lock = world.lock("me", kubeconfig=file)
+        for begin in (lock.prepare, lambda host, lock=lock: lock.open(host, {}).acquire()):
+            with pytest.raises(LeaseError) as refused:
+                begin("host-1")
+            assert words in refused.value.text
+            assert refused.value.hint
+            assert "not-a-token" not in refused.value.text + refused.value.hint + repr(refused.value)
 
 
 def test_a_token_that_was_rotated_is_read_again(world: World, tmp_path: Path) -> None:

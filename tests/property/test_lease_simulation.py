@@ -6,6 +6,7 @@ not need, and the command that plays it again.
 
 import functools
 import logging
+import math
 import os
 import random
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 
 from tests.lab.lease.actors import GoPeer, Populator
 from tests.lab.lease.faults import Fault
-from tests.lab.lease.history import Failed, GaveUp, Had, Left, Step, Written
+from tests.lab.lease.history import Called, Failed, GaveUp, Had, Left, Step, Written
 from tests.lab.lease.invariants import judge
 from tests.lab.lease.mutants import MUTANTS, Mutant, mutated
 from tests.lab.lease.schedule import Deed, Edit, Schedule, draw, play
@@ -152,3 +153,10 @@ def test_who_does_not_need_a_slot_any_more_leaves_the_queue() -> None:
     events = play(Schedule(1, 1, tuple(pods)))
     assert judge(events, 1) == {}
     assert any(isinstance(event, GaveUp) for event in events)
+
+
+def test_whose_claims_are_refused_for_good_gives_up_though_what_he_reads_is_fine() -> None:
+    pods = Populator("holder", 0.0, 10, steps=((0.1, 1.0),)), Populator("waiter", 0.5, 10)
+    events = play(Schedule(1, 1, pods, faults=(Fault("422", 1.2, math.inf),)))
+    last = max(event.at for event in events if isinstance(event, Called) and event.who == "waiter")
+    assert 10.0 + 30.0 < last < 10.0 + 30.0 + 15.0

@@ -8,6 +8,8 @@ CALLS = (
     "refused", "hang", "late", "lost", "slow", "half", "stale",
     "409", "429", "429 with Retry-After", "500", "503", "401", "403", "no namespace", "untrusted",
 )  # fmt: skip
+WRITES = ("422",)
+"""what is not drawn, as it never passes: writes that the server finds invalid"""
 WATCHES = ("gap", "silent", "bookmarks", "gone", "close")
 
 
@@ -32,8 +34,8 @@ class Faults:
 
     def of_call(self, verb: str, now: float) -> Fault | None:
         """Return what befalls a call that is sent now."""
-        found = self._find(CALLS, now)
-        if found and (found.kind, verb == "GET") in {("stale", False), ("409", True)}:
+        found = self._find((*CALLS, *WRITES), now)
+        if found and (found.kind, verb == "GET") in {("stale", False), ("409", True), ("422", True)}:
             return None
         return found
 

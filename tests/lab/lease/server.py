@@ -201,6 +201,7 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
     "503": (503, "ServiceUnavailable", "apiserver not ready", "1"),
     "401": (401, "Unauthorized", "Unauthorized"),
     "403": (403, "Forbidden", 'leases is forbidden: User "populator" cannot do that'),
+    "422": (422, "Invalid", "spec.holderIdentity: Invalid value"),
     "no namespace": (404, "NotFound", 'namespaces "n" not found'),
 }
 
