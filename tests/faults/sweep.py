@@ -26,8 +26,8 @@ from tests.lab.lab import Lab, Target
 from tests.lab.lies import LIES
 from tests.lab.pki import Pki
 
-WORKERS = 12
-"""most of them wait for a call that hangs"""
+WAITING, WORKING = 12, 4
+"""labs at a time: most wait where calls hang, and else they share the processor"""
 NAMES = re.compile(
     r"(?<=naa\.)[0-9a-f]+|(?<=wrapper\.)[0-9a-f]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=disk-)\d+|(?<=slot-)\d+"
 )
@@ -100,7 +100,9 @@ def sweep(kinds: tuple[str, ...] = FAULTS, way: Way | None = None) -> list[Verdi
                 Fault(number, kind, True) for number in range(1, commands + 1) for kind in COMMAND_FAULTS
             ]
         faults.sort(key=lambda fault: fault.kind != "hang")  # which take longest
-        verdicts = run_all(pki, faults, lambda lab, fault: run(lab, fault, way), WORKERS)
+        verdicts = run_all(
+            pki, faults, lambda lab, fault: run(lab, fault, way), WAITING if "hang" in kinds else WORKING
+        )
     order = (*FAULTS, *LIES)
     return sorted(
         verdicts, key=lambda one: (one.fault.command, one.fault.number, order.index(one.fault.kind))

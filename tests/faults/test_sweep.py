@@ -13,7 +13,7 @@ from tests.lab.faults import FAULTS
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("way", "kinds"),
-    [(Way(), FAULTS), (Way(scope="rescan"), ("after",)), (Way(method="ssh"), ())],
+    [*((Way(), (kind,)) for kind in FAULTS), (Way(scope="rescan"), ("after",)), (Way(method="ssh"), ())],
     ids=str,
 )
 def test_no_fault_of_a_single_call_leaks_or_lies(way: Way, kinds: tuple[str, ...]) -> None:
