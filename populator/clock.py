@@ -21,6 +21,9 @@ SLICE = 0.2
 """seconds between two looks at the wish to stop, where a grace sleeps on"""
 SHORTEST_CALL = 0.5
 """seconds that a remote call gets even when its grace has ended: less would only fail"""
+NUDGE = 1.0
+"""seconds of a wait or call after which the alarm looks whether a stop signal went unheard: one that comes right before
+the system call, or that the kernel gives to another thread, does not break it off"""
 CUT_AFTER = 0.2
 """seconds by which a call may outlast its timeout before it is broken off: its own error says more"""
 FINISH_UNTIL = 8.0
@@ -36,8 +39,8 @@ class Clock:
 
     def __init__(self) -> None:
         self.alarm: Callable[[float], object] = lambda _: None
-        """has `cut` called so many seconds later, and again until it returns; 0 takes that back. Without one, calls
-        end by their own timeouts alone"""
+        """has `cut` called so many seconds later, and again and again until 0 takes that back. Without one, calls end
+        by their own timeouts alone, and a stop signal may be heard late"""
         self._stopped_at: float | None = None
         self._graces: list[tuple[float, float]] = []
         self._blocking = self._calling = False
@@ -96,14 +99,13 @@ class Clock:
     @contextmanager
     def blocking(self) -> Iterator[None]:
         """Wrap one remote call: told to stop, it is broken off by `Cancelled`; in a grace, at its end by `Late`."""
-        with self._interruptible():
-            outer, self._calling = self._calling, True
-            self._set_alarm()
-            try:
+        outer, self._calling = self._calling, True
+        try:
+            with self._interruptible():
                 yield
-            finally:
-                self._calling = outer
-                self._set_alarm()
+        finally:
+            self._calling = outer
+            self._set_alarm()
 
     @contextmanager
     def grace(self, after_stop: float, within: float = math.inf) -> Iterator[None]:
@@ -138,17 +140,23 @@ class Clock:
         outer, self._blocking = self._blocking, True
         try:
             self._check()
+            self._set_alarm()
             yield
         finally:
             self._blocking = outer
+            self._set_alarm()
 
     def _set_alarm(self) -> None:
-        """Have the call that we are in cut at its end; once more if told to stop in the middle of this."""
+        """Have the main thread woken at the end of the call that we are in, and now and then in any wait or call.
+
+        Once more if told to stop in the middle of this.
+        """
         stopped_at: float | None = math.nan
         while stopped_at != self._stopped_at:
             stopped_at = self._stopped_at
             self._cut_at = self._end_of_call() if self._calling else math.inf
-            self.alarm(self._cut_at - self.now() if self._cut_at < math.inf else 0.0)
+            woken = min(self._cut_at - self.now(), NUDGE) if self._calling or self._blocking else 0.0
+            self.alarm(woken)
 
     def _end_of_call(self) -> float:
         return max(self._deadline(), self.now() + SHORTEST_CALL) + CUT_AFTER

@@ -139,6 +139,32 @@ def test_a_trickle_is_cut_as_well(cutting: Clock) -> None:
 
 
 @pytest.mark.timeout(60, method="thread")
+@pytest.mark.parametrize("what", ["wait", "call"])
+def test_a_signal_that_another_thread_receives_is_heard(cutting: Clock, what: str) -> None:
+    """As after one that comes between Python's look for signals and the system call: nothing wakes the main thread."""
+
+    def receive() -> None:
+        time.sleep(0.3)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        time.sleep(0.1)
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(20)
+        thread = threading.Thread(target=receive)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(Cancelled):
+            if what == "wait":
+                cutting.wait(20)
+            else:
+                with cutting.blocking():
+                    ours.recv(1)
+        assert time.monotonic() - began < 10
+        thread.join()
+
+
+@pytest.mark.timeout(60, method="thread")
 def test_nothing_outside_of_a_call_is_cut(cutting: Clock) -> None:
     with cutting.grace(after_stop=30, within=0.1):
         with cutting.blocking():
@@ -147,8 +173,7 @@ def test_nothing_outside_of_a_call_is_cut(cutting: Clock) -> None:
         cutting.wait(5)
         while time.monotonic() - began < 1.5:
             pass
-    with cutting.blocking():
-        assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
 @pytest.mark.timeout(60, method="thread")
