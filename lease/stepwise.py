@@ -70,6 +70,9 @@ class Stepwise:
     def acquire(self) -> None:
         """Go on: in this scope no slot is waited for before a step needs one."""
 
+    def settle(self) -> None:
+        """Go on: in this scope a copy needs no slot, and a step has just got its own."""
+
     def guard(self, step: str) -> None:
         """Raise LeaseLost where the slot of the step that is being done is lost; a copy needs none in this scope."""
         if self._now:

@@ -13,6 +13,9 @@ from lease.hostlock import Held, HostLock
 from lease.ports import Clock
 from lease.stepwise import Stepwise
 
+SETTLED_WITHIN = 30.0
+"""seconds that a step which has not begun waits for a slot that is neither surely ours nor known to be another's"""
+
 
 class CopyLock:
     """Hands out leases that are held for the whole of a copy."""
@@ -55,12 +58,18 @@ class Throughout:
         if self._held:
             self._held.release()
 
+    def settle(self) -> None:
+        """Wait a little where a renewal has trouble, so that what has not begun need not fail for it."""
+        if self._held:
+            self._held.wait_until_valid(SETTLED_WITHIN)
+
     def guard(self, step: str) -> None:
         """Raise LeaseLost unless the slot is ours now."""
         self._slot(step).guard(step)
 
     def step(self, name: str, unless: Callable[[], bool] | None = None) -> AbstractContextManager[bool]:
         """Do one disruptive step inside this context; raises LeaseLost unless the slot is ours."""
+        self.settle()
         return self._slot(name).step(name, unless)
 
     def teardown(self, name: str, unless: Callable[[], bool] | None = None) -> AbstractContextManager[bool]:

@@ -38,6 +38,9 @@ class Lease(Held, Protocol):
     def acquire(self) -> None:
         """Wait until disruptive steps may begin."""
 
+    def settle(self) -> None:
+        """Wait a little where it is not certain whether the slot is ours: a renewal may be under way again."""
+
 
 class Writing(Protocol):
     """The right to write to the volume."""
@@ -106,6 +109,7 @@ def populate(
         def check_again() -> None:
             writing.check()
             check_nobody_else_maps(array, lun, before, mapping)
+            held.settle()
 
         report.phase("clone")
         with report.copying() as copy:

@@ -700,6 +700,28 @@ def test_a_slot_for_the_whole_copy_is_held_from_the_moment_it_is_asked_for(world
     assert world.holder() == ""
 
 
+def test_a_step_that_has_not_begun_outlasts_a_renewal_in_trouble(world: World) -> None:
+    with CopyLock(world.lock("me", slots=1), Clock()).hold("host-1") as lease:
+        lease.acquire()
+        away = threading.Event()
+        away.set()
+        world.ledger.reset(lambda call: "5xx" if away.is_set() else None)
+
+        def uncertain() -> bool:
+            try:
+                lease.guard("clone")
+            except LeaseLost:
+                return True
+            return False
+
+        for begin in (lambda: lease.step("rescan").__enter__(), lease.settle):
+            away.set()
+            wait_for(uncertain)
+            threading.Timer(0.3, away.clear).start()
+            begin()
+            lease.guard("clone")
+
+
 def test_who_has_no_slot_for_the_whole_copy_tidies_up_in_one_for_each_step(world: World) -> None:
     with CopyLock(world.lock("me", slots=1), Clock()).hold("host-1", lun="lun-1") as lease:
         for number, name in enumerate(("detach", "remove dead paths"), 1):
