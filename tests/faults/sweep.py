@@ -7,6 +7,7 @@ The runs happen in this process, several at a time, each worker in a lab of its 
 and left all in place), did no harm, started no second copy, and called nothing a success that is not one.
 """
 
+import itertools
 import os
 import re
 import tempfile
@@ -87,14 +88,22 @@ class Verdict:
         return f"{self.fault} {self.label}: exit code {self.code} {self.text}: {'; '.join(self.problems)}"
 
 
-def sweep(kinds: tuple[str, ...] = FAULTS, way: Way | None = None) -> list[Verdict]:
-    """Run all faults of these kinds in one way; return a verdict for each, in the order of the calls."""
+def sweep(kinds: tuple[str, ...] = FAULTS, way: Way | None = None, *, in_turn: bool = False) -> list[Verdict]:
+    """Run all faults of these kinds in one way; return a verdict for each, in the order of the calls.
+
+    With `in_turn` each call meets only one of the kinds, the next call the next one.
+    """
     way = way or Way()
     with trusted_pki() as pki:
         with Lab(pki=pki) as lab:
             run(lab, Fault(0, "none"), way)
             calls, commands = len(lab.ledger.calls), len(commands_of(lab, way))
-        faults = [Fault(number, kind) for number in range(1, calls + 1) for kind in kinds]
+        turn = itertools.cycle(kinds)
+        faults = [
+            Fault(number, kind)
+            for number in range(1, calls + 1)
+            for kind in ((next(turn),) if in_turn else kinds)
+        ]
         if kinds != LIES:
             faults += [
                 Fault(number, kind, True) for number in range(1, commands + 1) for kind in COMMAND_FAULTS

@@ -11,7 +11,7 @@ from tests.lab.esxi.wire import Done, Result, Rows, failed, not_found
 from tests.lab.faults import Call
 from tests.lab.lab import Lab, Target
 from tests.lab.program import Program
-from tests.story.test_failures import LONG, never_success
+from tests.story.test_failures import ENDLESS, LONG, never_success
 from tests.story.test_scope_rescan import occupy, others_apart, slot
 
 pytestmark = pytest.mark.any_kube
@@ -126,7 +126,7 @@ def busy(lab: Lab, target: Target) -> Result:
 def test_a_copy_of_a_dead_run_is_seen_through_anybodys_mapping(lab: Lab) -> None:
     target = lab.add_target()
     lab.map_to_host(target, "admins-group")
-    lab.host.copy_seconds = LONG
+    lab.host.copy_seconds = ENDLESS
     with lab.program(target, environment={"HOST_LEASE_DURATION_SECONDS": "4"}) as dead:
         dead.wait_for(lambda line: line["message"] == "copy started")
     assert dead.code == -9
