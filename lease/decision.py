@@ -83,6 +83,11 @@ class Sighting:
         """Return what the holder said last; None where none is known."""
         return self.record if self.record and self.record.used else self.deleted or self.record
 
+    @property
+    def version(self) -> str:
+        """Return which version of the Lease this is; empty where there is none."""
+        return self.record.version if self.record else ""
+
 
 @dataclass(frozen=True)
 class Take:

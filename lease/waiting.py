@@ -125,8 +125,8 @@ class Turn:
         now = self._clock.now()
         if name not in self._slots.seen or now < self._moment(name, now):
             return None
-        before, again = self._slots.seen[name].record, self._unanswered is not None
-        self._unanswered, self._look_at[name] = (name, before.version if before else ""), now
+        again = self._unanswered is not None
+        self._unanswered, self._look_at[name] = (name, self._slots.seen[name].version), now
         claimed = self._slots.write(name, journal(), self._better_spread(name))
         self._failures, self._refused_since["write"] = 0, math.inf
         if claimed or not again:
@@ -144,8 +144,7 @@ class Turn:
         """Return whether a claim that named this version is not, and cannot become, what holds the slot."""
         if name not in self._slots.seen or isinstance(self._slots.decision(name), Ours):
             return False
-        record = self._slots.seen[name].record
-        return (record.version if record else "") != version
+        return self._slots.seen[name].version != version
 
     def _give_back(self, name: str) -> None:
         """Free a slot that may be ours; one that we cannot reach expires by itself."""
@@ -163,12 +162,11 @@ class Turn:
 
     def _moment(self, name: str, now: float) -> float:
         """Return when to reach for a slot, as far as is known now."""
-        decision, record = self._slots.decision(name), self._slots.seen[name].record
+        decision, version = self._slots.decision(name), self._slots.seen[name].version
         if isinstance(decision, Wait):
             return decision.until
         if isinstance(decision, Ours):  # the answer to our claim was lost; write again, to know since when
             return -math.inf
-        version = record.version if record else ""
         known = self._free.get(name)
         if known is None or known.version != version:
             pause, chance = 0.0, random.random()  # noqa: S311

@@ -12,7 +12,7 @@ whatever timeout it began with and whichever library makes it.
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 
 from populator.errors import Cancelled
@@ -96,16 +96,9 @@ class Clock:
         """Return whether the grace we are in has ended."""
         return self.left() <= 0
 
-    @contextmanager
-    def blocking(self) -> Iterator[None]:
+    def blocking(self) -> AbstractContextManager[None]:
         """Wrap one remote call: told to stop, it is broken off by `Cancelled`; in a grace, at its end by `Late`."""
-        outer, self._calling = self._calling, True
-        try:
-            with self._interruptible():
-                yield
-        finally:
-            self._calling = outer
-            self._set_alarm()
+        return self._interruptible(call=True)
 
     @contextmanager
     def grace(self, after_stop: float, within: float = math.inf) -> Iterator[None]:
@@ -136,14 +129,15 @@ class Clock:
             raise Cancelled
 
     @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        outer, self._blocking = self._blocking, True
+    def _interruptible(self, *, call: bool = False) -> Iterator[None]:
+        outer = self._calling, self._blocking
         try:
+            self._calling, self._blocking = self._calling or call, True
             self._check()
             self._set_alarm()
             yield
         finally:
-            self._blocking = outer
+            self._calling, self._blocking = outer
             self._set_alarm()
 
     def _set_alarm(self) -> None:

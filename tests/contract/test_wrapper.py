@@ -12,9 +12,10 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -35,6 +36,7 @@ NAA, OTHER = (f"naa.600a0980{secrets.token_hex(12)}" for _ in range(2))
 """unlike those of other runs, whose processes ps may show too; so never a part of a test's id"""
 IQN = "iqn.1998-01.com.vmware:esx-1"
 DISK, DEVICE = "/vmfs/volumes/ds one/vm a/disk.vmdk", f"/vmfs/devices/disks/{NAA}"
+CLONE = ("--clone", "-s", DISK, "-t", DEVICE)
 UNKNOWN = "01234567-89ab-cdef-0123-456789abcdef"
 GOLDEN = Path(__file__).parent / "wrapper"
 _NS = "{http://www.vmware.com/Products/ESX/5.0/esxcli/}"
@@ -214,7 +216,7 @@ def golden(name: str, reply: Reply, **values: object) -> None:
 
 def test_answers_to_old_commands_are_those_of_0_3(host: Host) -> None:
     host.machine.copy_seconds = 60
-    started = host.call("--clone", "-s", DISK, "-t", DEVICE)
+    started = host.call(*CLONE)
     task, pid = started.facts["taskId"], started.facts["pid"]
     golden("clone.xml", started, ID=task, PID=pid)
     wait_for(lambda: "%" in host.get(task)["lastLine"])
@@ -320,7 +322,7 @@ def test_a_task_is_told_with_all_that_is_known(host: Host) -> None:
 def test_a_second_copy_onto_a_device_is_refused_with_the_first_ones_id(host: Host) -> None:
     host.machine.copy_seconds = 60
     task = host.clone()
-    reply = host.call("--clone", "-s", DISK, "-t", DEVICE)
+    reply = host.call(*CLONE)
     assert (reply.status, reply.facts["taskId"], reply.facts["reason"]) == ("1", task, "busy")
     assert all(part in reply.facts["stdErr"] for part in (NAA, task, DISK))
     assert host.machine.harm == []
@@ -328,23 +330,30 @@ def test_a_second_copy_onto_a_device_is_refused_with_the_first_ones_id(host: Hos
     assert len(host.call("--task-list").facts["tasks"]) == 2
 
 
-def test_of_clones_at_the_same_instant_one_wins(host: Host) -> None:
-    host.machine.copy_seconds = 60
-    replies: list[Reply] = []
-    begin = threading.Barrier(3)
-    # Between the look for other tasks and the start: so they would all pass where no lock kept them apart.
-    host.sandbox.add_program("/bin/ps", PS.replace("ours=' '", "sleep 0.5; ours=' '"))
-
-    def one() -> None:
-        begin.wait()
-        replies.append(host.call("--clone", "-s", DISK, "-t", DEVICE))
-
+def at_the_same_instant(host: Host, calls: Sequence[Callable[[], Reply]]) -> list[Reply]:
+    """Make all calls at once, and return the replies in no order."""
     host.script.programs.publish()
-    threads = [threading.Thread(target=one) for _ in range(3)]
+    begin = threading.Barrier(len(calls))
+    replies: list[Reply] = []
+
+    def one(call: Callable[[], Reply]) -> None:
+        begin.wait()
+        replies.append(call())
+
+    threads = [threading.Thread(target=one, args=(call,)) for call in calls]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return replies
+
+
+def test_of_clones_at_the_same_instant_one_wins(host: Host) -> None:
+    host.machine.copy_seconds = 60
+    # Between the look for other tasks and the start: so they would all pass where no lock kept them apart.
+    host.sandbox.add_program("/bin/ps", PS.replace("ours=' '", "sleep 0.5; ours=' '"))
+
+    replies = at_the_same_instant(host, [partial(host.call, *CLONE)] * 3)
     (winner,) = [reply for reply in replies if reply.status == "0"]
     losers = [reply.facts for reply in replies if reply.status != "0"]
     assert {(facts["reason"], facts["taskId"]) for facts in losers} == {("busy", winner.facts["taskId"])}
@@ -365,19 +374,7 @@ def test_of_clones_that_find_a_lock_which_dead_ones_left_one_wins(host: Host) ->
     lock = host.sandbox.path(f"/tmp/.vmkfstools-wrapper-lock-{NAA}")
     lock.symlink_to("pid-4194999")
     lock.with_name(f"{lock.name}.pid-4194999").symlink_to("pid-4194998")
-    begin = threading.Barrier(3)
-    replies: list[Reply] = []
-    host.script.programs.publish()
-
-    def one() -> None:
-        begin.wait()
-        replies.append(host.call("--clone", "-s", DISK, "-t", DEVICE))
-
-    threads = [threading.Thread(target=one) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    replies = at_the_same_instant(host, [partial(host.call, *CLONE)] * 3)
     (winner,) = [reply for reply in replies if reply.status == "0"]
     assert {reply.facts["reason"] for reply in replies if reply is not winner} == {"busy"}
     assert host.script.temporary == [f"{PREFIX}{winner.facts['taskId']}"]
@@ -395,7 +392,7 @@ def test_a_lock_is_not_taken_from_one_who_is_slow(host: Host) -> None:
         lock.unlink()
 
     threading.Timer(2, give_back).start()
-    reply = host.call("--clone", "-s", DISK, "-t", DEVICE)
+    reply = host.call(*CLONE)
     assert given_back, "the clone did not wait"
     assert reply.status == "0"
 
@@ -406,7 +403,7 @@ def test_a_lock_whose_owner_cannot_be_read_is_held(idle_host: Host, how: str) ->
     lock.symlink_to("pid-4194999")
     idle_host.break_program("readlink", f'[ "$1" != -f ] || exec $real "$@"; {how}')
     idle_host.break_program("usleep", "exit 0")  # so that it waits a hundred times in no time
-    reply = idle_host.call("--clone", "-s", DISK, "-t", DEVICE)
+    reply = idle_host.call(*CLONE)
     idle_host.mend_program("readlink")
     idle_host.mend_program("usleep")
     assert (reply.status, reply.facts["reason"]) == ("1", "unsure")
@@ -427,7 +424,7 @@ def test_a_vmkfstools_whose_task_was_forgotten_still_guards_its_device(host: Hos
     for each in host.folder(task).iterdir():
         each.unlink()
     host.folder(task).rmdir()
-    reply = host.call("--clone", "-s", DISK, "-t", DEVICE)
+    reply = host.call(*CLONE)
     assert (reply.status, reply.facts["reason"]) == ("1", "busy")
 
 
@@ -557,7 +554,7 @@ def test_a_vmkfstools_whose_shell_was_killed_is_seen_to_run(host: Host) -> None:
     task = host.clone()
     os.kill(host.get(task)["pid"], signal.SIGKILL)
     assert host.get(task)["state"] == "running"
-    assert host.call("--clone", "-s", DISK, "-t", DEVICE).facts["taskId"] == task
+    assert host.call(*CLONE).facts["taskId"] == task
     assert host.call("--task-stop", "-i", task).facts["state"] == "stopped"
     assert host.machine.running_copies == []
 
@@ -613,7 +610,7 @@ def test_a_copy_lives_though_ps_does_not_show_it(host: Host, fault: str, shell_l
     assert (host.get(task)["state"], host.get(task)["exitCode"]) == ("running", "")
     (listed,) = host.call("--task-list").facts["tasks"]
     assert listed["state"] == "running"
-    second = host.call("--clone", "-s", DISK, "-t", DEVICE)
+    second = host.call(*CLONE)
     assert (second.status, second.facts["reason"], second.facts["taskId"]) == ("1", "busy", task)
     cleaned = host.call("--task-clean", "-i", task)
     assert (cleaned.status, cleaned.facts["reason"]) == ("1", "running")
@@ -648,7 +645,7 @@ def test_whether_a_copy_without_a_shell_lives_is_unknown_where_ps_fails(host: Ho
     (host.folder(task) / "child").unlink()
     host.break_program("ps", PS_FAULTS[fault])
     assert (host.get(task)["state"], host.get(task)["exitCode"]) == ("unknown", "")
-    second = host.call("--clone", "-s", DISK, "-t", DEVICE)
+    second = host.call(*CLONE)
     assert (second.status, second.facts["reason"], second.facts["taskId"]) == ("1", "unsure", task)
     cleaned = host.call("--task-clean", "-i", task)
     assert (cleaned.status, cleaned.facts["reason"]) == ("1", "unsure")
@@ -668,7 +665,7 @@ def test_a_vmkfstools_whose_task_was_forgotten_guards_its_device_where_ps_fails(
         each.unlink()
     host.folder(task).rmdir()
     host.break_program("ps", PS_FAULTS[fault])
-    reply = host.call("--clone", "-s", DISK, "-t", DEVICE)
+    reply = host.call(*CLONE)
     assert (reply.status, reply.facts["reason"], reply.facts["taskId"]) == ("1", "unsure", "")
     assert host.machine.harm == []
     assert host.script.temporary == []
@@ -709,7 +706,7 @@ def test_a_start_under_way_is_no_copy_that_died(host: Host) -> None:
         (folder / name).write_text(text)
     (listed,) = host.call("--task-list").facts["tasks"]
     assert (listed["state"], listed["exitCode"]) == ("unknown", "")
-    assert host.call("--clone", "-s", DISK, "-t", DEVICE).facts["reason"] == "unsure"
+    assert host.call(*CLONE).facts["reason"] == "unsure"
     assert host.call("--task-clean", "-i", UNKNOWN).facts["reason"] == "unsure"
     (folder / "began").write_text(f"{time.time() - 61:.0f}\n")
     assert host.call("--task-clean", "-i", UNKNOWN).status == "0", "and none that will begin"
@@ -870,19 +867,8 @@ def test_clones_at_the_same_instant_keep_the_limit_together(host: Host) -> None:
         host.san.map(naa, {IQN}, number, "xcopy")
     host.machine.stack.add(host.machine.adapters)
     host.sandbox.add_program("/bin/ps", PS.replace("ours=' '", "sleep 0.5; ours=' '"))
-    begin = threading.Barrier(len(devices))
-    replies: list[Reply] = []
-    host.script.programs.publish()
-
-    def one(naa: str) -> None:
-        begin.wait()
-        replies.append(limited(host, 2, f"/vmfs/devices/disks/{naa}"))
-
-    threads = [threading.Thread(target=one, args=(naa,)) for naa in devices]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    calls = [partial(limited, host, 2, f"/vmfs/devices/disks/{naa}") for naa in devices]
+    replies = at_the_same_instant(host, calls)
     assert sorted(reply.status for reply in replies) == ["0", "0", "1", "1"]
     assert {reply.facts["reason"] for reply in replies if reply.status == "1"} == {"full"}
     assert len(host.machine.running_copies) == 2

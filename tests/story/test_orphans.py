@@ -10,11 +10,10 @@ import pytest
 
 from tests.lab.lab import Lab, Target
 from tests.lab.program import Program
+from tests.story.test_failures import ENDLESS
 from vsphere.clone import WAITING
 
 FAST = {"HOST_LEASE_DURATION_SECONDS": "4"}
-LONG = 600.0
-"""seconds of a copy that outlasts the test"""
 
 
 def copies_at_once(lab: Lab) -> int:
@@ -47,7 +46,7 @@ def pair(lab: Lab, environment: dict[str, str | None]) -> Iterator[list[tuple[Pr
 @pytest.mark.parametrize("method", ["vib", "ssh"])
 def test_populators_that_are_killed_in_pairs_leave_no_more_copies_than_slots(lab: Lab, method: str) -> None:
     environment: dict[str, str | None] = {**FAST, **(lab.start_ssh() if method == "ssh" else {})}
-    lab.host.copy_seconds = LONG
+    lab.host.copy_seconds = ENDLESS
     with pair(lab, environment) as first:
         for program, _ in first:
             program.wait_for(started, 90)
@@ -76,7 +75,7 @@ def test_populators_that_are_killed_in_pairs_leave_no_more_copies_than_slots(lab
 @pytest.mark.any_kube
 def test_in_scope_rescan_copies_are_not_counted(lab: Lab) -> None:
     environment: dict[str, str | None] = {**FAST, "HOST_LEASE_SCOPE": "rescan"}
-    lab.host.copy_seconds = LONG
+    lab.host.copy_seconds = ENDLESS
     for _ in range(2):
         with pair(lab, environment) as runs:
             for program, _ in runs:
