@@ -24,6 +24,9 @@ class Clock(Protocol):
     def blocking(self) -> AbstractContextManager[None]:
         """Wrap one wait or remote call: told to stop, now or before, it is broken off by an exception."""
 
+    def stopping(self) -> bool:
+        """Whether we were told to stop."""
+
     def expired(self) -> bool:
         """Whether the time for tidying up has ended."""
 

@@ -21,6 +21,8 @@ from lease.waiting import Turn
 RELEASE_WITHIN = 2.5
 """request time-outs: a renewal under way may hang, and the release, and still another try comes through; after that,
 expiry frees the slot"""
+HASTE = 2.0
+"""seconds for a release when we were told to stop: the pod has 30 for everything"""
 CONCLUDE_WITHIN = 30.0
 """seconds for a release that says what was achieved, which no expiry does"""
 LOOK_EVERY = 0.5
@@ -105,8 +107,12 @@ class Renewal:
         """Stop renewing and free the slot, or after `leave` keep it until it expires; never raises."""
         self._end.set()
         self._wake.set()
-        end = self._clock.now() + self._release_within
-        while self._task.is_alive() and (left := end - self._clock.now()) > 0:
+        began = self._clock.now()
+        while self._task.is_alive():
+            hurried = self._clock.stopping() and not self._outcome
+            left = began + (HASTE if hurried else self._release_within) - self._clock.now()
+            if left <= 0:
+                break
             self._task.join(min(left, LOOK_EVERY))
             if self._clock.expired():
                 break

@@ -770,6 +770,15 @@ def test_release_does_not_wait_for_a_server_that_does_not_answer(
     assert "could not be released in time" in caplog.text, "the call is still under way"
 
 
+def test_a_release_when_told_to_stop_is_given_up_soon(world: World) -> None:
+    clock = Clock()
+    with world.lock("me", slots=1, duration=LONG, clock=clock).hold("host-1"):
+        world.ledger.reset(lambda call: "hang")
+        clock.stop()
+        began = time.monotonic()
+    assert time.monotonic() - began < 6.0, "and not as long as two calls that hang"
+
+
 def test_one_call_that_hangs_does_not_keep_a_slot_from_being_released(world: World) -> None:
     with world.lock("me", slots=1, duration=10).hold("host-1"):
         world.ledger.reset(lambda call: "hang" if call.number == 1 else None)

@@ -272,6 +272,9 @@ class Clock:
     def limit(self, seconds: float) -> float:
         return max(min(seconds, self._left()), 0.5)
 
+    def stopping(self) -> bool:
+        return self._told_at is not None
+
     def expired(self) -> bool:
         return self._left() <= 0
 
