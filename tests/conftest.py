@@ -1,7 +1,8 @@
 """Labs for all tests: one for each kind of Kubernetes API and each wrapper, put in order before each test.
 
-Tests run with our wrapper under busybox; `@pytest.mark.wrappers(…)` names others, or several, and
-`@pytest.mark.any_kube` leaves the real Kubernetes API out, where its kind makes no difference.
+Tests run against the real Kubernetes API, with our wrapper under busybox. `@pytest.mark.wrappers(…)` names wrappers;
+all but ours run against the simulated API, as does a test with `@pytest.mark.any_kube`, to which the kind of API makes
+no difference. `@pytest.mark.each_kube` runs against both.
 """
 
 from collections.abc import Iterator
@@ -13,14 +14,16 @@ from tests.lab.lab import Lab
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Choose the labs that a test runs in; the real Kubernetes API where our wrapper runs under busybox."""
+    """Choose the labs that a test runs in."""
     if "running_lab" not in metafunc.fixturenames:
         return
-    mark = metafunc.definition.get_closest_marker("wrappers")
-    wrappers = mark.args if mark else (OURS,)
-    labs = [("simulated", wrapper) for wrapper in wrappers]
-    if OURS in wrappers and not metafunc.definition.get_closest_marker("any_kube"):
-        labs.append(("real", OURS))
+    marks = {mark.name: mark for mark in metafunc.definition.iter_markers()}
+    wrappers = marks["wrappers"].args if "wrappers" in marks else (OURS,)
+    labs = [
+        ("simulated" if wrapper != OURS or "any_kube" in marks else "real", wrapper) for wrapper in wrappers
+    ]
+    if "each_kube" in marks:
+        labs.append(("simulated", OURS))
     names = [kube if wrapper == OURS else f"{kube}-{wrapper}" for kube, wrapper in labs]
     metafunc.parametrize("running_lab", labs, ids=names, indirect=True, scope="session")
 

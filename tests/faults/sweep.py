@@ -88,10 +88,13 @@ class Verdict:
         return f"{self.fault} {self.label}: exit code {self.code} {self.text}: {'; '.join(self.problems)}"
 
 
-def sweep(kinds: tuple[str, ...] = FAULTS, way: Way | None = None, *, in_turn: bool = False) -> list[Verdict]:
+def sweep(
+    kinds: tuple[str, ...] = FAULTS, way: Way | None = None, *, in_turn: bool = False, every: int = 1
+) -> list[Verdict]:
     """Run all faults of these kinds in one way; return a verdict for each, in the order of the calls.
 
-    With `in_turn` each call meets only one of the kinds, the next call the next one.
+    With `in_turn` each call meets only one of the kinds, the next call the next one; with `every` only every so-manieth
+    call meets any.
     """
     way = way or Way()
     with trusted_pki() as pki:
@@ -101,7 +104,7 @@ def sweep(kinds: tuple[str, ...] = FAULTS, way: Way | None = None, *, in_turn: b
         turn = itertools.cycle(kinds)
         faults = [
             Fault(number, kind)
-            for number in range(1, calls + 1)
+            for number in range(1, calls + 1, every)
             for kind in ((next(turn),) if in_turn else kinds)
         ]
         if kinds != LIES:

@@ -30,6 +30,7 @@ def populate(lab: Lab, target: Target, **how: object) -> None:
 
 
 @pytest.mark.wrappers("busybox", "dash", "0.3.3")
+@pytest.mark.each_kube
 def test_one_disk(lab: Lab) -> None:
     lab.host.rescan_seconds = 0.3
     lab.host.copy_seconds = 1.5
@@ -283,6 +284,7 @@ def test_an_api_server_that_never_comes_back_does_not_keep_it_from_finishing(lab
     assert [left for left in lab.leftovers(target) if "is held by" not in left] == []
 
 
+@pytest.mark.each_kube
 def test_the_lease_tells_who_does_what(lab: Lab) -> None:
     target = lab.add_target()
     lab.host.copy_seconds = 4.0
