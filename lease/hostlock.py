@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from lease.api import Api, ApiError, Json
 from lease.decision import Claimant, backoff
 from lease.errors import BELIEVED_AFTER, LeaseError, LeaseLost, hopeless
 from lease.glance import Glance
+from lease.kube.api import Api, ApiError, Json
 from lease.ports import Clock, Observer, Tasks, Unobserved
 from lease.record import TEMPLATE, Journal, Record, slot_names
 from lease.renewal import Renewal

@@ -10,9 +10,9 @@ import random
 from collections.abc import Mapping
 from contextlib import nullcontext
 
-from lease.api import ApiError
 from lease.decision import Wait, backoff
 from lease.errors import LeaseError
+from lease.kube.api import ApiError
 from lease.ports import Clock, Observer, Tasks
 from lease.record import Journal
 from lease.slots import Claimed, Slots

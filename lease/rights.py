@@ -8,7 +8,7 @@ then told in the server's own words.
 from collections.abc import Callable
 from typing import Any
 
-from lease.api import Api, ApiError
+from lease.kube.api import Api, ApiError
 
 VERBS = ("get", "list", "watch", "create", "update")
 GROUP, RESOURCE = "coordination.k8s.io", "leases"

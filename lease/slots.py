@@ -7,8 +7,8 @@ each write names the version that it replaces, and the server refuses it when th
 import zlib
 from dataclasses import dataclass
 
-from lease.api import Api, ApiError, Json, Watch
 from lease.decision import Claimant, Ours, Sighting, Take, Wait, decide, see, see_deleted
+from lease.kube.api import Api, ApiError, Json, Watch
 from lease.ports import Clock
 from lease.record import (
     HOST_LABEL,

@@ -15,10 +15,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from lease.api import ApiError, Watch
 from lease.decision import Ours, Wait, backoff, crowd_spread, hesitate, spread_after
 from lease.errors import hopeless
 from lease.glance import Glance
+from lease.kube.api import ApiError, Watch
 from lease.ports import Clock, Event, Tasks
 from lease.slots import Claimed, News, Slots
 

@@ -2,26 +2,26 @@
 
 How it hangs together, in the order in which one disk meets it::
 
-    cli  ->  settings  ->  process  ->  wiring  ->  populate          the story: read this one first
+    cli  ->  settings  ->  process  ->  wiring  ->  stories/xcopy     the story: read this one first
                              |                        |
-                             |   volume   PVC -> prime PVC -> PV -> volume handle        (Kubernetes)
+                             |   plan     PVC -> prime PVC -> PV -> volume handle        (Kubernetes)
                              |   writer   one writer for a volume, by a Lease            (Kubernetes)
                              |   storage  volume handle -> LUN; group; mapping           (array)
                              |   vsphere  VM -> disk and host; device; vmkfstools clone  (vCenter, ESXi)
                              |   lease    two slots per ESXi host                        (Kubernetes)
                              |   undo     whatever was changed is put back, newest first
                              |
-                             +-- metrics, report, log, clock: what is told to whom, and when it has to end
+                             +-- report, log, clock: what is published, and where, and when it has to end
 
-Beside that, `populator vib` brings the package of `vsphere/esxi` onto hosts: `cli/vib`, `fleet_settings`, `fleet` (many
-hosts at a time), `vsphere/esxi/installer` (one host: look, `decision`, act by `software`, make sure), `vsphere/ssh`.
+Beside that, `populator vib` brings the wrapper as a package onto hosts: `cli/vib`, `settings/fleet`, `stories/fleet`
+(many hosts at a time), `vsphere/vib/installer` (one host: look, `decision`, act by `software`, make sure).
 
-Directions: `populate` sees contracts and values only; `wiring` alone knows which real part stands behind which;
+Directions: `stories` see contracts and values only; `wiring` alone knows which real part stands behind which;
 `vsphere` and `lease` know neither each other nor this package; vendors below `storage` do not know each other.
-Each foreign library has one door, where its errors become ours: pyVmomi `vsphere/soap.py` (`esxcli.py` adds
-types to it), kubernetes `lease/library.py`, requests `storage/http.py` with `proxy.py`, tenacity `retry.py`, click
-`cli`, paramiko `vsphere/ssh.py` with `ssh_keys.py`, time `clock.py`, names `resolver.py`. What a failure is worth as
-exit code and reason stands in `report.py`.
+Each foreign library has one door, where its errors become ours: pyVmomi `vsphere/vcenter/soap.py` (`host/esxcli.py`
+adds types to it), kubernetes `lease/kube/library.py`, requests `storage/http.py` with `proxy.py`, tenacity `retry.py`,
+click `cli`, paramiko `vsphere/host/ssh.py` with `ssh_keys.py`, time `clock.py`, names `resolver.py`. Exit code and
+reason of each failure stand in `report/run.py`.
 
 Words: *volume* is the Kubernetes side, *LUN* the array's, *device* ESXi's, *disk* the virtual machine's. A *slot*
 is one of the two Lease objects of a host; who holds one (`Held`) may shake the host: rescan, clone, detach. A

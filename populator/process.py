@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from populator import metrics
 from populator.clock import Clock
 from populator.errors import Cancelled, SettingsError
-from populator.report import Report
-from populator.settings import MetricsSettings, PageSettings, Settings
+from populator.report import page as metrics
+from populator.report.run import Report
+from populator.settings.parse import MetricsSettings, PageSettings, Settings
 
 log = logging.getLogger(__name__)
 

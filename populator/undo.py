@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from populator.clock import Clock
-from populator.report import Report
+from populator.report.run import Report
 from vsphere.errors import CopyMayBeRunning
 
 log = logging.getLogger(__name__)

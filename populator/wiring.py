@@ -6,42 +6,42 @@ Nothing else knows which part stands behind which contract.
 import uuid
 from contextlib import ExitStack, closing
 
-from lease.api import Api, ApiError
 from lease.hostlock import HostLock
+from lease.kube.api import Api, ApiError
 from lease.stepwise import StepLock
 from lease.throughout import CopyLock
 from populator import log
 from populator.address import Address
 from populator.clock import Clock
 from populator.errors import VolumeError
-from populator.lease_metrics import LeaseMetrics
-from populator.populate import HostLease, Job, populate
+from populator.plan.volume import Claim
 from populator.proxy import find_proxy
-from populator.report import Report
+from populator.report.lease_metrics import LeaseMetrics
+from populator.report.run import Report
 from populator.retry import READ
-from populator.settings import SLOTS, KubernetesSettings, Settings, SshSettings, VsphereSettings
+from populator.settings.parse import SLOTS, KubernetesSettings, Settings, SshSettings, VsphereSettings
 from populator.storage import registry
-from populator.volume import Claim
+from populator.stories.xcopy import HostLease, Job, populate
 from populator.writer import Writer
-from vsphere.clone import Cloner
-from vsphere.datastore import Datastore
-from vsphere.devices import Devices
+from vsphere.copy.clone import Cloner
 from vsphere.errors import VsphereError
-from vsphere.esxcli import Esxcli
-from vsphere.esxi import SCRIPT, VERSION
-from vsphere.extents import datastore_extents
-from vsphere.host import EsxiHost, SourceDisk
-from vsphere.inventory import boot_time, find_source
-from vsphere.placement import find_placement
-from vsphere.plugin import Plugin
+from vsphere.host.devices import Devices
+from vsphere.host.esxcli import Esxcli
+from vsphere.host.ssh import Login, Ssh
+from vsphere.host.ssh_keys import HostTrust, public_key
+from vsphere.model import EsxiHost, SourceDisk
+from vsphere.paths import parse_vmdk
 from vsphere.ports import Retry, Wrapper
-from vsphere.script import Script
-from vsphere.session import Session
-from vsphere.soap import Proxy
-from vsphere.ssh import Login, Ssh
-from vsphere.ssh_keys import HostTrust, public_key
-from vsphere.upload import OurScript, ensure_script
-from vsphere.vmdk import parse_vmdk
+from vsphere.vcenter.datastore import Datastore
+from vsphere.vcenter.extents import datastore_extents
+from vsphere.vcenter.inventory import boot_time, find_source
+from vsphere.vcenter.placement import find_placement
+from vsphere.vcenter.session import Session
+from vsphere.vcenter.soap import Proxy
+from vsphere.wrapper.by_esxcli import Plugin
+from vsphere.wrapper.by_ssh import Script
+from vsphere.wrapper.files import SCRIPT, VERSION
+from vsphere.wrapper.upload import OurScript, ensure_script
 
 
 def run(settings: Settings, clock: Clock, report: Report) -> None:

@@ -10,15 +10,15 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lease.api import Api
 from lease.errors import LeaseError
 from lease.hostlock import Held, HostLock
+from lease.kube.api import Api
 from lease.record import Record
 from populator.clock import Clock
 from populator.errors import VolumeError
+from populator.plan.volume import Binding, Claim
 from populator.retry import READ
-from populator.settings import TargetSettings
-from populator.volume import Binding, Claim
+from populator.settings.parse import TargetSettings
 from vsphere.errors import CopyMayBeRunning
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Labs for all tests: one for each kind of Kubernetes API and each wrapper, put in order before each test.
+"""Labs and servers for all tests: a lab for each kind of Kubernetes API and wrapper, put in order before each test.
 
 Tests run against the real Kubernetes API, with our wrapper under busybox. `@pytest.mark.wrappers(…)` names wrappers;
 all but ours run against the simulated API, as does a test with `@pytest.mark.any_kube`, to which the kind of API makes
@@ -10,7 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab.esxi import OURS
+from tests.lab.kube import Kube, start_kube
 from tests.lab.lab import Lab
+from tests.lab.pki import Pki
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -47,3 +49,18 @@ def lab(running_lab: Lab) -> Iterator[Lab]:
     running_lab.tidy()
     yield running_lab
     running_lab.tidy()
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    """A certificate authority."""
+    return Pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(scope="module", params=["simulated", "real"])
+def kube(
+    request: pytest.FixtureRequest, pki: Pki, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Kube]:
+    """Both Kubernetes APIs of the lab, empty at first."""
+    with start_kube(request.param, tmp_path_factory.mktemp("kube"), pki) as running:
+        yield running

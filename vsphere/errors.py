@@ -7,7 +7,7 @@ the same, so an act must not be made again blindly. `passing`: the same call may
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vsphere.result import CopyResult
+    from vsphere.copy.result import CopyResult
 
 
 class VsphereError(Exception):

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
-from vsphere.answers import Answer, Version
-from vsphere.vmdk import VmdkPath
+from vsphere.paths import VmdkPath
+from vsphere.wrapper.answers import Answer, Version
 
 Result = TypeVar("Result")
 Guard = Callable[[], None]

@@ -8,15 +8,15 @@ from typing import Any
 import click
 
 from lease import errors
-from lease.api import Api, ApiError
 from lease.decision import check_settings
+from lease.kube.api import Api, ApiError
 from lease.overview import TROUBLED, Names, SlotView, by_dates, in_order
 from lease.record import TEMPLATE, parse_record
 from populator.cli.slot_table import COLUMNS, WIDE, Table, as_json, as_yaml, item, listed
 from populator.cli.slot_watch import Reader, SlotWatch
 from populator.clock import Clock
 from populator.log import printable
-from populator.settings import LEASE_NAMESPACE
+from populator.settings.parse import LEASE_NAMESPACE
 
 ALL_WELL, UNREADABLE, TROUBLE, INTERRUPTED = 0, 6, 10, 130
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from populator import process
 from populator.cli.flags import Flag
 from populator.cli.log_flags import LOG_FLAGS
-from populator.settings import parse_page, parse_settings
+from populator.settings.parse import parse_page, parse_settings
 
 log = logging.getLogger(__name__)
 

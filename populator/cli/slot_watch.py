@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
-from lease.api import Api, ApiError, Json
 from lease.decision import Sighting, backoff, see
+from lease.kube.api import Api, ApiError, Json
 from lease.overview import GONE, Names, SlotView, by_change, by_dates, in_order
 from lease.ports import Clock
 from lease.record import Record, parse_event, parse_record

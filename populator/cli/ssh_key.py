@@ -6,9 +6,9 @@ import click
 
 from populator.cli.failure import fail
 from populator.pem import decoded
-from vsphere import key_line
 from vsphere.errors import VsphereError
-from vsphere.esxi import SCRIPT
+from vsphere.wrapper import key_line
+from vsphere.wrapper.files import SCRIPT
 
 
 @click.command("ssh-key")
@@ -46,7 +46,7 @@ def find_key(public: str, private: str) -> str:
             raise click.UsageError("SSH_PUBLIC_KEY is neither a public key nor the base64 of one.")
         return line
     if private.strip():
-        from vsphere.ssh_keys import public_key  # noqa: PLC0415 - slow, and not needed above
+        from vsphere.host.ssh_keys import public_key  # noqa: PLC0415 - slow, and not needed above
 
         return public_key(decoded(private))
     raise click.UsageError("SSH_PUBLIC_KEY and SSH_PRIVATE_KEY are both missing; give one of them.")

@@ -11,13 +11,14 @@ from populator.cli.failure import fail
 from populator.cli.file import write_whole
 from populator.cli.flags import Flag, add
 from populator.cli.log_flags import set_up_log
-from populator.cli.table import draw
+from populator.cli.output import draw
 from populator.clock import Clock
 from populator.errors import PopulatorError
-from populator.fleet_settings import parse_fleet_settings
+from populator.settings.fleet import parse_fleet_settings
 from vsphere.errors import VsphereError
-from vsphere.esxi import PLUGIN_XML, SCRIPT, VERSION, installer
-from vsphere.esxi.vib import NAME, build_vib
+from vsphere.vib import installer
+from vsphere.vib.build import NAME, build_vib
+from vsphere.wrapper.files import PLUGIN_XML, SCRIPT, VERSION
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def visit(story: installer.Story, arguments: dict[str, str | None], *, dry_run: 
         settings = parse_fleet_settings(by_name, {**os.environ, **given}, dry_run=dry_run)
         for warning in settings.warnings:
             log.warning("%s", warning)
-        from populator import fleet  # noqa: PLC0415 - it brings in the clients, which `build` has no use for
+        from populator.stories import fleet  # noqa: PLC0415 - it brings in the clients, which `build` has no use for
 
         rows = fleet.visit_all(story, settings, clock)
     except (PopulatorError, VsphereError) as error:

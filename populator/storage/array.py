@@ -3,7 +3,7 @@
 A driver knows nothing of Kubernetes or vSphere: it gets a volume's handle and a host's initiators, and
 answers with LUNs, groups and mappings. All its calls verify TLS unless told not to, have a timeout, follow
 paging, raise nothing but `StorageError`, and may be repeated: doing what is already done is success.
-`tests/contract/test_storage.py` holds every driver to this page.
+`tests/contract/storage/test_array.py` holds every driver to this page.
 """
 
 from collections.abc import Mapping as ReadOnly

@@ -24,7 +24,7 @@ VENDORS = (
 )
 """the names that Forklift uses"""
 
-BUILT: Mapping[str, str] = {"ontap": "populator.storage.ontap.array"}
+BUILT: Mapping[str, str] = {"ontap": "populator.storage.vendors.ontap.array"}
 """vendor -> module with `connect(access, clock)`"""
 
 

@@ -16,7 +16,7 @@ from tests.lab.disks import MIB, make_sparse_vmdk
 from tests.lab.lab import Lab
 from tests.lab.program import ROOT, Program
 from tests.lab.san import San
-from vsphere.polling import next_delay
+from vsphere.copy.polling import next_delay
 
 GIB = 1 << 30
 RESCAN, FORGET = 2.0, 1.0

@@ -12,10 +12,10 @@ from contextlib import ExitStack
 from datetime import datetime
 
 from tests.bench.figure import Figure
+from tests.lab.arrays.rest import Request
 from tests.lab.esxi import STOCK
 from tests.lab.lab import Lab
 from tests.lab.program import Program
-from tests.lab.rest import Request
 
 DISKS, COPY, RESCAN = 20, 6.0, 2.0
 TOGETHER = 120

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lease.api import Api
 from lease.hostlock import HostLock
+from lease.kube.api import Api
 from populator.clock import Clock
 from tests.lab.lease.go_rule import GoRule
 
@@ -59,7 +59,7 @@ def main() -> int:
                 lock.prepare(host)  # as the program does long before it queues
             threads.append(threading.Thread(target=wait_and_hold, args=(orders, lock, host, me)))
     calls = Calls()
-    logger = logging.getLogger("lease.api")
+    logger = logging.getLogger("lease.kube.api")
     logger.addHandler(calls)
     logger.setLevel(logging.DEBUG)
     logger.propagate = False

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lease.api import Api
+from lease.kube.api import Api
 from populator import wiring
 from populator.address import Address
 from populator.clock import Clock
-from populator.settings import VsphereSettings
+from populator.settings.parse import VsphereSettings
 from populator.storage.access import Access
 from populator.storage.http import Http
 

@@ -14,14 +14,14 @@ from types import SimpleNamespace
 import pytest
 import urllib3.util.ssl_
 
-from lease.api import ApiError
+from lease.kube.api import ApiError
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.http import Http
 from tests.contract.doors import Door, make_doors
+from tests.lab.arrays.rest import Reply, RestServer
 from tests.lab.pki import Pki
-from tests.lab.rest import Reply, RestServer
 from vsphere.errors import VsphereError
 
 ANSWER = Reply(200, {"kind": "Status", "apiVersion": "v1"})

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lease.api import ApiError
+from lease.kube.api import ApiError
 from populator.address import Address
 from populator.errors import StorageError
 from populator.proxy import find_proxy, parse_proxy
 from tests.contract.doors import Door, make_doors
+from tests.lab.arrays.rest import Reply, RestServer
 from tests.lab.pki import Pki
-from tests.lab.rest import Reply, RestServer
 from tests.lab.tunnel import ConnectProxy, Relay
 from vsphere.errors import VsphereError
 

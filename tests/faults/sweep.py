@@ -18,9 +18,9 @@ from pathlib import Path
 
 from populator import wiring
 from populator.clock import Clock
-from populator.metrics import Page
-from populator.report import Report, explain, outcome_of
-from populator.settings import parse_settings
+from populator.report.page import Page
+from populator.report.run import Report, explain, outcome_of
+from populator.settings.parse import parse_settings
 from tests.faults.pool import run_all
 from tests.lab.faults import FAULTS, nth
 from tests.lab.lab import Lab, Target

@@ -15,18 +15,18 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.lab import world
+from tests.lab.arrays.ontap.server import OntapSimulator
 from tests.lab.disks import flat_of, same_bytes, shown_by
 from tests.lab.esxi import OURS, EsxcliServer, EsxiHost
 from tests.lab.esxi.sshd import make_key
 from tests.lab.faults import Ledger, proxy
 from tests.lab.kube import Kube, start_kube
-from tests.lab.ontap import OntapSimulator
 from tests.lab.pki import Pki
 from tests.lab.program import Program
 from tests.lab.san import San
 from tests.lab.vcenter import HostSpec, VCenter
-from vsphere import key_line
-from vsphere.ssh_keys import public_key
+from vsphere.host.ssh_keys import public_key
+from vsphere.wrapper import key_line
 
 VCENTER_USER, VCENTER_PASSWORD = "administrator@vsphere.local", "vcenter-secret"
 ARRAY_USER, ARRAY_PASSWORD = "admin", "ontap-secret"

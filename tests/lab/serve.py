@@ -11,7 +11,7 @@ from tests.lab.esxi import OURS, STOCK, sandbox
 from tests.lab.lab import ARRAY_PASSWORD, ARRAY_USER, Lab
 from tests.lab.program import ROOT
 
-SCRIPT = ROOT / "vsphere/esxi/vmkfstools-wrapper"
+SCRIPT = ROOT / "vsphere/wrapper/files/vmkfstools-wrapper"
 SSH_PORT = 22
 """where every program but ours looks for SSH; another one where we may not listen there"""
 

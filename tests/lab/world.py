@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.lab.disks import MIB, make_delta, make_filesystem_disk, make_vmdk, noise
 from tests.lab.vcenter import AdapterSpec, DatastoreSpec, DiskSpec, HostSpec, LinkSpec, PathSpec, VmSpec
-from vsphere.vmdk import parse_vmdk
+from vsphere.paths import parse_vmdk
 
 DISK_SIZE = 8 * MIB
 PLAIN_HOST, OTHER_HOST = "esx-1.lab", "esx-2.lab"

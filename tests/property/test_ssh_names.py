@@ -20,14 +20,14 @@ from populator.clock import Clock
 from tests.lab.esxi.sandbox import Sandbox
 from tests.lab.esxi.sshd import Sshd, make_key
 from tests.lab.esxi.stubs import PS
-from vsphere import key_line
-from vsphere.answers import Version
 from vsphere.errors import VsphereError
-from vsphere.esxi import CAPABILITIES, SCRIPT, VERSION
-from vsphere.script import Script
-from vsphere.ssh import Login, Ssh
-from vsphere.ssh_keys import HostTrust, public_key
-from vsphere.vmdk import VmdkPath
+from vsphere.host.ssh import Login, Ssh
+from vsphere.host.ssh_keys import HostTrust, public_key
+from vsphere.paths import VmdkPath
+from vsphere.wrapper import key_line
+from vsphere.wrapper.answers import Version
+from vsphere.wrapper.by_ssh import Script
+from vsphere.wrapper.files import CAPABILITIES, SCRIPT, VERSION
 
 TRIES = int(os.environ.get("FUZZ", "60"))
 DATASTORE = "ds one"

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from tests.lab.esxi.sandbox import PYTHON, SHELLS, Sandbox
 from tests.lab.esxi.script import PREFIX, SCRIPT_PATH, parse_plugin, substitute
-from vsphere.esxi import PLUGIN_XML, SCRIPT
+from vsphere.wrapper.files import PLUGIN_XML, SCRIPT
 
 TRIES = int(os.environ.get("FUZZ", "100")) // len(SHELLS)
 WAYS = {

@@ -11,7 +11,7 @@ import pytest
 from tests.lab.lab import Lab, Target
 from tests.lab.program import Program
 from tests.story.test_failures import ENDLESS
-from vsphere.clone import WAITING
+from vsphere.copy.clone import WAITING
 
 FAST = {"HOST_LEASE_DURATION_SECONDS": "4"}
 

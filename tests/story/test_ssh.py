@@ -10,10 +10,10 @@ from tests.lab import world
 from tests.lab.esxi.sshd import make_key
 from tests.lab.lab import Lab
 from tests.lab.program import Program
-from vsphere import key_line
-from vsphere.esxi import SCRIPT, VERSION
-from vsphere.ssh_keys import public_key
-from vsphere.vmdk import parse_vmdk
+from vsphere.host.ssh_keys import public_key
+from vsphere.paths import parse_vmdk
+from vsphere.wrapper import key_line
+from vsphere.wrapper.files import SCRIPT, VERSION
 
 pytestmark = pytest.mark.any_kube
 GRACE = 30.0

@@ -17,8 +17,8 @@ from tests.lab.pki import Pki
 from tests.lab.program import ROOT
 from tests.lab.tunnel import Relay
 from tests.lab.vcenter import HostSpec, VCenter
-from vsphere.esxi import PLUGIN_XML, SCRIPT, VERSION
-from vsphere.esxi.vib import VENDOR, build_vib
+from vsphere.vib.build import VENDOR, build_vib
+from vsphere.wrapper.files import PLUGIN_XML, SCRIPT, VERSION
 
 OURS_NOW = [(VERSION, VENDOR)]
 SSH_KEY = "BEGIN OPENSSH PRIVATE KEY"

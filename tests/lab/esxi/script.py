@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 from tests.lab.esxi.copies import Copies
 from tests.lab.esxi.sandbox import Sandbox
 from tests.lab.esxi.stubs import Acceleration, Programs
-from vsphere.esxi import PLUGIN_XML, SCRIPT, VERSION
+from vsphere.wrapper.files import PLUGIN_XML, SCRIPT, VERSION
 
 SCRIPT_PATH = "/opt/redhat/vmkfstools-wrapper"
 PLUGIN_PATH = "/usr/lib/vmware/esxcli/ext/esxcli-vmkfstools.xml"

@@ -3,7 +3,7 @@
 For the few resources of `resources.py`: get, list, watch, create, update, patch, delete, TokenRequest, RBAC, and as
 much of discovery as kubectl needs. Bodies may be JSON or, as client-go sends them, protobuf; answers are JSON, or a
 Table for who asks for one. Left out: server-side apply, paging (a list is always whole), admission but for namespaces.
-`tests/contract/test_kube.py` holds it to what a real kube-apiserver answers.
+`tests/lab_checks/test_kube.py` holds it to what a real kube-apiserver answers.
 """
 
 import contextlib

@@ -297,7 +297,7 @@ def wall(seconds: float) -> str:
 def modules(names: Callable[[str], Any]) -> Any:
     """Collect what actors use of the lease package; `names` imports a module of it."""
     return SimpleNamespace(
-        Api=names("api").Api,
+        Api=names("kube.api").Api,
         HostLock=names("hostlock").HostLock,
         StepLock=names("stepwise").StepLock,
         LeaseError=names("errors").LeaseError,

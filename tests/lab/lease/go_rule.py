@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lease.api import Api, ApiError, Json
+from lease.kube.api import Api, ApiError, Json
 from lease.record import GO_TEMPLATE, micro_time, slot_names
 
 LOOK_EVERY, RENEW_EVERY = 10.0, 3.0

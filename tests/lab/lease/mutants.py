@@ -161,8 +161,11 @@ def _module(mutant: Mutant, module: str) -> ModuleType:
     name = f"{NAME}.{module}"
     if name in sys.modules:
         return sys.modules[name]
-    source = (SOURCE / f"{module}.py").read_text()
-    for other in sorted(path.stem for path in SOURCE.glob("[a-z]*.py")):
+    file = SOURCE / f"{module.replace('.', '/')}.py"
+    source = file.read_text()
+    for other in sorted(
+        ".".join(path.relative_to(SOURCE).with_suffix("").parts) for path in SOURCE.rglob("[a-z]*.py")
+    ):
         if f"from lease.{other} import" in source:
             _module(mutant, other)
     if module == mutant.module:
@@ -172,9 +175,10 @@ def _module(mutant: Mutant, module: str) -> ModuleType:
             )
             source = source.replace(place, mistake)
     made = ModuleType(name)
-    made.__file__ = str(SOURCE / f"{module}.py")
+    made.__file__ = str(file)
     sys.modules[name] = made
-    sys.modules.setdefault(NAME, ModuleType(NAME))
+    for package in (NAME, name.rpartition(".")[0]):
+        sys.modules.setdefault(package, ModuleType(package))
     code = compile(source.replace("from lease.", f"from {NAME}."), f"<{mutant.name}: {module}>", "exec")
     exec(code, made.__dict__)  # noqa: S102 - our own source
     return made

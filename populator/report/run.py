@@ -1,0 +1,207 @@
+"""What the program tells: phases, percent and end on the metrics page, in the log and in the termination message.
+
+Also the one table from a family of errors to exit code and reason. Percent never falls, and is 100 only once the
+copy is verified.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lease.errors import LeaseError
+from populator import errors, log
+from populator.clock import Clock
+from populator.report.message import Value, write_message
+from populator.report.pace import Pace
+from populator.report.page import Page
+from populator.storage.array import ArrayInfo
+from vsphere.copy.result import CopyResult
+from vsphere.errors import CloneFailed, CopyMayBeRunning, VsphereError
+from vsphere.model import SourceDisk
+
+logger = logging.getLogger(__name__)
+
+TELL_PACE_EVERY = 30.0
+"""seconds between two lines of log about a copy"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a family of errors ends the process."""
+
+    exit_code: int
+    reason: str
+
+
+SUCCESS = Outcome(0, "Succeeded")
+UNEXPECTED = Outcome(1, "UnexpectedError")
+OUTCOMES: tuple[tuple[type[BaseException], Outcome], ...] = (
+    (errors.SettingsError, Outcome(2, "InvalidSettings")),
+    (errors.VolumeError, Outcome(3, "VolumeError")),
+    (errors.StorageError, Outcome(4, "StorageError")),
+    (CopyMayBeRunning, Outcome(8, "CopyMayBeRunning")),
+    (CloneFailed, Outcome(7, "CloneFailed")),
+    (VsphereError, Outcome(5, "VsphereError")),
+    (LeaseError, Outcome(6, "LeaseError")),
+    (errors.Cancelled, Outcome(9, "Cancelled")),
+)
+"""first match counts, so the special ones stand before their base"""
+
+
+def outcome_of(error: BaseException | None) -> Outcome:
+    """Return exit code and reason for an error, or for none."""
+    if error is None:
+        return SUCCESS
+    return next((outcome for family, outcome in OUTCOMES if isinstance(error, family)), UNEXPECTED)
+
+
+def explain(error: BaseException) -> tuple[str, str]:
+    """Return text and hint of an error, of ours or not."""
+    if isinstance(error, errors.PopulatorError | VsphereError | LeaseError):
+        return error.text, error.hint
+    text = f"Unexpected {type(error).__name__}: {error}"
+    return (
+        text,
+        "Run it again with LOG_LEVEL=debug in the environment, and report it with the trace in that log.",
+    )
+
+
+class Report:
+    """One run's story for people and programs."""
+
+    def __init__(self, page: Page, clock: Clock) -> None:
+        self.page = page
+        self._clock = clock
+        self._phase = self._failed_in = ""
+        self.copy_ended: float | None = None
+        """the clock's time at which the end of the copy was published, or that there will be none"""
+        self.xcopy = ""
+        """whether the array moved the bytes, for people; empty before the end of a copy"""
+        self._began = clock.now()
+        self._capacity = 0
+        self._copy_began = self._pace_told = 0.0
+        self.undo_failures: list[str] = []
+        self.left_steps: list[str] = []
+
+    def phase(self, name: str, *, work: bool = True) -> None:
+        """Begin a phase: every line of the log names it from now on.
+
+        A copy is measured from the beginning of its last phase: what it had to wait for before is not the copy's time.
+        Phases that are not `work` come after it (undo, last scrape) and never are the one where a run failed.
+        """
+        self._failed_in = name if work else self._failed_in
+        if name != self._phase:
+            self._phase = name
+            self._copy_began = self._pace_told = self._clock.now()
+            log.about(phase=name)
+            logger.info("%s", name)
+
+    def percent(self, percent: int) -> None:
+        """Publish progress of a copy that is not verified yet."""
+        before = self.page.percent
+        self.page.progress(min(percent, 99))
+        if self.page.percent != before:
+            self._tell_pace()
+
+    def _tell_pace(self) -> None:
+        """Publish rate and remaining time of the copy, and log them from time to time."""
+        now = self._clock.now()
+        pace = Pace(self._capacity, self.page.percent, now - self._copy_began)
+        self.page.pace(pace.rate, pace.remaining)
+        level = logging.INFO if now - self._pace_told >= TELL_PACE_EVERY else logging.DEBUG
+        if level == logging.INFO:
+            self._pace_told = now
+        logger.log(level, "%s", pace)
+
+    def array(self, info: ArrayInfo) -> None:
+        """Publish what the array is."""
+        self.page.array(info.vendor, info.product, info.model, info.version)
+        logger.info("array: %s %s %s", info.vendor, info.product, info.version)
+
+    def wrapper(self, method: str, version: str) -> None:
+        """Tell the version of the host's wrapper, where it has one; that of the plugin is published too."""
+        if version:
+            if method == "vib":
+                self.page.vib(version)
+            logger.info("vmkfstools wrapper %s, by %s", version, method)
+
+    def uses(self, protocol: str, disk: SourceDisk) -> None:
+        """Publish how the host reaches the LUN, and the disk's sizes, which the page shows with it."""
+        self.page.protocol = protocol
+        self.page.disk(disk.capacity, disk.allocated)
+        self._capacity = disk.capacity
+
+    @contextmanager
+    def copying(self) -> Iterator["Copy"]:
+        """Measure the copy, and publish its end at the end of the block, before anything is undone."""
+        self._copy_began = self._pace_told = self._clock.now()
+        copy = Copy()
+        try:
+            yield copy
+        except BaseException as error:
+            self._end_copy("failure", self._began, done_before(error))
+            raise
+        self._end_copy("success", self._copy_began, copy.result)
+
+    def failed(self) -> None:
+        """Publish the end of a run that failed before its copy began, or outside of it."""
+        if self.copy_ended is None:
+            self._end_copy("failure", self._began, None)
+
+    def _end_copy(self, result: str, began: float, done: CopyResult | None) -> None:
+        """Publish the end: the seconds of a copy, or of the whole of a run that failed."""
+        self.copy_ended = self._clock.now()
+        if done:
+            self._tell_xcopy(done)
+        used = bool(done and done.xcopy_used)
+        self.page.finish(result, self.copy_ended - began, xcopy_used=used)
+
+    def _tell_xcopy(self, result: CopyResult) -> None:
+        """Tell whether the array moved the bytes: a copy that it did not move works, but takes hours."""
+        self.xcopy = result.verdict
+        logger.log(logging.INFO if result.xcopy_used else logging.WARNING, "XCOPY was %s", self.xcopy)
+        if result.xcopy:
+            self.page.xcopy(result.xcopy.operations, result.xcopy.failed, result.xcopy.bytes)
+
+    def undo_failed(self, step: str, error: Exception) -> None:
+        """Note a step of the undo that failed; the others go on."""
+        text, hint = explain(error)
+        self.undo_failures.append(f"{step}: {text}")
+        logger.error("could not %s: %s %s", step, text, hint)
+
+    def left(self, step: str, why: str) -> None:
+        """Note a step of the undo that was left out on purpose, because it would not be safe."""
+        self.left_steps.append(step)
+        logger.error("NOT done, since %s: %s", why, step)
+
+    def end(self, error: BaseException | None, message_file: Path) -> int:
+        """Tell how it ended, in the log and in the pod's termination message; return the exit code."""
+        outcome = outcome_of(error)
+        message: dict[str, Value] = {"phase": self._failed_in if error else "end", "reason": outcome.reason}
+        self.phase("end", work=False)
+        if error is not None:
+            text, hint = explain(error)
+            message |= {"text": text, "hint": hint}
+            failed_in = {"facts": {"failed": self._failed_in}}
+            logger.error("%s %s", text, hint, exc_info=error, extra=failed_in)
+        else:
+            logger.info("the copy is complete and verified")
+        message |= {"xcopy": self.xcopy, "undoFailures": self.undo_failures, "left": self.left_steps}
+        write_message(message_file, message)
+        return outcome.exit_code
+
+
+@dataclass
+class Copy:
+    """Holds what the copy gave, once it has ended."""
+
+    result: CopyResult | None = None
+
+
+def done_before(error: BaseException | None) -> CopyResult | None:
+    """Return what a copy had done before it failed, or before it was stopped for us to end."""
+    while error is not None and not isinstance(error, CloneFailed):
+        error = error.__context__
+    return error.result if error else None

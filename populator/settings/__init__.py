@@ -1,0 +1,1 @@
+"""Arguments and environment, checked once and turned into frozen values."""

@@ -1,0 +1,346 @@
+"""What the program was told, checked in this one place; every problem is reported, not just the first.
+
+The names are those of the contract with Forklift: arguments, and the Secret's keys as environment variables.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lease.decision import SHORTEST, check_settings
+from lease.record import TEMPLATE
+from populator import log
+from populator.address import HIGHEST_PORT, Address, parse_endpoint
+from populator.errors import SettingsError
+from populator.pem import decoded
+from populator.settings.reading import LARGEST, LONGEST_TIMEOUT, Reader, short
+from populator.storage.access import Access
+from populator.storage.registry import BUILT, VENDORS
+from vsphere.errors import VsphereError
+from vsphere.paths import VmdkPath, parse_vmdk
+
+SSH_PORT = "SSH_PORT_NUMBER"
+"""not SSH_PORT, which Kubernetes sets to `tcp://…` in a namespace that has a Service called ssh"""
+SLOTS = 2
+"""per host: VMware costs a host at two concurrent clone operations"""
+FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
+LEASE_NAMESPACE = "openshift-mtv"
+LEASE_DEFAULTS = {
+    "HOST_LEASE_NAMESPACE": LEASE_NAMESPACE,
+    "HOST_LEASE_NAME_TEMPLATE": TEMPLATE,
+    "HOST_LEASE_SCOPE": "copy",
+}
+LEASE_VARIABLES = {
+    "duration": "HOST_LEASE_DURATION_SECONDS",
+    "template": "HOST_LEASE_NAME_TEMPLATE",
+    "scope": "HOST_LEASE_SCOPE",
+}
+"""by the parameter of `check_settings` that each one sets"""
+VENDOR_KEYS = ("ONTAP_SVM",)
+"""what vendors read beside the common STORAGE_ variables"""
+TOKEN_VENDORS = {"pureFlashArray"}
+"""vendors whose arrays take a token in place of user and password"""
+NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+OBJECT_NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """The disk to copy."""
+
+    vm: str
+    """managed object id, name or inventory path"""
+    vmdk: VmdkPath
+    migration_host: str
+    """managed object id of the host to copy on; empty: the VM's own"""
+
+
+@dataclass(frozen=True)
+class TargetSettings:
+    """The volume to fill."""
+
+    namespace: str
+    pvc: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class VsphereSettings:
+    """How to reach vCenter."""
+
+    host: str
+    port: int
+    username: str
+    password: str = field(repr=False)
+    ca_pem: str
+    """PEM bundle; empty: the system's"""
+    insecure: bool
+
+
+@dataclass(frozen=True)
+class SshSettings:
+    """How to reach the ESXi hosts over SSH."""
+
+    private_key: str = field(repr=False)
+    """PEM"""
+    known_hosts: str
+    """lines of a known_hosts file; with no fingerprints either, a host's first key is trusted"""
+    fingerprints: frozenset[str]
+    """`SHA256:…` of host keys"""
+    port: int
+    seconds: int
+    """time-out of the log-in and of each command"""
+
+
+@dataclass(frozen=True)
+class StorageSettings:
+    """Which array, and how to reach it."""
+
+    vendor: str
+    access: Access
+
+
+@dataclass(frozen=True)
+class KubernetesSettings:
+    """How to reach the API server; both empty: as a pod does."""
+
+    kubeconfig: str
+    master: str
+
+
+@dataclass(frozen=True)
+class LeaseSettings:
+    """Where the host lease lives."""
+
+    namespace: str
+    duration: int
+    """seconds a slot stays valid without a renewal"""
+    template: str
+    """names of the Leases, with `{host}` and `{slot}`"""
+    scope: str
+    """`copy`: the slot is held throughout; `rescan`: around each rescan, detach and removal of dead paths only"""
+
+
+@dataclass(frozen=True)
+class MetricsSettings:
+    """Where the metrics page is served; an empty host means all interfaces."""
+
+    host: str
+    port: int
+    path: str
+
+
+@dataclass(frozen=True)
+class PageSettings:
+    """Where the metrics page is served, and what it says of the run from the start."""
+
+    uid: str
+    vendor: str
+    method: str
+    place: MetricsSettings
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of it."""
+
+    source: SourceSettings
+    target: TargetSettings
+    vsphere: VsphereSettings
+    ssh: SshSettings | None
+    """None: the esxcli plugin is used"""
+    storage: StorageSettings
+    kubernetes: KubernetesSettings
+    lease: LeaseSettings
+    metrics: MetricsSettings
+    identity: str
+    """the pod's name, as other populators and people see it in the host lease"""
+    termination_message: Path
+    warnings: tuple[str, ...] = ()
+    """what was taken otherwise than it was given, a sentence each"""
+
+
+def parse_settings(arguments: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
+    """Check all values and return them; raise `SettingsError` with every problem found.
+
+    `arguments` are the flags by their long names without the dashes, with the environment's defaults filled in.
+    """
+    return Parser(arguments, environment).settings()
+
+
+def parse_page(arguments: Mapping[str, str | None]) -> PageSettings | None:
+    """Return what the page needs, to show there that other values are wrong; None where these are, too."""
+    parser = Parser(arguments, {})
+    vendor, method = parser.text("storage-vendor-product"), parser.text("esxi-clone-method") or "vib"
+    page = PageSettings(parser.uid(), vendor, method, parser.metrics())
+    return None if parser.problems else page
+
+
+class Parser(Reader):
+    """Reads what belongs together."""
+
+    def settings(self) -> Settings:
+        """Return the settings, or raise with all problems."""
+        settings = Settings(
+            source=self.source(),
+            target=TargetSettings(
+                namespace=self.matching("target-namespace", NAMESPACE, "the name of a namespace"),
+                pvc=self.matching("owner-name", OBJECT_NAME, "the name of a PersistentVolumeClaim"),
+                uid=self.uid(),
+            ),
+            vsphere=self.vsphere(),
+            ssh=self.ssh() if self.clone_method() == "ssh" else None,
+            storage=self.storage(),
+            kubernetes=self.kubernetes(),
+            lease=self.lease(),
+            metrics=self.metrics(),
+            identity=self.variable("HOSTNAME", "populator"),
+            termination_message=Path(self.text("termination-message-path")),
+            warnings=tuple(self.warnings),
+        )
+        if size := self.text("pvc-size"):
+            self.number("--pvc-size", size, LARGEST)
+        self.choice("log-level", log.LEVELS)
+        self.choice("log-format", log.FORMS)
+        if self.problems:
+            raise SettingsError(self.problems)
+        return settings
+
+    def uid(self) -> str:
+        """Read the PVC's UID; it becomes part of the metrics page and of an object's name."""
+        return self.matching("owner-uid", r"[0-9A-Za-z.-]+", "a UID")
+
+    def source(self) -> SourceSettings:
+        """Read the disk to copy."""
+        vm, path = self.required("source-vm-id"), self.required("source-vmdk")
+        vmdk = VmdkPath("", "")
+        if path:
+            try:
+                vmdk = parse_vmdk(path)
+            except VsphereError as error:
+                self.problems.append(f"--source-vmdk: {error.text} {error.hint}")
+        return SourceSettings(vm, vmdk, self.text("migration-host"))
+
+    def vsphere(self) -> VsphereSettings:
+        """Read how to reach vCenter."""
+        address = self.address("vsphere-hostname", self.required("vsphere-hostname"))
+        return VsphereSettings(
+            host=address.host,
+            port=address.port or 443,
+            username=self.required("vsphere-username"),
+            password=self.required_password("vsphere-password"),
+            ca_pem=self.certificates("cacert"),
+            insecure=self.flag("GOVMOMI_INSECURE", self.variable("GOVMOMI_INSECURE")),
+        )
+
+    def storage(self) -> StorageSettings:
+        """Read how to reach the array."""
+        vendor = self.vendor()
+        skip = self.text("storage-skip-ssl-verification")
+        username, password, token = self.array_login(vendor)
+        access = Access(
+            hostname=str(self.address("storage-hostname", self.required("storage-hostname"))),
+            username=username,
+            password=password,
+            token=token,
+            verify=not self.flag("--storage-skip-ssl-verification", skip),
+            timeout=self.number(
+                "--storage-http-timeout-seconds", self.text("storage-http-timeout-seconds"), LONGEST_TIMEOUT
+            ),
+            options={key: value for key in VENDOR_KEYS if (value := self.variable(key))},
+        )
+        return StorageSettings(vendor, access)
+
+    def array_login(self, vendor: str) -> tuple[str, str, str]:
+        """Read user, password and token, of which a token alone will do where the vendor has any use for one."""
+        username, password = self.text("storage-username"), self.password("storage-password")
+        token = self.text("storage-token")
+        if vendor in TOKEN_VENDORS and token:
+            return username, password, token
+        if not (username and password):
+            missing = (
+                "--storage-username and --storage-password (STORAGE_USERNAME, STORAGE_PASSWORD) are missing"
+            )
+            self.problems.append(f"{missing}; {vendor} takes no token." if token else f"{missing}.")
+        elif token:
+            self.warnings.append(
+                f"--storage-token (STORAGE_TOKEN) is not used: {vendor} takes user and password."
+            )
+        return username, password, ""
+
+    def vendor(self) -> str:
+        """Read the vendor; those that this version has no driver for are refused by name."""
+        vendor = self.required("storage-vendor-product").strip()
+        if vendor and vendor not in VENDORS:
+            known = ", ".join(sorted(VENDORS))
+            self.problems.append(f"--storage-vendor-product: {short(vendor)} is none of {known}.")
+        elif vendor and vendor not in BUILT:
+            built = ", ".join(sorted(BUILT))
+            self.problems.append(
+                f"--storage-vendor-product: {vendor} is not supported by this version (it has {built})."
+            )
+        return vendor
+
+    def kubernetes(self) -> KubernetesSettings:
+        """Read how to reach the API server; the address of a master may have a path behind it."""
+        master = self.text("master")
+        address = self.address("master", master)
+        if address.host and "//" not in master:
+            master = f"https://{address}"
+        return KubernetesSettings(self.text("kubeconfig"), master)
+
+    def lease(self) -> LeaseSettings:
+        """Read the host lease's variables."""
+        name = "HOST_LEASE_DURATION_SECONDS"
+        duration = self.number(name, self.variable(name, "10"), LARGEST)
+        namespace, template, scope = (
+            self.variable(name, default) for name, default in LEASE_DEFAULTS.items()
+        )
+        found = check_settings(duration or SHORTEST, SLOTS, template, scope)
+        self.problems += [f"{LEASE_VARIABLES[name]}: {problem}" for name, problem in found.items()]
+        if not re.fullmatch(NAMESPACE, namespace):
+            self.problems.append(
+                f"HOST_LEASE_NAMESPACE: {short(namespace)} cannot be the name of a namespace."
+            )
+        return LeaseSettings(namespace, duration, template, scope)
+
+    def metrics(self) -> MetricsSettings:
+        """Read where to serve the metrics page."""
+        given, path = self.text("http-endpoint"), self.text("metrics-path")
+        endpoint = Address("")
+        try:
+            endpoint = parse_endpoint(given)
+        except ValueError as error:
+            self.problems.append(f"--http-endpoint: {short(given)} {error}.")
+        if not path.startswith("/"):
+            self.problems.append(f"--metrics-path: {short(path)} does not begin with a slash.")
+        return MetricsSettings(endpoint.host, endpoint.port or 0, path)
+
+    def clone_method(self) -> str:
+        """Read how the host is told to clone."""
+        return self.choice("esxi-clone-method", ("vib", "ssh")) or "vib"
+
+    def ssh(self) -> SshSettings:
+        """Read how to reach hosts over SSH; of no interest to the other method, which gets the key all the same."""
+        fingerprints = re.split(r"[\s,]+", self.variable("SSH_HOST_FINGERPRINTS"))
+        for wrong in [one for one in fingerprints if one and not FINGERPRINT.fullmatch(one)]:
+            self.problems.append(f"SSH_HOST_FINGERPRINTS: {short(wrong)} is not of the form SHA256:….")
+        seconds = self.variable("SSH_TIMEOUT_SECONDS", "30")
+        return SshSettings(
+            private_key=self.private_key(),
+            known_hosts=self.variable("SSH_KNOWN_HOSTS"),
+            fingerprints=frozenset(one.rstrip("=") for one in fingerprints if one),
+            port=self.number(SSH_PORT, self.variable(SSH_PORT, "22"), HIGHEST_PORT),
+            seconds=self.number("SSH_TIMEOUT_SECONDS", seconds, LONGEST_TIMEOUT),
+        )
+
+    def private_key(self) -> str:
+        """Read the key that hosts let in; its kind is looked at when it is used."""
+        value = self.variable("SSH_PRIVATE_KEY")
+        pem = decoded(value)
+        if not value:
+            self.problems.append("SSH_PRIVATE_KEY is missing.")
+        elif "PRIVATE KEY" not in pem:
+            self.problems.append("SSH_PRIVATE_KEY: this is not the base64 of a private key in PEM.")
+        return pem

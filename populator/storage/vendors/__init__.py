@@ -1,0 +1,1 @@
+"""One package for each vendor; none of them knows another."""

@@ -1,0 +1,288 @@
+"""ONTAP as a storage array: LUNs and igroups of one SVM.
+
+Several populators share one igroup for each host, on purpose: it appears, grows and goes under our feet. So a
+step acts on what it saw, and looks again when the array refuses or nobody answers: what somebody else did, or
+our own call whose answer was lost, is found there instead of being done twice.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
+from typing import TypeVar
+
+from populator import retry
+from populator.clock import Clock
+from populator.errors import StorageError
+from populator.storage.access import Access
+from populator.storage.array import ArrayInfo, Group, Lun, Mapping, Volume
+from populator.storage.http import Refused, Unanswered, passing
+from populator.storage.initiators import normal_all
+from populator.storage.vendors.ontap import names
+from populator.storage.vendors.ontap.client import GROUP_RACES, Client, Igroup, LunMap, LunRecord, Svm
+
+ROUNDS = 5
+"""how often somebody else may be faster; with 20 populators for each host that is already unlikely"""
+LUN_IDS = 1024
+"""ESXi sees LUN ids below Disk.MaxLUN, whose default this is"""
+Result = TypeVar("Result")
+
+
+class OntapArray:
+    """The LUNs of one SVM."""
+
+    def __init__(self, access: Access, clock: Clock) -> None:
+        self._client = Client(access, clock)
+        self._clock = clock
+        self._svm_name = access.options.get("ONTAP_SVM", "").strip()
+
+    def info(self) -> ArrayInfo:
+        """Return model and version as far as the credentials may read them: an SVM's may not."""
+        _ = self._svm  # wrong credentials show here, once, instead of looking like missing rights below
+        nodes = self._allowed(self._client.nodes) or []
+        versions = sorted((version for _, version in nodes if version), key=_ordinal)
+        version = versions[0] if versions else self._allowed(self._client.version) or ""
+        return ArrayInfo("NetApp", "ONTAP", nodes[0][0] if nodes else "", version)
+
+    def find_lun(self, volume: Volume) -> Lun:
+        """Return the LUN that Trident made for the volume, checked to be one that can be mapped."""
+        place = names.place(volume)
+        if place.svm and place.svm != self._svm.name:
+            raise StorageError(
+                f"The volume {volume.name!r} is on the SVM {place.svm!r}, but we use {self._svm.name!r}.",
+                f"Set ONTAP_SVM to {place.svm}.",
+            )
+        anywhere = bool(place.flexvol) and names.quoted(place.flexvol) == place.flexvol
+        query = f"/vol/{place.flexvol}/*" if anywhere else names.quoted(place.path)
+        found = self._read(partial(self._client.luns, self._svm, query))
+        record = self._only(
+            [lun for lun in found if lun.name == place.path] or (found if anywhere else []), place
+        )
+        return _usable(record)
+
+    def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
+        """Return all LUN maps."""
+        return tuple(_mapping(item) for item in self._maps(lun))
+
+    def ensure_group(self, host: str, initiators: Sequence[str]) -> Group:
+        """Return the host's igroup for one protocol."""
+        chosen = self._choose(names.usable(initiators))
+        return self._write(partial(self._ensure, f"{names.group_stem(host)}-{chosen.kind}", chosen))
+
+    def map(self, lun: Lun, group: Group) -> Mapping:
+        """Map the LUN under the lowest LUN id that is free."""
+        mapping = self._write(partial(self._map, lun, group))
+        if mapping.lun_id is None or mapping.lun_id >= LUN_IDS:
+            raise StorageError(
+                f"{lun.name} got the LUN id {mapping.lun_id} in the igroup {mapping.group.name}, "
+                f"which ESXi hosts do not see: they look at 0 to {LUN_IDS - 1}.",
+                "Remove unused LUN maps of this host, so that low LUN ids are free.",
+            )
+        return mapping
+
+    def unmap(self, lun: Lun, host: str, initiators: Sequence[str]) -> None:
+        """Unmap the LUN from the host's own igroups, and delete those that nobody else uses."""
+        own, us = names.own_groups(host), normal_all(initiators)
+        mine = [
+            item
+            for item in self._maps(lun)
+            if item.igroup_name in own
+            or (names.OF_ALL_HOSTS.fullmatch(item.igroup_name) and normal_all(item.initiators) <= us)
+        ]
+        steps: list[Callable[[], object]] = [partial(self._unmap, lun, m) for m in mine]
+        steps += [partial(self._delete, *group) for group in self._find_own(own)]
+        self._all(steps)
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._client.close()
+
+    @cached_property
+    def _svm(self) -> Svm:
+        """The SVM of ONTAP_SVM, or the only one that the credentials can see."""
+        query = names.quoted(self._svm_name) if self._svm_name else "*"
+        found = self._read(partial(self._client.svms, query))
+        if self._svm_name:
+            found = [svm for svm in found if svm.name == self._svm_name]
+        if len(found) == 1:
+            return found[0]
+        if self._svm_name:
+            text = f"{self._client.name} has no SVM {self._svm_name!r} that our user may see."
+        else:
+            listed = _some(svm.name for svm in found)
+            text = f"{self._client.name} shows {len(found)} SVMs to our user: {listed}."
+        raise StorageError(text, "Set ONTAP_SVM to the SVM of the Trident backend.")
+
+    def _only(self, found: Sequence[LunRecord], place: names.Place) -> LunRecord:
+        if len(found) == 1:
+            return found[0]
+        where = f"the SVM {self._svm.name!r} of the {self._client.name.removeprefix('The ')}"
+        if not found:
+            raise StorageError(f"There is no LUN {place.path} on {where}.", names.CSI_HINT)
+        raise StorageError(
+            f"The FlexVol {place.flexvol} on {where} holds {len(found)} LUNs, none of them lun0: "
+            f"{_some(lun.name for lun in found)}.",
+            "Leave just the volume's own LUN in it.",
+        )
+
+    def _ensure(self, name: str, chosen: names.Chosen) -> Group:
+        for last in range(ROUNDS):
+            try:
+                return Group(self._complete(name, chosen), name, tuple(chosen.names.values()))
+            except Refused as error:
+                if error.code not in GROUP_RACES or last == ROUNDS - 1:
+                    raise
+        raise AssertionError("the last round returns or raises")
+
+    def _complete(self, name: str, chosen: names.Chosen) -> str:
+        """Return the uuid of the igroup, after making it what it should be."""
+        found = self._igroups(name)
+        if not found:
+            created = self._client.create_igroup(self._svm, name, chosen.kind, chosen.names)
+            if created:
+                return created
+            found = self._igroups(name)
+        if not found:
+            raise self._contradiction(f"has made the igroup {name}", lists=False)
+        group = found[0]
+        _check(group, chosen.kind)
+        missing = [initiator for initiator in chosen.names if initiator not in group.initiators]
+        if missing:
+            self._client.add_initiators(group, missing)
+        return group.uuid
+
+    def _map(self, lun: Lun, group: Group) -> Mapping:
+        for last in range(ROUNDS):
+            try:
+                lun_id = self._client.map(self._svm, lun.name, lun.id, group.id)
+                if lun_id is None and (mapping := self._visible(lun, group)) is not None:
+                    return mapping
+                if lun_id is None:
+                    raise self._contradiction(
+                        f"has mapped {lun.name} to the igroup {group.name}", lists=False
+                    )
+                return Mapping(group, lun_id, True, names.host_of(group.name), normal_all(group.initiators))
+            except (Refused, Unanswered) as error:
+                if (mapping := self._visible(lun, group)) is not None:
+                    return mapping
+                if passing(error) or last == ROUNDS - 1 or self._exists(group):
+                    raise
+                group = self._ensure(group.name, names.usable(group.initiators)[0])
+        raise AssertionError("the last round returns or raises")
+
+    def _visible(self, lun: Lun, group: Group) -> Mapping | None:
+        """Return the map by which the group's initiators see the LUN now: the group's own, or another's."""
+        wanted = set(names.usable(group.initiators)[0].names)
+        maps = self._client.maps(self._svm, lun.id)
+        maps.sort(key=lambda item: item.igroup_uuid != group.id)
+        for item in maps:
+            if item.igroup_uuid == group.id or wanted & item.initiators:
+                return _mapping(item, group if item.igroup_uuid == group.id else None)
+        return None
+
+    def _igroups(self, name: str) -> list[Igroup]:
+        return [group for group in self._client.igroups(self._svm, name) if group.name == name]
+
+    def _exists(self, group: Group) -> bool:
+        found = self._client.igroups(self._svm, names.quoted(group.name))
+        return any(item.uuid == group.id for item in found)
+
+    def _unmap(self, lun: Lun, item: LunMap) -> None:
+        """Remove a map, and do not take "there is none" for an answer where there is one."""
+        if self._client.unmap(lun.name, lun.id, item.igroup_uuid):
+            return
+        if any(one.igroup_uuid == item.igroup_uuid for one in self._client.maps(self._svm, lun.id)):
+            raise self._contradiction(f"has no map of {lun.name} to the igroup {item.igroup_name}")
+
+    def _delete(self, uuid: str, name: str) -> None:
+        """Delete an igroup that is not mapped, in the same way."""
+        if not self._client.delete_igroup(uuid, name) and self._exists(Group(uuid, name)):
+            raise self._contradiction(f"has no igroup {name}")
+
+    def _contradiction(self, claim: str, *, lists: bool = True) -> Unanswered:
+        fact = "lists it all the same" if lists else "does not list it"
+        return Unanswered(
+            f"{self._client.name} says that it {claim}, and {fact}.",
+            "Look at it on the array, and remove what is left of this run there.",
+            passing=True,
+        )
+
+    def _choose(self, usable: Sequence[names.Chosen]) -> names.Chosen:
+        """Return the initiators of the protocol by which the SVM sees the host, else those of the first it serves."""
+        served = [one for one in usable if one.kind in self._svm.services] or usable
+        return next((one for one in served if len(served) > 1 and self._logged_in(one)), served[0])
+
+    def _logged_in(self, chosen: names.Chosen) -> bool:
+        ask = self._client.fc_logins if chosen.kind == "fcp" else self._client.iscsi_sessions
+        return bool(self._allowed(partial(ask, self._svm, list(chosen.names))))
+
+    def _maps(self, lun: Lun) -> list[LunMap]:
+        return self._read(partial(self._client.maps, self._svm, lun.id))
+
+    def _find_own(self, own: Sequence[str]) -> list[tuple[str, str]]:
+        found = self._read(partial(self._client.igroups, self._svm, "|".join(own)))
+        return [(group.uuid, group.name) for group in found if group.name in own]
+
+    def _all(self, steps: Sequence[Callable[[], object]]) -> None:
+        """Do every step, also after one that failed; the first failure is the one raised."""
+        failures = []
+        for step in steps:
+            try:
+                self._write(step)
+            except StorageError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def _read(self, call: Callable[[], Result]) -> Result:
+        return retry.READ.run(call, passing, self._clock)
+
+    def _write(self, call: Callable[[], Result]) -> Result:
+        return retry.WRITE.run(call, passing, self._clock)
+
+    def _allowed(self, call: Callable[[], Result]) -> Result | None:
+        """Return nothing where the user has not the right to ask, or the array does not know the question."""
+        try:
+            return self._read(call)
+        except Refused as error:
+            if error.passing:
+                raise
+            return None
+
+
+def connect(access: Access, clock: Clock) -> OntapArray:
+    """Return the driver, for the registry."""
+    return OntapArray(access, clock)
+
+
+def _usable(record: LunRecord) -> Lun:
+    if record.kind != "regular":
+        raise StorageError(
+            f"{record.name} is a LUN of class {record.kind!r}, which cannot be mapped to a host."
+        )
+    if not record.enabled or record.state != "online":
+        state = record.state if record.enabled else "disabled"
+        raise StorageError(f"The LUN {record.name} is {state}.", "Bring it online on the array.")
+    return Lun(record.uuid, record.name, names.naa(record.serial), record.size)
+
+
+def _check(group: Igroup, protocol: str) -> None:
+    """Refuse an igroup of our name that was not made by a populator: its kind cannot be changed."""
+    if group.os_type != "vmware" or group.protocol not in {protocol, "mixed"}:
+        raise StorageError(
+            f"The igroup {group.name} exists with protocol {group.protocol} and OS type {group.os_type}, "
+            f"not {protocol} and vmware.",
+            "Rename or delete it on the array.",
+        )
+
+
+def _mapping(item: LunMap, group: Group | None = None) -> Mapping:
+    name, known = item.igroup_name, group or Group(item.igroup_uuid, item.igroup_name)
+    return Mapping(known, item.lun_id, names.is_ours(name), names.host_of(name), normal_all(item.initiators))
+
+
+def _some(found: Iterable[str]) -> str:
+    listed = sorted(found)
+    return ", ".join(listed[:5]) + (", …" if len(listed) > 5 else "")
+
+
+def _ordinal(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdigit()]

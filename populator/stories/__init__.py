@@ -1,0 +1,1 @@
+"""What the program does, told step by step, without a vendor, a protocol or a wire format."""

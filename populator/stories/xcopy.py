@@ -1,0 +1,209 @@
+"""The story: one disk copied onto one volume, host and array left as found. Read it aloud.
+
+Nothing here knows a vendor, a protocol or a wire format. An undo is noted before its act and is harmless if the act
+never happened. Whatever is disruptive to the host is handed the host lease, and does each step inside of it; whether a
+slot is held throughout, teardown included, or for each step alone, is for the lease to know.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from populator import log
+from populator.clock import Clock
+from populator.errors import StorageError, VolumeError
+from populator.report.run import Report
+from populator.storage.array import Lun, Mapping, StorageArray, Volume
+from populator.storage.initiators import normal, normal_all, protocol_of
+from populator.undo import UndoStack
+from vsphere.copy.clone import Cloner
+from vsphere.host.devices import Devices
+from vsphere.model import Adapter, EsxiHost, SourceDisk
+from vsphere.ports import Held
+
+
+@dataclass(frozen=True)
+class Job:
+    """What goes where, and on which host."""
+
+    disk: SourceDisk
+    host: EsxiHost
+    volume: Volume
+
+
+class Lease(Held, Protocol):
+    """The lease of one host, for one copy."""
+
+    def acquire(self) -> None:
+        """Wait until disruptive steps may begin."""
+
+    def settle(self) -> None:
+        """Wait a little where it is not certain whether the slot is ours: a renewal may be under way again."""
+
+
+class Writing(Protocol):
+    """The right to write to the volume."""
+
+    def check(self) -> None:
+        """Raise unless the volume is still ours to write to, and still the one that was meant."""
+
+    def confirm(self) -> None:
+        """Raise where somebody else may write over what we have written."""
+
+
+class HostLease(Protocol):
+    """Who may do what is disruptive to a host, and when: for the whole of a copy, or step by step."""
+
+    def prepare(self, host: str) -> None:
+        """Find out, before anything is changed, whether the lease of that host can be had at all."""
+
+    def hold(self, host: str, /, **facts: str) -> AbstractContextManager[Lease]:
+        """Give the lease of that host, and release it at the end; `facts` go into its journal."""
+
+
+def populate(
+    job: Job,
+    writing: Writing,
+    array: StorageArray,
+    devices: Devices,
+    cloner: Cloner,
+    lease: HostLease,
+    report: Report,
+    clock: Clock,
+) -> None:
+    """Copy one disk onto the LUN behind one volume, and leave host and array as found."""
+    report.phase("find the LUN")
+    lun = find_lun(job, array, report)
+    before = array.mappings_of(lun)
+    check_no_other_host_copies(lun, before, job.host)
+    seen = devices.visible(lun.naa)
+    devices.check_spare(lun.naa, seen)
+    if seen:
+        check_nobody_else_writes(job, lun, devices, cloner)
+    lease.prepare(job.host.id)
+
+    with lease.hold(job.host.id, **journal(job, lun)) as held, UndoStack(clock, report) as undo:
+        report.phase("map the LUN")
+        there = seen_already(before, job.host)
+        ours, adapters = there is None or there.ours, job.host.adapters
+        undo.later(
+            "remove the dead paths", lambda: devices.forget(lun.naa, adapters, held), when=lambda: ours
+        )
+        undo.later("restore the mapping", lambda: array.unmap(lun, job.host.id, job.host.initiators))
+        undo.first("detach the device", lambda: devices.detach(lun.naa, held), when=lambda: ours)
+        mapping = there or map_lun(array, lun, job.host)
+        ours, adapters = mapping.ours, adapters_in(mapping, job.host)
+        report.uses(protocol_of(mapping.initiators & normal_all(job.host.initiators)), job.disk)
+        if ours:
+            held.note(mapping=mapping.group.name)
+        check_nobody_else_maps(array, lun, before, mapping)
+
+        report.phase("wait for a slot of the host")
+        held.acquire()
+        report.phase("discover the device")
+        device = devices.discover(lun.naa, job.disk.capacity, held, in_words(mapping, adapters))
+        devices.check_spare(lun.naa, device)
+        check_nobody_else_writes(job, lun, devices, cloner)
+
+        def check_again() -> None:
+            writing.check()
+            check_nobody_else_maps(array, lun, before, mapping)
+            held.settle()
+
+        report.phase("clone")
+        with report.copying() as copy:
+            copy.result = cloner.copy(job.disk.path, device, held, report.percent, check_again, report.phase)
+            devices.see_idle(lun.naa)
+            writing.confirm()
+
+
+def journal(job: Job, lun: Lun) -> dict[str, str]:
+    """Return what the lease's journal says of us from its first moment on: all that our death would leave behind."""
+    return {
+        "volume": job.volume.name,
+        "disk": job.disk.path,
+        "host": job.host.name,
+        "lun": lun.name,
+        "device": lun.naa,
+        "phase": "begin",
+    }
+
+
+def find_lun(job: Job, array: StorageArray, report: Report) -> Lun:
+    """Return the volume's LUN; raise when the disk does not fit onto it."""
+    report.array(array.info())
+    lun = array.find_lun(job.volume)
+    log.about(lun=lun.naa)
+    if lun.size < job.disk.capacity:
+        raise StorageError(
+            f"LUN {lun.name} has {lun.size} bytes, {job.disk.capacity - lun.size} less than disk {job.disk.path}.",
+            f"Give the PersistentVolumeClaim at least {job.disk.capacity} bytes and start the migration again.",
+        )
+    return lun
+
+
+def seen_already(mappings: Sequence[Mapping], host: EsxiHost) -> Mapping | None:
+    """Return the mapping by which the host sees the LUN: it serves us, and a second might be by another protocol.
+
+    Somebody else's by whatever adapter; failing that, what an earlier run left behind for adapters that can work.
+    """
+    own, working = normal_all(host.initiators), normal_all(one.initiator for one in host.adapters)
+    seen = [one for one in mappings if one.initiators & (working if one.ours else own)]
+    return min(seen, key=lambda one: one.ours, default=None)
+
+
+def map_lun(array: StorageArray, lun: Lun, host: EsxiHost) -> Mapping:
+    """Let the host see the LUN."""
+    group = array.ensure_group(host.id, [adapter.initiator for adapter in host.adapters])
+    return array.map(lun, group)
+
+
+def adapters_in(mapping: Mapping, host: EsxiHost) -> tuple[Adapter, ...]:
+    """Return the host's adapters that see a LUN by a mapping."""
+    return tuple(one for one in host.adapters if normal(one.initiator) in mapping.initiators)
+
+
+def is_for(mapping: Mapping, host: EsxiHost) -> bool:
+    """Return whether a populator made a mapping for this host, or for all hosts and this is the only one."""
+    return mapping.host == host.id or (not mapping.host and mapping.initiators <= normal_all(host.initiators))
+
+
+def check_no_other_host_copies(lun: Lun, before: Sequence[Mapping], host: EsxiHost) -> None:
+    """Raise when a predecessor that died may have left a copy running onto this LUN on another host.
+
+    It leaves a populator's mapping behind. If that was for our host, its copy can be looked for there; on another one
+    it cannot, and two writers would be a wrong copy.
+    """
+    for mapping in before:
+        if mapping.ours and not is_for(mapping, host):
+            raise StorageError(
+                f"LUN {lun.name} is still mapped to {mapping.group.name} by an earlier run on another host, whose "
+                "copy may be running.",
+                f"When no vmkfstools runs on {mapping.host or 'any host of that group'}, remove the LUN's mapping to "
+                f"{mapping.group.name}.",
+            )
+
+
+def check_nobody_else_writes(job: Job, lun: Lun, devices: Devices, cloner: Cloner) -> None:
+    """Raise when the host uses the device already, whoever let it see the LUN; a copy that we can adopt is fine."""
+    if devices.busy(lun.naa) and not cloner.copies(job.disk.path, lun.naa):
+        devices.ensure_idle(lun.naa)
+
+
+def check_nobody_else_maps(array: StorageArray, lun: Lun, before: Sequence[Mapping], own: Mapping) -> None:
+    """Raise when somebody has come to see the LUN since we looked first: a node that starts the VM, another run."""
+    known = {mapping.group.id for mapping in (*before, own)}
+    for mapping in array.mappings_of(lun):
+        if mapping.group.id not in known:
+            raise VolumeError(
+                f"LUN {lun.name} was mapped to {mapping.group.name} since this run began: somebody else uses it.",
+                "Nothing was written to it by this run. See who uses the PersistentVolumeClaim, and start the "
+                "migration again with a new one.",
+            )
+
+
+def in_words(mapping: Mapping, adapters: Sequence[Adapter]) -> str:
+    """Return how the host should see a LUN."""
+    names = ", ".join(f"{adapter.name} ({adapter.initiator})" for adapter in adapters)
+    return f" as LUN id {mapping.lun_id} to group {mapping.group.name}, for adapter {names}"

@@ -1,0 +1,162 @@
+"""The writer's Lease against both Kubernetes APIs, with the populator's own token and rights."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lease.kube.api import Api
+from populator.clock import Clock
+from populator.errors import VolumeError
+from populator.plan.volume import Binding, Claim
+from populator.settings.parse import TargetSettings
+from populator.writer import Writer
+from tests.lab.faults import Ledger, proxy
+from tests.lab.kube import Kube, path
+from tests.lab.kube.real import RealServer
+from tests.lab.pki import Pki
+from vsphere.errors import CopyMayBeRunning
+
+DURATION = 4
+
+
+@dataclass
+class World:
+    """A PVC in a namespace of its own, and the populator's way to it."""
+
+    kube: Kube
+    api: Api
+    ledger: Ledger
+    target: TargetSettings
+    claim: Claim
+    binding: Binding
+
+    def writer(self, pod: str = "populate-a") -> Writer:
+        return Writer(self.api, self.target, f"{pod}_0", DURATION, Clock())
+
+    @property
+    def lease(self) -> str:
+        return path("leases", self.target.namespace, f"xcopy-volume-{self.target.uid}")
+
+    def fails(self, pod: str = "populate-b") -> VolumeError:
+        with pytest.raises(VolumeError) as caught, self.writer(pod).hold(self.claim, self.binding):
+            pass
+        return caught.value
+
+
+def world_in(kube: Kube, folder: Path) -> Iterator[World]:
+    namespace = f"vms-{uuid.uuid4().hex[:8]}"
+    kube.apply_rbac(namespace, "openshift-mtv")
+    name = f"disk-{namespace}"
+    uid = kube.add_volume(name, namespace, "handle-1", {})
+    ledger, pki = Ledger(), kube.pki
+    contexts = pki.server_context(f"proxy-{namespace}"), kube.client_context()
+    with proxy("kubernetes", ("127.0.0.1", kube.port), ledger, *contexts) as port:
+        token = kube.service_account_token(namespace, "populator")
+        api = Api.connect(str(kube.kubeconfig(folder, token=token, port=port)))
+        claim = Claim(api, namespace, name, uid, Clock())
+        yield World(kube, api, ledger, TargetSettings(namespace, name, uid), claim, claim.find())
+
+
+@pytest.fixture
+def world(kube: Kube, tmp_path: Path) -> Iterator[World]:
+    yield from world_in(kube, tmp_path)
+
+
+@pytest.fixture
+def strict(pki: Pki, tmp_path: Path) -> Iterator[World]:
+    """A cluster where nobody may change the owner of what they may not delete, as OpenShift is."""
+    server = RealServer(tmp_path / "kube", pki, admission="OwnerReferencesPermissionEnforcement")
+    try:
+        yield from world_in(Kube(server, pki), tmp_path)
+    finally:
+        server.close()
+
+
+def test_six_calls_besides_renewals_and_the_lease_is_free_again(world: World) -> None:
+    world.ledger.reset()
+    with world.writer().hold(world.claim, world.binding):
+        lease = world.kube.admin.get(world.lease)
+        assert lease["spec"]["holderIdentity"] == "populate-a_0"
+        assert lease["metadata"]["ownerReferences"][0]["uid"] == world.target.uid
+    assert [call.label.split()[0] for call in world.ledger.calls] == [
+        "GET",
+        "POST",
+        "POST",
+        "GET",
+        "PUT",
+        "PUT",
+    ]
+    assert not world.kube.admin.get(world.lease)["spec"].get("holderIdentity")
+    with world.writer("populate-b").hold(world.claim, world.binding) as writing:
+        writing.check()
+
+
+def test_the_lease_belongs_to_the_pvc_where_owners_are_guarded_too(strict: World) -> None:
+    with strict.writer().hold(strict.claim, strict.binding) as writing:
+        writing.check()
+        writing.succeeded()
+    lease = strict.kube.admin.get(strict.lease)
+    assert lease["metadata"]["ownerReferences"][0]["uid"] == strict.target.uid
+    assert "populated" in lease["metadata"]["annotations"]["xcopy-populator/outcome"]
+
+
+def test_a_living_writer_is_found_out_by_its_first_renewal(world: World) -> None:
+    with world.writer().hold(world.claim, world.binding):
+        clock = Clock()
+        began = clock.now()
+        error = world.fails()
+        assert clock.now() - began < DURATION
+    assert "Pod populate-a is filling" in error.text
+    assert f"oc get lease xcopy-volume-{world.target.uid} -n {world.target.namespace}" in error.hint
+
+
+def test_success_is_written_down_and_stays(world: World) -> None:
+    with world.writer().hold(world.claim, world.binding) as writing:
+        writing.succeeded(by="populate-a_0", at="2026-11-27T10:00:00+00:00")
+    for _ in range(2):
+        error = world.fails()
+        assert "has been filled already, by populate-a 2026-11-27T10:00:00+00:00." in error.text
+        assert f"oc delete lease xcopy-volume-{world.target.uid}" in error.hint
+    assert not world.kube.admin.get(world.lease)["spec"].get("holderIdentity")
+
+
+def test_a_run_that_failed_writes_no_success(world: World) -> None:
+    with pytest.raises(RuntimeError), world.writer().hold(world.claim, world.binding):
+        raise RuntimeError
+    with world.writer("populate-b").hold(world.claim, world.binding):
+        pass
+
+
+def test_where_a_copy_may_be_running_the_lease_is_left_to_expire(world: World) -> None:
+    with pytest.raises(CopyMayBeRunning), world.writer().hold(world.claim, world.binding):
+        raise CopyMayBeRunning("It may.")
+    lease = world.kube.admin.get(world.lease)
+    assert lease["spec"]["holderIdentity"] == "populate-a_0"
+    assert "It may." in lease["metadata"]["annotations"]["xcopy-populator/journal"]
+    with world.writer("populate-b").hold(world.claim, world.binding):  # once it has run out
+        pass
+
+
+@pytest.mark.parametrize("verb", ["get", "list", "watch", "create", "update"])
+def test_a_missing_right_is_named_before_anything_else(world: World, verb: str) -> None:
+    role = path("roles", world.target.namespace, "populator")
+    world.kube.edit(role, lambda it: it["rules"][1]["verbs"].remove(verb))
+    error = world.fails()
+    assert f"cannot {verb} " in error.text
+    assert "writer's lease of PersistentVolumeClaim" in error.text
+    assert f"-n {world.target.namespace}" in error.hint
+
+
+def test_a_lost_lease_is_told_when_it_is_checked(world: World) -> None:
+    with world.writer().hold(world.claim, world.binding) as writing:
+        writing.check()
+        world.kube.edit(
+            world.lease,
+            lambda it: it["spec"].update(holderIdentity="other", leaseDurationSeconds=3600),
+        )
+        Clock().wait(DURATION)  # a renewal, which comes at a third of that, notices
+        with pytest.raises(VolumeError, match="was lost, so this was not begun: the copy"):
+            writing.check()

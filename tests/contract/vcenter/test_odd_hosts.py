@@ -1,0 +1,74 @@
+"""Hosts whose adapters are partly down, as vCenter reports them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from populator.clock import Clock
+from populator.wiring import repeat
+from tests.lab.pki import Pki
+from tests.lab.vcenter import AdapterSpec, DatastoreSpec, DiskSpec, HostSpec, PathSpec, VCenter, VmSpec
+from vsphere.errors import VsphereError
+from vsphere.vcenter.inventory import find_source
+from vsphere.vcenter.session import Session
+
+USER, PASSWORD = "u", "a secret"
+DISK = "[ds] {0}/{0}.vmdk"
+IQN = "iqn.1998-01.com.vmware:esx"
+UNPLUGGED = AdapterSpec("vmhba1", "fc", wwnn="20000025b5000001", wwpn="20000025b5aa0001", status="offline")
+NAMELESS = AdapterSpec("vmhba2", "fc", wwnn="0" * 16, wwpn="0" * 16)
+PLUGGED = AdapterSpec("vmhba3", "fc", wwnn="20000025b5000003", wwpn="20000025b5aa0003")
+ISCSI = AdapterSpec("vmhba64", "iscsi", initiator=IQN)
+HOSTS = {
+    "fibre-unplugged": (UNPLUGGED, NAMELESS, ISCSI),
+    "one-fibre-left": (UNPLUGGED, NAMELESS, PLUGGED),
+    "both": (UNPLUGGED, ISCSI, PLUGGED),
+    "nothing-left": (UNPLUGGED, NAMELESS),
+}
+
+
+@pytest.fixture(scope="module")
+def vcenter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[VCenter, Pki]]:
+    folder: Path = tmp_path_factory.mktemp("odd")
+    (folder / "ds").mkdir()
+    pki = Pki(folder / "pki")
+    with VCenter(
+        directory=folder,
+        cert=pki.issue("vcenter"),
+        ca_pem=pki.ca_pem,
+        username=USER,
+        password=PASSWORD,
+        hosts=tuple(HostSpec(name, adapters) for name, adapters in HOSTS.items()),
+        datastores=(DatastoreSpec("ds", folder / "ds", tuple(HOSTS), "naa.1", paths=(PathSpec("vmhba3"),)),),
+        vms=tuple(VmSpec(name, name, (DiskSpec(DISK.format(name), 1 << 20),)) for name in HOSTS),
+    ) as running:
+        yield running, pki
+
+
+@pytest.fixture
+def session(vcenter: tuple[VCenter, Pki]) -> Iterator[Session]:
+    running, pki = vcenter
+    clock = Clock()
+    with Session(
+        "127.0.0.1", running.port, USER, PASSWORD, clock=clock, retry=repeat(clock), ca_pem=pki.ca_pem
+    ) as session:
+        yield session
+
+
+@pytest.mark.parametrize(
+    ("host", "offered"),
+    [("fibre-unplugged", ["vmhba64"]), ("one-fibre-left", ["vmhba3"]), ("both", ["vmhba3", "vmhba64"])],
+)
+def test_what_is_down_or_nameless_is_not_offered(session: Session, host: str, offered: list[str]) -> None:
+    _, found = find_source(session, host, DISK.format(host))
+    assert [adapter.name for adapter in found.adapters] == offered
+    assert ("fc.20000025b5000001:20000025b5aa0001" in found.initiators) == (UNPLUGGED in HOSTS[host])
+    assert not any("0000000000000000" in initiator for initiator in found.initiators)
+
+
+def test_with_all_down_each_is_named_with_its_state(session: Session) -> None:
+    with pytest.raises(VsphereError, match=r"Host nothing-left .* has no Fibre Channel or iSCSI") as caught:
+        find_source(session, "nothing-left", DISK.format("nothing-left"))
+    assert "vmhba1 (Emulex LightPulse LPe32002, offline)" in caught.value.text
+    assert "vmhba2 (Emulex LightPulse LPe32002, online, no initiator)" in caught.value.text

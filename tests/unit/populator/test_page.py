@@ -1,0 +1,279 @@
+"""The metrics page: what the controller's expressions read, what an independent parser reads, and the server."""
+
+import http.client
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from urllib.parse import urlsplit
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from populator import log
+from populator.report import page as metrics
+from populator.report.lease_metrics import PREFIX as LEASE_PREFIX
+from populator.report.lease_metrics import LeaseMetrics
+from tests.lab.controller import PREFIX, read_page, scrape
+
+UID = "6f1c8a52-0d0e-4c6b-9a57-1f2f3a4b5c6d"
+
+
+@pytest.fixture
+def page() -> metrics.Page:
+    return metrics.Page(UID, "ontap", "vib")
+
+
+def filled(page: metrics.Page) -> metrics.Page:
+    page.array("NetApp", "ONTAP", "", "9.15.1")
+    page.vib("0.3.3")
+    page.protocol = "iscsi"
+    page.disk(64 * 2**30, 3 * 2**20)
+    page.progress(42)
+    page.pace(512 * 2**20, 90.4)
+    page.xcopy(10_922, 3, 2**42)
+    page.finish("success", 1234567.8912, xcopy_used=True)
+    return page
+
+
+def test_the_controller_reads_every_value(page: metrics.Page) -> None:
+    status = read_page(filled(page).render()[0], UID)
+    assert status.progress == 100
+    assert status.xcopy_used == 1
+    assert status.vib_version == "0.3.3"
+    assert status.copy_duration == pytest.approx(1234567.891)
+    assert (status.result, status.clone_method, status.storage_protocol) == ("success", "vib", "iscsi")
+    assert (status.provisioned, status.allocated) == (64 * 2**30, 3 * 2**20)
+
+
+def test_a_new_page_shows_nothing_but_no_progress(page: metrics.Page) -> None:
+    status = read_page(page.render()[0], UID)
+    assert status.progress == 0
+    assert status.copy_duration is None
+
+
+def test_another_parser_finds_the_contracts_names_and_types(page: metrics.Page) -> None:
+    families = {f.name: f for f in text_string_to_metric_families(filled(page).render()[0])}
+    # This parser calls every counter `…_total`; that ours does not is what the controller's expressions show.
+    assert set(families) == {
+        PREFIX + name
+        for name in (
+            "progress",
+            "xcopy_used",
+            "vib_version",
+            "storage_array_info",
+            "source_disk_bytes",
+            "copy_duration_seconds",
+            "xcopy_operations",
+            "xcopy_bytes",
+            "copy_rate_bytes_per_second",
+        )
+    }
+    operations = {one.labels["outcome"]: one.value for one in families[PREFIX + "xcopy_operations"].samples}
+    assert operations == {"done": 10_922, "failed": 3}
+    assert families[PREFIX + "xcopy_bytes"].samples[0].value == 2**42
+    assert families[PREFIX + "progress"].type == "counter"
+    info = families[PREFIX + "storage_array_info"].samples[0].labels
+    assert info["storage_array_model"] == "n/a"
+
+
+def test_the_remaining_time_is_shown_while_there_is_any(page: metrics.Page) -> None:
+    page.pace(512 * 2**20, 90.4)
+    assert f'{PREFIX}copy_remaining_seconds{{owner_uid="{UID}"}} 90\n' in page.render()[0]
+    page.finish("failure", 1.0, xcopy_used=False)
+    assert "copy_remaining_seconds" not in page.render()[0]
+
+
+def test_percent_never_falls(page: metrics.Page) -> None:
+    for percent in (10, 60, 30):
+        page.progress(percent)
+    assert read_page(page.render()[0], UID).progress == 60
+
+
+def test_a_failed_copy_is_never_at_100(page: metrics.Page) -> None:
+    page.progress(99)
+    page.finish("failure", 1.0, xcopy_used=False)
+    status = read_page(page.render()[0], UID)
+    assert (status.progress, status.result) == (99, "failure")
+
+
+def test_no_label_can_end_the_controllers_match(page: metrics.Page) -> None:
+    page.array('a"b\\c', "{x}\n", "", "")
+    text = page.render()[0]
+    assert all("}" not in line[: line.rindex("}")] for line in text.splitlines() if "{" in line)
+    (family,) = [f for f in text_string_to_metric_families(text) if "array_info" in f.name]
+    assert family.samples[0].labels["storage_array_vendor"] == 'a"b\\c'
+
+
+def test_the_leases_own_metrics_stand_beside_the_contracts(page: metrics.Page) -> None:
+    before = filled(page).render()[0]
+    page.lease = lease = LeaseMetrics(UID)
+    lease.waited(1.5)
+    lease.waited(0.5)
+    for seconds in (0.004, 0.02, 9.0):
+        lease.renewed(seconds)
+    lease.renew_failed()
+    lease.took_over()
+    lease.lost()
+    lease.lost()
+    lease.held(61.25)
+    text = page.render()[0]
+    assert text.startswith(before), "what the controller reads stays as it is, to the letter"
+    assert read_page(text, UID) == read_page(before, UID)
+    families = {f.name: f for f in text_string_to_metric_families(text) if f.name.startswith(LEASE_PREFIX)}
+    values = {
+        (sample.name.removeprefix(LEASE_PREFIX), sample.labels.get("le")): sample.value
+        for family in families.values()
+        for sample in family.samples
+    }
+    assert {sample.labels["owner_uid"] for family in families.values() for sample in family.samples} == {UID}
+    assert {name.removeprefix(LEASE_PREFIX): family.type for name, family in families.items()} == {
+        "renew_errors": "counter",
+        "takeovers": "counter",
+        "lost": "counter",
+        "wait_seconds": "summary",
+        "hold_seconds": "summary",
+        "renew_duration_seconds": "histogram",
+    }
+    assert (values["wait_seconds_sum", None], values["wait_seconds_count", None]) == (2.0, 2)
+    assert (values["hold_seconds_sum", None], values["hold_seconds_count", None]) == (61.25, 1)
+    assert values["renew_duration_seconds_sum", None] == pytest.approx(9.024)
+    buckets = [values["renew_duration_seconds_bucket", le] for le in ("0.005", "0.025", "5.0", "+Inf")]
+    assert buckets == [1, 2, 2, 3]
+    assert values["renew_duration_seconds_count", None] == 3
+    counts = [values[name, None] for name in ("renew_errors_total", "takeovers_total", "lost_total")]
+    assert counts == [1, 1, 2]
+
+
+def test_every_series_of_the_lease_is_there_from_the_start() -> None:
+    (*_, count) = LeaseMetrics(UID).lines()
+    assert count == f'{LEASE_PREFIX}renew_duration_seconds_count{{owner_uid="{UID}"}} 0'
+    assert not [line for line in LeaseMetrics(UID).lines() if line[0] != "#" and float(line.split()[-1])]
+
+
+@pytest.fixture
+def url(page: metrics.Page) -> Iterator[str]:
+    with metrics.serve("127.0.0.1", 0, "/metrics", page) as url:
+        yield url
+
+
+def test_it_is_served_over_tls(url: str, page: metrics.Page) -> None:
+    assert "_progress" in scrape(url)
+    assert not page.scraped.is_set()
+    page.finish("success", 1, xcopy_used=False)
+    scrape(url)
+    assert page.scraped.wait(5)
+
+
+def test_others_who_read_the_end_are_not_the_controller(url: str, page: metrics.Page) -> None:
+    page.finish("failure", 1, xcopy_used=False)
+    for agent in ("Prometheus/3.5.0", "curl/8.5.0", ""):
+        assert 'result="failure"' in scrape(url, agent=agent)
+    assert not page.scraped.is_set()
+    scrape(url, agent="Go-http-client/2.0")
+    assert page.scraped.wait(5)
+
+
+def test_other_paths_and_methods_are_refused(url: str) -> None:
+    parts = urlsplit(url)
+    context = ssl._create_unverified_context()  # noqa: S323
+    for method, path, status in (("GET", "/", 404), ("POST", "/metrics", 501)):
+        connection = http.client.HTTPSConnection("127.0.0.1", parts.port or 0, context=context)
+        connection.request(method, path)
+        assert connection.getresponse().status == status
+        connection.close()
+
+
+def test_a_silent_client_holds_up_nobody(url: str) -> None:
+    port = urlsplit(url).port or 0
+    with socket.create_connection(("127.0.0.1", port)):
+        began = time.monotonic()
+        assert "_progress" in scrape(url)
+        assert time.monotonic() - began < metrics.CLIENT_SECONDS / 2
+
+
+def connect(url: str) -> ssl.SSLSocket:
+    plain = socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=10)
+    return ssl._create_unverified_context().wrap_socket(plain)  # noqa: S323
+
+
+def test_hundreds_of_silent_clients_take_few_threads_and_the_controller_is_served(url: str) -> None:
+    before = threading.active_count()
+    port = urlsplit(url).port or 0
+    with ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            assert threading.active_count() - before <= 40
+        assert "_progress" in scrape(url, timeout=30)
+        assert threading.active_count() - before <= 40
+
+
+def test_a_client_that_trickles_its_request_has_an_end(page: metrics.Page) -> None:
+    with metrics.serve("127.0.0.1", 0, "/metrics", page, seconds=0.5) as url, connect(url) as client:
+        began = time.monotonic()
+        with pytest.raises(OSError, match=r".*"):
+            while time.monotonic() - began < 20:
+                client.sendall(b"x")
+                time.sleep(0.02)
+        assert 0.4 < time.monotonic() - began < 20
+
+
+def test_a_client_that_never_reads_has_an_end(page: metrics.Page) -> None:
+    with metrics.serve("127.0.0.1", 0, "/metrics", page, seconds=0.5) as url:
+        with connect(url) as client:
+            client.sendall(b"GET /metrics HTTP/1.1\r\n")
+            before = threading.active_count()
+            while threading.active_count() >= before:
+                time.sleep(0.05)
+        assert "_progress" in scrape(url)
+
+
+def test_a_request_without_end_is_not_kept(url: str) -> None:
+    with connect(url) as client:
+        head = b"GET /metrics HTTP/1.1\r\n" + b"".join(
+            b"X-%d: %s\r\n" % (n, b"x" * 60_000) for n in range(50)
+        )
+        with suppress(OSError):
+            client.sendall(head + b"\r\n")
+        with suppress(OSError):
+            assert client.recv(1) == b""
+    assert "_progress" in scrape(url)
+
+
+def test_a_connection_serves_one_request(url: str) -> None:
+    with connect(url) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n")
+        answer = b""
+        while data := client.recv(4096):
+            answer += data
+    assert answer.count(b"HTTP/1.1 200") == 1
+    assert b"Connection: close" in answer
+
+
+def test_a_password_that_is_a_word_of_the_page_changes_nothing_of_it(page: metrics.Page) -> None:
+    before = filled(page).render()[0]
+    try:
+        log.set_up("info", "lines", ["progress", "ontap", "success", "owner_uid", "counter", "iscsi"])
+        assert page.render()[0] == before
+    finally:
+        log.set_up("info", "lines", ())
+
+
+def test_a_taken_port_is_an_error(url: str, page: metrics.Page) -> None:
+    port, before = urlsplit(url).port or 0, threading.active_count()
+    with pytest.raises(OSError, match="in use"), metrics.serve("127.0.0.1", port, "/metrics", page):
+        pass
+    assert threading.active_count() <= before
+
+
+def test_one_ipv6_address_is_listened_at(page: metrics.Page) -> None:
+    with metrics.serve("::1", 0, "/metrics", page) as url:
+        assert url.startswith("https://[::1]:")
+        assert "_progress" in scrape(url)
+
+
+def test_all_interfaces_means_ipv4_too(page: metrics.Page) -> None:
+    with metrics.serve("", 0, "/metrics", page) as url:
+        assert "_progress" in scrape(f"https://127.0.0.1:{urlsplit(url).port}/metrics")

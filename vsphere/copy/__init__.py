@@ -1,0 +1,1 @@
+"""One copy: started once, followed to its end, tidied up."""

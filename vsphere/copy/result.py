@@ -1,0 +1,70 @@
+"""What a copy ends with: a result, or a failure in one sentence with the next step."""
+
+from dataclasses import dataclass
+
+from vsphere.errors import CloneFailed
+from vsphere.wrapper.answers import TaskState, Xcopy, shorten, translate
+
+
+@dataclass(frozen=True)
+class CopyResult:
+    """What a copy that has ended did."""
+
+    task_id: str
+    xcopy_used: bool | None
+    """whether the array copied; None where the host cannot tell"""
+    xcopy: Xcopy | None = None
+    fallback: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Say for people whether the array moved the bytes."""
+        if self.xcopy_used is None:
+            return "unknown: the host cannot tell"
+        if not self.xcopy_used:
+            return "not used: the host moved the bytes" + (
+                f", because: {self.fallback}" if self.fallback else ""
+            )
+        if self.xcopy is None:
+            return "used, by a counter that an earlier copy onto the same device may have moved"
+        if self.xcopy.failed:
+            return f"partly used: {self.xcopy.operations} operations by the array, {self.xcopy.failed} failed"
+        return f"used: {self.xcopy.operations} operations by the array"
+
+
+def result_of(state: TaskState) -> CopyResult:
+    """Return what a task did that has ended."""
+    return CopyResult(state.task, state.xcopy_used, state.xcopy, state.fallback)
+
+
+def failure_of(state: TaskState, host: str) -> CloneFailed:
+    """Return what to say of a task that ended, and not well."""
+    if state.exit_code == "0":
+        return CloneFailed(
+            f"vmkfstools on host {host} says it succeeded, but its last line is '{shorten(state.last_line)}'.",
+            "Do not use the volume; look at the host's vmkernel.log and start the migration again.",
+            result_of(state),
+        )
+    if state.stopped:
+        return CloneFailed(
+            f"The copy was stopped on host {host}, and not by us.",
+            "Find out who ended it (esxcli vmkfstools taskStop, or by hand), then start the migration again.",
+            result_of(state),
+        )
+    meaning, hint = translate(state.stderr or state.last_line)
+    text = f"The copy failed on host {host} with exit code {state.exit_code}: {meaning}."
+    return CloneFailed(text, hint, result_of(state))
+
+
+def refused(complaint: str, host: str) -> CloneFailed:
+    """Return what to say when the wrapper would not start a copy."""
+    meaning, hint = translate(complaint)
+    return CloneFailed(f"Host {host} did not start the copy: {meaning}.", hint)
+
+
+def restarted(host: str) -> CloneFailed:
+    """Return what to say of a copy whose host was started anew in mid-copy."""
+    return CloneFailed(
+        f"Host {host} restarted in mid-copy; the LUN holds a part of the disk.",
+        "Start the migration again when the host is well. A file named …-rdmdisk-… beside the disk may be left over.",
+    )

@@ -1,0 +1,1 @@
+"""One ESXi host: its esxcli, its devices, its SSH."""

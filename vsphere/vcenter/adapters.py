@@ -1,0 +1,72 @@
+"""Which storage adapters of a host may carry a copy, and what the array knows them by.
+
+Pure, over pyVmomi's data objects: VMFS extent 0 -> SCSI LUN -> multipath LUN -> paths that are active -> adapter.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vsphere.model import Adapter
+
+DOWN = frozenset({"offline", "unbound", "fault"})
+"""states of an adapter with no link; `unknown` is what some drivers report of one that works"""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The parts of a host's `config.storageDevice` that matter here."""
+
+    adapters: Sequence[Any]
+    luns: Sequence[Any]
+    multipath: Any
+
+
+def adapters_for(devices: Collection[str], storage: Storage) -> tuple[Adapter, ...]:
+    """Return the adapters that may reach the array, best first.
+
+    First those with an active path to one of the devices (canonical names of the source's datastores), then the others
+    that can work: online ones before those whose state is unknown, FC before iSCSI.
+    """
+    carrying = _active_adapter_keys(devices, storage)
+    known = [(hba, adapter) for hba in storage.adapters if (adapter := parse_adapter(hba))]
+    first = [adapter for hba, adapter in known if hba.key in carrying]
+    others = [(hba, adapter) for hba, adapter in known if hba.key not in carrying and hba.status not in DOWN]
+    others.sort(key=lambda one: (one[0].status != "online", one[1].protocol != "fc"))
+    return (*first, *(adapter for _, adapter in others))
+
+
+def initiators_of(storage: Storage) -> tuple[str, ...]:
+    """Return what arrays may know the host's adapters by, whatever the adapters' state."""
+    known = (parse_adapter(hba) for hba in storage.adapters)
+    return tuple(dict.fromkeys(adapter.initiator for adapter in known if adapter))
+
+
+def parse_adapter(hba: Any) -> Adapter | None:
+    """Return a host bus adapter with its initiator, or None where no array can be told of it.
+
+    A Fibre Channel adapter whose world-wide names are zero has none yet.
+    """
+    if getattr(hba, "iScsiName", None):
+        return Adapter(hba.device, hba.iScsiName.lower())
+    if getattr(hba, "nodeWorldWideName", 0) and getattr(hba, "portWorldWideName", 0):
+        return Adapter(hba.device, f"fc.{_wwn(hba.nodeWorldWideName)}:{_wwn(hba.portWorldWideName)}")
+    return None
+
+
+def describe(hba: Any) -> str:
+    """Say of a host bus adapter why it may be of no use."""
+    return f"{hba.device} ({hba.model.strip()}, {hba.status}{'' if parse_adapter(hba) else ', no initiator'})"
+
+
+def _active_adapter_keys(devices: Collection[str], storage: Storage) -> set[str]:
+    luns = {lun.key for lun in storage.luns if lun.canonicalName in devices}
+    multipath = [one for one in getattr(storage.multipath, "lun", None) or [] if one.lun in luns]
+    return {
+        path.adapter for one in multipath for path in one.path if (path.state or path.pathState) == "active"
+    }
+
+
+def _wwn(number: int) -> str:
+    """Return a world-wide name, which vSphere gives as a signed 64-bit number, in 16 hex digits."""
+    return f"{number & 0xFFFF_FFFF_FFFF_FFFF:016x}"

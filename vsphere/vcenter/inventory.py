@@ -1,0 +1,168 @@
+"""The inventory: VM, disk, datastores and host as frozen values, read by the PropertyCollector in few round trips.
+
+Asks for exactly the properties needed: reading attributes of managed objects would fetch whole subtrees, one
+round trip each. Two calls for a VM known by its id, a few more for one known by name, and one more for a link of a
+chain that is not the newest.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from vsphere.errors import VcenterFault, VsphereError
+from vsphere.model import EsxiHost, SourceDisk
+from vsphere.paths import parse_vmdk
+from vsphere.vcenter import mounts
+from vsphere.vcenter.adapters import Storage, adapters_for, describe, initiators_of
+from vsphere.vcenter.disks import Link, VmDisk, allocated, disks_of
+from vsphere.vcenter.properties import Properties, id_of, read
+from vsphere.vcenter.session import Session
+from vsphere.vcenter.vms import find_frozen_capacities, find_vm
+
+log = logging.getLogger(__name__)
+
+STORAGE = "config.storageDevice"
+HOST_PATHS = (
+    "name",
+    "runtime.connectionState",
+    "runtime.inMaintenanceMode",
+    f"{STORAGE}.hostBusAdapter",
+    f"{STORAGE}.scsiLun",
+    f"{STORAGE}.multipathInfo",
+)
+
+
+def find_source(
+    session: Session, vm: str, vmdk: str, migration_host: str = ""
+) -> tuple[SourceDisk, EsxiHost]:
+    """Find a VM's disk by the link of its chain that is to be copied, and the host to copy it on.
+
+    Raises what keeps them from being used. `vm` is a managed object id, a name or an inventory path; `migration_host`
+    an id, empty for the VM's own host.
+    """
+    found = find_vm(session, vm)
+    disk, links = _find_links(found, vmdk)
+    _check_readable(links)
+    host_id = migration_host or id_of(found.get("runtime.host"))
+    if not host_id:
+        raise VsphereError(f"{found.subject} is on no host.", "Name a migration host, or register the VM.")
+    host, stores = _read_host(session, host_id, _store_ids(found, links))
+    _check_usable(host)
+    mounted = mounts.stores_of(links, stores, host)
+    _tell_what_is_copied(found, disk, links)
+    source = SourceDisk(
+        links[0].path, _capacity(session, found, disk, links[0]), allocated(links), links[0].kind
+    )
+    return source, _host(host, [mounts.device_of(store) for store in mounted])
+
+
+def boot_time(session: Session, host_id: str) -> str:
+    """Return when a host started, in a form to compare; another value later means that it has restarted.
+
+    Raises where vCenter does not report it: that must not be taken for a restart.
+    """
+    host = read(session, ("HostSystem", ("name", "runtime.bootTime"), [host_id]))[host_id]
+    moment = host.get("runtime.bootTime")
+    if moment is None:
+        raise VsphereError(
+            f"vCenter does not report when {host} was started.", "Check the host's connection to vCenter."
+        )
+    return str(moment)
+
+
+def _find_links(vm: Properties, vmdk: str) -> tuple[VmDisk, tuple[Link, ...]]:
+    """Return the disk that has the path in its chain, and of its links that one with those it inherits from."""
+    layout = None if vm.withheld("layoutEx") else vm.get("layoutEx")  # it serves the metrics alone
+    disks = disks_of(vm.get("config.hardware.device", []), layout)
+    path = str(parse_vmdk(vmdk))
+    for disk in disks:
+        if links := disk.at(path):
+            return disk, links
+    has = ", ".join(f"{link.path!r} ({disk.label})" for disk in disks for link in disk.links) or "none"
+    raise VsphereError(
+        f"{vm.subject} has no disk {vmdk!r}; its disks are: {has}.", "Correct the VMDK's path."
+    )
+
+
+def _check_readable(links: Sequence[Link]) -> None:
+    for link in links:
+        if link.encrypted:
+            raise VsphereError(
+                f"{link.path!r} is encrypted; what vmkfstools would copy of it cannot be used without its key.",
+                "Decrypt the disk (give it a storage policy without encryption), or migrate it without copy offload.",
+            )
+
+
+def _store_ids(vm: Properties, links: Sequence[Link]) -> list[str]:
+    """Return the ids of the links' datastores; of all that the VM uses where not each link names its own."""
+    ids = [link.datastore for link in links]
+    if "" in ids:
+        ids += [id_of(store) for store in vm.get("datastore", [])]
+    return list(dict.fromkeys(moid for moid in ids if moid))
+
+
+def _read_host(session: Session, host_id: str, stores: list[str]) -> tuple[Properties, dict[str, Properties]]:
+    """Read the host and the datastores in one call."""
+    try:
+        objects = read(session, ("HostSystem", HOST_PATHS, [host_id]), ("Datastore", mounts.PATHS, stores))
+    except VcenterFault as fault:
+        if fault.name != "ManagedObjectNotFound":
+            raise
+        raise VsphereError(
+            f"There is no ESXi host {host_id} in vCenter.", "Correct the migration host."
+        ) from fault
+    return objects.pop(host_id), objects
+
+
+def _check_usable(host: Properties) -> None:
+    state = str(host.get("runtime.connectionState", "unknown"))
+    if state != "connected":
+        raise VsphereError(
+            f"{host.subject} is not usable: vCenter says it is {state}.",
+            "Reconnect it, or choose another one.",
+        )
+    if host.get("runtime.inMaintenanceMode"):
+        raise VsphereError(
+            f"{host.subject} is in maintenance mode.", "End that, or choose another migration host."
+        )
+
+
+def _tell_what_is_copied(vm: Properties, disk: VmDisk, links: Sequence[Link]) -> None:
+    """Log what a chain's link inherits; warn where later links are left out though no later step will bring them."""
+    link, later = links[0], [one.path for one in disk.links[: len(disk.links) - len(links)]]
+    if len(links) > 1:
+        log.info(
+            "copying %s with what it inherits from %s", link.path, ", ".join(one.path for one in links[1:])
+        )
+    if later and str(vm.get("runtime.powerState")) != "poweredOn":
+        log.warning(
+            "%s is not running, and %s was named: what the VM wrote later, to %s, is not copied",
+            vm,
+            link.path,
+            ", ".join(later),
+        )
+
+
+def _capacity(session: Session, vm: Properties, disk: VmDisk, link: Link) -> int:
+    """Return a link's own capacity: disks can be enlarged, so earlier links may be smaller than the newest.
+
+    Where no snapshot of the VM says, the disk's capacity is an upper bound.
+    """
+    if link == disk.links[0]:
+        return disk.capacity
+    return find_frozen_capacities(session, vm.id).get(link.path, disk.capacity)
+
+
+def _host(host: Properties, devices: Sequence[str]) -> EsxiHost:
+    storage = Storage(
+        host.get(f"{STORAGE}.hostBusAdapter", []),
+        host.get(f"{STORAGE}.scsiLun", []),
+        host.get(f"{STORAGE}.multipathInfo"),
+    )
+    adapters = adapters_for([device for device in devices if device], storage)
+    if not adapters:
+        has = ", ".join(describe(hba) for hba in storage.adapters) or "none"
+        raise VsphereError(
+            f"{host.subject} has no Fibre Channel or iSCSI adapter that could reach the array; it has: {has}.",
+            "Choose a host that reaches the array's SAN, or bring its adapters online.",
+        )
+    return EsxiHost(host.id, str(host.get("name", host.id)), adapters, initiators_of(storage))

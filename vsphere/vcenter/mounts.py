@@ -1,0 +1,71 @@
+"""The datastores under a disk: whether a host can read all of its links, and whether vmkfstools can copy from there.
+
+Pure, over what vCenter reports.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from vsphere.errors import VsphereError
+from vsphere.paths import parse_vmdk
+from vsphere.vcenter.disks import Link
+from vsphere.vcenter.properties import Properties, id_of
+
+PATHS = ("name", "summary.type", "info", "host")
+COPYABLE = frozenset({"VMFS", "VVOL"})
+"""types of datastores with blocks of an array behind them; vmkfstools also keeps its mapping file beside the source"""
+TITLES = {"NFS41": "NFS 4.1", "VSAN": "vSAN", "PMEM": "persistent memory"}
+
+
+def stores_of(
+    links: Sequence[Link], stores: Mapping[str, Properties], host: Properties
+) -> tuple[Properties, ...]:
+    """Return the datastore of each link; raise unless the host has it mounted and the disk can be copied from there."""
+    found = tuple(_store_of(link, stores) for link in links)
+    for link, store in zip(links, found, strict=True):
+        _check_type(link, store)
+        _check_mounted(link, store, host)
+    return found
+
+
+def device_of(store: Properties) -> str:
+    """Return the canonical name of a VMFS datastore's first extent; empty where it has none."""
+    extents: Any = getattr(getattr(store.get("info"), "vmfs", None), "extent", None)
+    return str(extents[0].diskName) if extents else ""
+
+
+def _store_of(link: Link, stores: Mapping[str, Properties]) -> Properties:
+    """Find a link's datastore by its id, else by the name in the link's path."""
+    if link.datastore in stores:
+        return stores[link.datastore]
+    name = parse_vmdk(link.path).datastore
+    for store in stores.values():
+        if name in {store.get("name", ""), unquote(store.get("name", ""))}:
+            return store
+    raise VsphereError(
+        f"vCenter does not show the VM's datastore {name!r}.", "Let the vCenter user read the datastore."
+    )
+
+
+def _check_type(link: Link, store: Properties) -> None:
+    kind = str(store.get("summary.type", "")).upper()
+    if kind not in COPYABLE:
+        raise VsphereError(
+            f"{link.path!r} lies on a datastore of type {TITLES.get(kind, kind or 'unknown')}, from which no array can "
+            "copy by XCOPY.",
+            "Move the disk onto a VMFS datastore of the target volume's array (Storage vMotion), or migrate it without "
+            "copy offload.",
+        )
+
+
+def _check_mounted(link: Link, store: Properties, host: Properties) -> None:
+    for mount in store.get("host", []):
+        info = mount.mountInfo
+        if id_of(mount.key) == host.id and info.accessible is not False and info.mounted is not False:
+            return
+    raise VsphereError(
+        f"{host.subject} does not have datastore {parse_vmdk(link.path).datastore!r} mounted, on which "
+        f"{link.path!r} lies.",
+        "Choose a migration host that has it, or mount it there.",
+    )

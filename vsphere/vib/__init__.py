@@ -1,0 +1,1 @@
+"""The wrapper as a package for ESXi: built, judged, installed, removed."""

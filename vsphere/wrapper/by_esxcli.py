@@ -1,0 +1,95 @@
+"""The vmkfstools wrapper of one host, called through vCenter as the esxcli plugin `vmkfstools`.
+
+Whether hostd hands on a refusal of the script as its answer or as a fault is not known of every release; both
+become the same answer here.
+"""
+
+from functools import partial
+
+from vsphere.errors import EsxcliFault, EsxcliNotFound, WrapperMissing
+from vsphere.paths import VmdkPath, encode, refuse_unsafe
+from vsphere.ports import Commands, Guard
+from vsphere.wrapper.answers import Answer, Version, parse_answer
+
+START_SECONDS = 60.0
+"""time-out of the call that starts the copy: generous, since its answer, once lost, may not be had again"""
+POLL_SECONDS = 10.0
+"""time-out of a poll: short, so that one that hangs does not use up the grace after SIGTERM"""
+STOP_SECONDS = 12.0
+"""time-out of the call that ends a copy: the wrapper itself takes 8 s at most"""
+TRY_VIB = (
+    "Install the VIB on the host: populator vib install (deploy/docs/host.md says what else can be done). Where it is "
+    "installed, restart hostd, which loads plugins when it starts."
+)
+
+
+class Plugin:
+    """Satisfies `vsphere.ports.Wrapper`."""
+
+    method = "vib"
+
+    def __init__(self, esxcli: Commands) -> None:
+        self._esxcli = esxcli
+        self.host = esxcli.host
+
+    def spell(self, path: VmdkPath, version: Version) -> str:
+        """Return a path as the plugin is told it; see the contract."""
+        if version.decodes:
+            return encode(path)
+        refuse_unsafe(path)
+        return path.host_path
+
+    def version(self) -> Answer:
+        """Ask for the version; see the contract."""
+        return self._call("version", repeat=True)
+
+    def clone(self, source: str, device: str, guard: Guard, limit: int) -> Answer:
+        """Start a copy; see the contract."""
+        # Over a new connection, so that it cannot be lost in one that vCenter was closing.
+        call = partial(
+            self._call, seconds=START_SECONDS, fresh=True, guard=guard, sourcevmdk=source, targetlun=device
+        )
+        return call("cloneLimited", limit=str(limit)) if limit else call("clone")
+
+    def task_get(self, task: str) -> Answer:
+        """Ask how a copy stands; see the contract."""
+        return self._call("taskGet", POLL_SECONDS, id=task)
+
+    def task_clean(self, task: str) -> Answer:
+        """Remove a task's files; see the contract."""
+        return self._call("taskClean", POLL_SECONDS, repeat=True, id=task)
+
+    def task_stop(self, task: str) -> Answer:
+        """End a copy; see the contract."""
+        return self._call("taskStop", STOP_SECONDS, id=task)
+
+    def task_list(self) -> Answer:
+        """List all tasks; see the contract."""
+        return self._call("taskList", POLL_SECONDS, repeat=True)
+
+    def _call(
+        self,
+        command: str,
+        seconds: float = 30.0,
+        *,
+        repeat: bool = False,
+        fresh: bool = False,
+        guard: Guard | None = None,
+        **arguments: str,
+    ) -> Answer:
+        words = f"vmkfstools {command}"
+        try:
+            if repeat:
+                return parse_answer(self._esxcli.ask(words, seconds, guard=guard, **arguments))
+            return parse_answer(self._esxcli.run(words, seconds, fresh=fresh, guard=guard, **arguments))
+        except EsxcliNotFound as error:
+            raise WrapperMissing(f"Host {self.host} has no vmkfstools plugin loaded.", TRY_VIB) from error
+        except EsxcliFault as error:
+            answer = Answer("1", error.reason)
+            # What hostd itself could not do tells nothing of a task.
+            if error.unclear or (command in {"taskGet", "taskStop"} and not answer.facts):
+                raise
+            return answer
+
+    def close(self) -> None:
+        """Do nothing: the session is not ours."""
