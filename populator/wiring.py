@@ -31,7 +31,7 @@ from vsphere.host.ssh import Login, Ssh
 from vsphere.host.ssh_keys import HostTrust, public_key
 from vsphere.model import EsxiHost, SourceDisk
 from vsphere.paths import parse_vmdk
-from vsphere.ports import Retry, Wrapper
+from vsphere.ports import Retry
 from vsphere.vcenter.datastore import Datastore
 from vsphere.vcenter.extents import datastore_extents
 from vsphere.vcenter.inventory import boot_time, find_source
@@ -40,6 +40,7 @@ from vsphere.vcenter.session import Session
 from vsphere.vcenter.soap import Proxy
 from vsphere.wrapper.by_esxcli import Plugin
 from vsphere.wrapper.by_ssh import Script
+from vsphere.wrapper.contract import Wrapper
 from vsphere.wrapper.files import SCRIPT, VERSION
 from vsphere.wrapper.upload import OurScript, ensure_script
 

@@ -4,10 +4,7 @@ Two facts about the failed call decide what its caller may do next. `unclear`: i
 the same, so an act must not be made again blindly. `passing`: the same call may well work a little later.
 """
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from vsphere.copy.result import CopyResult
+from vsphere.model import CopyResult
 
 
 class VsphereError(Exception):
@@ -106,7 +103,7 @@ class HostFull(NotStarted):
 class CloneFailed(VsphereError):
     """The copy ended, and not well, or never began: nothing writes to the device any more."""
 
-    def __init__(self, text: str, hint: str = "", result: "CopyResult | None" = None) -> None:
+    def __init__(self, text: str, hint: str = "", result: CopyResult | None = None) -> None:
         super().__init__(text, hint)
         self.result = result
         """what the copy had done until then; None where it never began or the host does not say"""

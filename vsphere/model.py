@@ -1,4 +1,4 @@
-"""Hosts, adapters and disks as frozen values, free of pyVmomi."""
+"""Hosts, adapters, disks and results of copies as frozen values, free of pyVmomi."""
 
 from dataclasses import dataclass
 
@@ -43,3 +43,41 @@ class SourceDisk:
     """bytes that its extents, and those it inherits from, take on their datastores, where vSphere says"""
     kind: str
     """`vmdk`, `vvol` or `rdm`"""
+
+
+@dataclass(frozen=True)
+class Xcopy:
+    """What the array did of one copy, by the device's counters before and after."""
+
+    operations: int
+    """clone operations onto the device"""
+    failed: int
+    """those that the array refused or failed; the host then copies by itself"""
+    bytes: int | None
+    """moved by the array; None where the host does not count them"""
+
+
+@dataclass(frozen=True)
+class CopyResult:
+    """What a copy that has ended did."""
+
+    task_id: str
+    xcopy_used: bool | None
+    """whether the array copied; None where the host cannot tell"""
+    xcopy: Xcopy | None = None
+    fallback: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Say for people whether the array moved the bytes."""
+        if self.xcopy_used is None:
+            return "unknown: the host cannot tell"
+        if not self.xcopy_used:
+            return "not used: the host moved the bytes" + (
+                f", because: {self.fallback}" if self.fallback else ""
+            )
+        if self.xcopy is None:
+            return "used, by a counter that an earlier copy onto the same device may have moved"
+        if self.xcopy.failed:
+            return f"partly used: {self.xcopy.operations} operations by the array, {self.xcopy.failed} failed"
+        return f"used: {self.xcopy.operations} operations by the array"

@@ -1,11 +1,8 @@
-"""What the parts here ask of each other and of the program: commands of a host, a clock, a retry policy, a lease."""
+"""What the parts here ask of each other and of the program: a clock, a retry policy, a host's commands, a lease."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
-
-from vsphere.paths import VmdkPath
-from vsphere.wrapper.answers import Answer, Version
 
 Result = TypeVar("Result")
 Guard = Callable[[], None]
@@ -69,50 +66,6 @@ class Commands(Protocol):
         **arguments: str,
     ) -> list[dict[str, str]]:
         """Run a command once, with a time-out; over a new connection where `fresh`."""
-
-
-class Wrapper(Protocol):
-    """The vmkfstools wrapper of one host, by whatever way it is reached.
-
-    Every call returns what the script itself answered, a refusal (status other than "0") included. Otherwise it
-    raises: `WrapperMissing` where there is none (nothing was done), or another `VsphereError`, whose `unclear` tells
-    whether the script may have run, and `passing` whether the same call may work a little later.
-    """
-
-    method: str
-    """`vib` or `ssh`, as the contract with Forklift calls it"""
-    host: str
-    """the host's name, for people"""
-
-    def spell(self, path: VmdkPath, version: Version) -> str:
-        """Return a disk's path as this wrapper is told it; raise when it cannot be told safely. No call."""
-
-    def version(self) -> Answer:
-        """Ask for version and capabilities; made again while the host is away for a moment."""
-
-    def clone(self, source: str, device: str, guard: Guard, limit: int) -> Answer:
-        """Start the copy of a disk, as spelled, onto a device's path; sent once, right after its guard.
-
-        A `limit` other than 0 has it refused while so many copies run on the host; only where `Version` has `limits`.
-        """
-
-    def task_get(self, task: str) -> Answer:
-        """Ask how a copy stands; sent once."""
-
-    def task_clean(self, task: str) -> Answer:
-        """Remove the files of a task; made again while the host is away for a moment."""
-
-    def task_stop(self, task: str) -> Answer:
-        """End a copy: status "0" tells that nothing writes any more, and the state; takes up to 8 s, sent once.
-
-        This and `task_list` are asked only of wrappers whose version says that they can (`Version`).
-        """
-
-    def task_list(self) -> Answer:
-        """List all tasks on the host; made again while the host is away for a moment."""
-
-    def close(self) -> None:
-        """End the connection, if it is the wrapper's own; never raises."""
 
 
 class Held(Protocol):

@@ -17,9 +17,8 @@ from populator.report.message import Value, write_message
 from populator.report.pace import Pace
 from populator.report.page import Page
 from populator.storage.array import ArrayInfo
-from vsphere.copy.result import CopyResult
 from vsphere.errors import CloneFailed, CopyMayBeRunning, VsphereError
-from vsphere.model import SourceDisk
+from vsphere.model import CopyResult, SourceDisk
 
 logger = logging.getLogger(__name__)
 

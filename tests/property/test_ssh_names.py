@@ -25,8 +25,8 @@ from vsphere.host.ssh import Login, Ssh
 from vsphere.host.ssh_keys import HostTrust, public_key
 from vsphere.paths import VmdkPath
 from vsphere.wrapper import key_line
-from vsphere.wrapper.answers import Version
 from vsphere.wrapper.by_ssh import Script
+from vsphere.wrapper.contract import Version
 from vsphere.wrapper.files import CAPABILITIES, SCRIPT, VERSION
 
 TRIES = int(os.environ.get("FUZZ", "60"))

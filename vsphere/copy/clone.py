@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from vsphere.copy.result import CopyResult, failure_of, refused, restarted, result_of
+from vsphere.copy.result import failure_of, refused, restarted, result_of
 from vsphere.copy.watch import Watch
 from vsphere.errors import CloneFailed, CopyMayBeRunning, HostFull, NotStarted, VsphereError
 from vsphere.host.device import Device
+from vsphere.model import CopyResult
 from vsphere.paths import parse_vmdk
-from vsphere.ports import Clock, Held, Wrapper
-from vsphere.wrapper.answers import TASK_ID, TaskState, Version, shorten
+from vsphere.ports import Clock, Held
+from vsphere.wrapper.answers import TASK_ID, shorten
+from vsphere.wrapper.contract import TaskState, Version, Wrapper
 from vsphere.wrapper.tasks import Tasks, UnknownTask
 
 log = logging.getLogger(__name__)

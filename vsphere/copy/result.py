@@ -1,35 +1,9 @@
 """What a copy ends with: a result, or a failure in one sentence with the next step."""
 
-from dataclasses import dataclass
-
 from vsphere.errors import CloneFailed
-from vsphere.wrapper.answers import TaskState, Xcopy, shorten, translate
-
-
-@dataclass(frozen=True)
-class CopyResult:
-    """What a copy that has ended did."""
-
-    task_id: str
-    xcopy_used: bool | None
-    """whether the array copied; None where the host cannot tell"""
-    xcopy: Xcopy | None = None
-    fallback: str = ""
-
-    @property
-    def verdict(self) -> str:
-        """Say for people whether the array moved the bytes."""
-        if self.xcopy_used is None:
-            return "unknown: the host cannot tell"
-        if not self.xcopy_used:
-            return "not used: the host moved the bytes" + (
-                f", because: {self.fallback}" if self.fallback else ""
-            )
-        if self.xcopy is None:
-            return "used, by a counter that an earlier copy onto the same device may have moved"
-        if self.xcopy.failed:
-            return f"partly used: {self.xcopy.operations} operations by the array, {self.xcopy.failed} failed"
-        return f"used: {self.xcopy.operations} operations by the array"
+from vsphere.model import CopyResult
+from vsphere.wrapper.answers import shorten, translate
+from vsphere.wrapper.contract import TaskState
 
 
 def result_of(state: TaskState) -> CopyResult:

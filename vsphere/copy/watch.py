@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from vsphere.copy.polling import next_delay
 from vsphere.errors import LoginRefused, VsphereError
 from vsphere.host.device import Device
-from vsphere.wrapper.answers import TaskState
+from vsphere.wrapper.contract import TaskState
 
 log = logging.getLogger(__name__)
 

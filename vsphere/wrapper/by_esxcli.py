@@ -9,7 +9,8 @@ from functools import partial
 from vsphere.errors import EsxcliFault, EsxcliNotFound, WrapperMissing
 from vsphere.paths import VmdkPath, encode, refuse_unsafe
 from vsphere.ports import Commands, Guard
-from vsphere.wrapper.answers import Answer, Version, parse_answer
+from vsphere.wrapper.answers import parse_answer
+from vsphere.wrapper.contract import Answer, Version
 
 START_SECONDS = 60.0
 """time-out of the call that starts the copy: generous, since its answer, once lost, may not be had again"""

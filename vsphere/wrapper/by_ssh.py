@@ -12,7 +12,7 @@ from vsphere.errors import Unreadable, VsphereError, WrapperMissing, is_passing
 from vsphere.host.ssh import Output, Ssh
 from vsphere.paths import VmdkPath, encode, refuse_unsafe
 from vsphere.ports import Guard, Retry
-from vsphere.wrapper.answers import Answer, Version
+from vsphere.wrapper.contract import Answer, Version
 from vsphere.wrapper.key_line import REFUSAL
 
 POLL_SECONDS = 10.0

@@ -4,16 +4,9 @@ import logging
 
 from vsphere.errors import VsphereError, WrapperMissing
 from vsphere.paths import VmdkPath
-from vsphere.ports import Guard, Wrapper
-from vsphere.wrapper.answers import (
-    Answer,
-    TaskState,
-    Version,
-    parse_task,
-    parse_tasks,
-    parse_version,
-    shorten,
-)
+from vsphere.ports import Guard
+from vsphere.wrapper.answers import parse_task, parse_tasks, parse_version, shorten
+from vsphere.wrapper.contract import Answer, TaskState, Version, Wrapper
 
 log = logging.getLogger(__name__)
 

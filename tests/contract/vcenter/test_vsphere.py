@@ -27,7 +27,6 @@ from tests.lab.san import LunFile, San
 from tests.lab.slot import Slot
 from tests.lab.vcenter import HostSpec, VCenter
 from vsphere.copy.clone import Cloner
-from vsphere.copy.result import CopyResult
 from vsphere.errors import (
     CloneFailed,
     CopyMayBeRunning,
@@ -40,7 +39,7 @@ from vsphere.errors import (
 )
 from vsphere.host.devices import Devices
 from vsphere.host.esxcli import Esxcli
-from vsphere.model import Adapter
+from vsphere.model import Adapter, CopyResult
 from vsphere.vcenter.extents import datastore_extents
 from vsphere.vcenter.inventory import boot_time, find_source
 from vsphere.vcenter.session import Session

@@ -17,8 +17,9 @@ from vsphere.host.ssh import Login, Ssh
 from vsphere.host.ssh_keys import HostTrust, public_key
 from vsphere.paths import VmdkPath
 from vsphere.wrapper import key_line
-from vsphere.wrapper.answers import Version, parse_task, parse_version
+from vsphere.wrapper.answers import parse_task, parse_version
 from vsphere.wrapper.by_ssh import Script
+from vsphere.wrapper.contract import Version
 from vsphere.wrapper.files import CAPABILITIES, SCRIPT, VERSION
 
 DATASTORE = "ds one"

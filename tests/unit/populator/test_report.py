@@ -14,10 +14,8 @@ from populator.report.message import MESSAGE_LIMIT, fitting, size
 from populator.report.pace import MIB
 from populator.report.page import Page
 from populator.report.run import Report, outcome_of
-from vsphere.copy.result import CopyResult
 from vsphere.errors import CloneFailed, CopyMayBeRunning, LoginRefused, VsphereError
-from vsphere.model import SourceDisk
-from vsphere.wrapper.answers import Xcopy
+from vsphere.model import CopyResult, SourceDisk, Xcopy
 
 
 @pytest.fixture

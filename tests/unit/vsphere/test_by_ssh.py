@@ -4,8 +4,8 @@ import pytest
 
 from tests.lab.esxi.wrapper import XML
 from vsphere.host.ssh import Output
-from vsphere.wrapper.answers import Answer
 from vsphere.wrapper.by_ssh import parse_output
+from vsphere.wrapper.contract import Answer
 
 
 def stock(status: str, message: str) -> str:

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from tests.lab.slot import Slot
 from vsphere.copy.clone import WAITING, Cloner
 from vsphere.copy.polling import next_delay, soonest_end
-from vsphere.copy.result import CopyResult
 from vsphere.errors import (
     CloneFailed,
     CopyMayBeRunning,
@@ -29,10 +28,12 @@ from vsphere.errors import (
     VsphereError,
 )
 from vsphere.host.device import Device
+from vsphere.model import CopyResult, Xcopy
 from vsphere.paths import VmdkPath
 from vsphere.ports import Guard
-from vsphere.wrapper.answers import Answer, Version, Xcopy, parse_answer, parse_task, parse_version, translate
+from vsphere.wrapper.answers import parse_answer, parse_task, parse_version, translate
 from vsphere.wrapper.by_esxcli import Plugin
+from vsphere.wrapper.contract import Answer, Version
 
 DEVICE = Device("naa.600a098038303053453f463045727654", "on", 1024)
 SOURCE = "[ds one] vm a/disk.vmdk"
