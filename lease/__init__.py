@@ -16,6 +16,7 @@ A slot is held from the first step of the work to its end (`throughout.CopyLock`
 it is. Both are made of `hostlock.HostLock`.
 
 `hostlock` holds and lets steps begin; `waiting` queues, and `glance` looks whether that is still needed; `renewal`
-keeps what was had, and gives it back; `slots` makes the calls; `decision` has the rules and `record` the format, both
-pure; `overview` is for onlookers; `api` is the door to Kubernetes, which the rest of a program may use, too.
+keeps what was had, and gives it back; `slots` makes the calls; `decision` has the rules for one slot, `crowd` those for
+many waiters, and `record` the format, all pure; `overview` is for onlookers; `kube` is the door to Kubernetes, which
+the rest of a program may use, too.
 """

@@ -6,9 +6,7 @@ or nonsense, it neither makes us take a slot nor wait longer for it.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import geometric_mean
 
 from lease.record import GO_TEMPLATE, Record, slot_names
 
@@ -22,14 +20,6 @@ SHORTEST_WITH_GO = 5
 
 LONGEST_REQUEST = 4.0
 """seconds"""
-NARROWEST, FIRST_SPREAD, WIDEST = 0.02, 0.05, 200.0
-"""seconds: for one waiter, for a crowd of which nothing is known yet, for some thousands"""
-HANDOVER = 0.03
-"""seconds that a slot stands free on average; others hear of a claim some 10 to 30 ms after it was sent"""
-LONG, LONGER = 0.1, 0.03
-"""seconds: a pause that is long for one who has lost no race, and what each lost one adds to that"""
-EULER = 0.5772
-"""how far the logarithm of an exponential variable lies below that of its mean, on average"""
 SCOPES = ("copy", "rescan")
 """what a slot is held for: all of a copy with what goes before and after it, or each step of that which rescans"""
 
@@ -164,46 +154,6 @@ def backoff(failures: int, retry_after: float | None, chance: float) -> float:
     """Return seconds to wait after so many failures in a row; `chance` is random, from 0 to 1."""
     growing = min(0.1 * math.pow(2, min(failures, 10)), 5.0) * (0.5 + chance / 2)
     return growing if retry_after is None else retry_after + growing * 0.2
-
-
-def hesitate(spread: float, waited: float, lost: int, chance: float) -> float:
-    """Return seconds to let a slot stand free before reaching for it; `chance` is random, from 0 to below 1.
-
-    Many who draw with a spread in proportion to their number leave it free for HANDOVER, more or less, and seldom
-    meet; those who have waited longer are a little ahead. A long pause matters only when the crowd has gone, so it
-    grows by its logarithm; with each race that was `lost`, as on a busy machine where claims are heard of late, that
-    begins later.
-    """
-    drawn = -spread * math.log(1 - chance) / min(1 + waited / 30, 4)
-    long = LONG + LONGER * lost
-    return drawn if drawn <= long else long * (1 + math.log(drawn / long))
-
-
-def spread_after(spread: float, paused: float, lost: int) -> float:
-    """Return the spread that fits the crowd better, in the eyes of one who got the slot after a pause of his.
-
-    The shortest of many pauses tells how many there are: its logarithm lies around that of spread / number, Euler's
-    constant below. One such word is not worth much, so it is followed for a third, but where it is far off for most of
-    it. Each race that he `lost` before says that all should take more time.
-    """
-    error = math.log(HANDOVER / max(paused, 1e-4)) - EULER
-    step = 0.3 * error + 0.5 * math.copysign(max(abs(error) - 1.5, 0.0), error)
-    return clamp_spread(spread * math.exp(max(step, -1.5) + 0.05 * min(lost, 20)))
-
-
-def crowd_spread(told: Sequence[float | None], lost_of_late: int) -> float:
-    """Return the spread to go by, from those that a host's records tell: there is one crowd for all of its slots.
-
-    Who has lost so many more races of late than he has heard of in time does not believe it: a crowd that has just come
-    up stampedes.
-    """
-    known = [FIRST_SPREAD if one is None else clamp_spread(one) for one in told] or [FIRST_SPREAD]
-    return clamp_spread(geometric_mean(known) * 3.0 ** min(lost_of_late, 20))
-
-
-def clamp_spread(spread: float) -> float:
-    """Return a spread that makes sense, whatever a record says."""
-    return min(max(spread, NARROWEST), WIDEST)
 
 
 def check_settings(duration: int, slots: int, template: str, scope: str) -> dict[str, str]:

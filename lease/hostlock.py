@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from lease.decision import Claimant, backoff
-from lease.errors import BELIEVED_AFTER, LeaseError, LeaseLost, hopeless
+from lease.errors import LeaseError, LeaseLost, hopeless
 from lease.glance import Glance
 from lease.kube.api import Api, ApiError, Json
+from lease.kube.errors import BELIEVED_AFTER
 from lease.ports import Clock, Observer, Tasks, Unobserved
 from lease.record import TEMPLATE, Journal, Record, slot_names
 from lease.renewal import Renewal

@@ -15,7 +15,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from lease.decision import Ours, Wait, backoff, crowd_spread, hesitate, spread_after
+from lease.crowd import crowd_spread, hesitate, spread_after
+from lease.decision import Ours, Wait, backoff
 from lease.errors import hopeless
 from lease.glance import Glance
 from lease.kube.api import ApiError, Watch

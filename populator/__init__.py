@@ -21,7 +21,7 @@ Directions: `stories` see contracts and values only; `wiring` alone knows which 
 Each foreign library has one door, where its errors become ours: pyVmomi `vsphere/vcenter/soap.py` (`host/esxcli.py`
 adds types to it), kubernetes `lease/kube/library.py`, requests `storage/http.py` with `proxy.py`, tenacity `retry.py`,
 click `cli`, paramiko `vsphere/host/ssh.py` with `ssh_keys.py`, time `clock.py`, names `resolver.py`. Exit code and
-reason of each failure stand in `report/run.py`.
+reason of each failure stand in `report/outcome.py`.
 
 Words: *volume* is the Kubernetes side, *LUN* the array's, *device* ESXi's, *disk* the virtual machine's. A *slot*
 is one of the two Lease objects of a host; who holds one (`Held`) may shake the host: rescan, clone, detach. A

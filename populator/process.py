@@ -12,9 +12,10 @@ from pathlib import Path
 
 from populator.clock import Clock
 from populator.errors import Cancelled, SettingsError
-from populator.report import page as metrics
+from populator.report.page import Page
 from populator.report.run import Report
-from populator.settings.parse import MetricsSettings, PageSettings, Settings
+from populator.report.server import serve
+from populator.settings.values import MetricsSettings, PageSettings, Settings
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ def run(settings: Settings) -> int:
     clock = Clock()
     listen_for_stop(clock)
     method = "ssh" if settings.ssh else "vib"
-    report = Report(metrics.Page(settings.target.uid, settings.storage.vendor, method), clock)
+    report = Report(Page(settings.target.uid, settings.storage.vendor, method), clock)
     error: BaseException | None = None
     try:
         with shown(settings.metrics, report, clock):
@@ -51,8 +52,8 @@ def refuse(error: Exception, termination_message: Path, page: PageSettings | Non
     clock = Clock()
     listen_for_stop(clock)
     if page is None:
-        return Report(metrics.Page("", "", ""), clock).end(error, termination_message)
-    report = Report(metrics.Page(page.uid, page.vendor, page.method), clock)
+        return Report(Page("", "", ""), clock).end(error, termination_message)
+    report = Report(Page(page.uid, page.vendor, page.method), clock)
     try:
         with shown(page.place, report, clock):
             report.failed()
@@ -64,7 +65,7 @@ def refuse(error: Exception, termination_message: Path, page: PageSettings | Non
 @contextmanager
 def shown(place: MetricsSettings, report: Report, clock: Clock) -> Iterator[None]:
     """Serve the metrics page, until the controller has seen the end. Raises OSError when the port is taken."""
-    with metrics.serve(place.host, place.port, place.path, report.page) as url:
+    with serve(place.host, place.port, place.path, report.page) as url:
         log.info("metrics page is up", extra={"facts": {"url": url}})
         yield
         wait_for_last_scrape(clock, report)

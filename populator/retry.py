@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential, wait_random
 
-from lease.errors import BELIEVED_AFTER
+from lease.kube.errors import BELIEVED_AFTER
 from populator.clock import Clock
 
 log = logging.getLogger(__name__)

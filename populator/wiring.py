@@ -19,7 +19,7 @@ from populator.proxy import find_proxy
 from populator.report.lease_metrics import LeaseMetrics
 from populator.report.run import Report
 from populator.retry import READ
-from populator.settings.parse import SLOTS, KubernetesSettings, Settings, SshSettings, VsphereSettings
+from populator.settings.values import SLOTS, KubernetesSettings, Settings, SshSettings, VsphereSettings
 from populator.storage import registry
 from populator.stories.xcopy import HostLease, Job, populate
 from populator.writer import Writer

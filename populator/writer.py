@@ -18,7 +18,7 @@ from populator.clock import Clock
 from populator.errors import VolumeError
 from populator.plan.volume import Binding, Claim
 from populator.retry import READ
-from populator.settings.parse import TargetSettings
+from populator.settings.values import TargetSettings
 from vsphere.errors import CopyMayBeRunning
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
-from lease.errors import ApiError
+from lease.kube.errors import ApiError
 from lease.kube.library import Way
 
 __all__ = ["Api", "ApiError", "Json", "Watch"]

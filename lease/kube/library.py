@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from lease.errors import ApiError
+from lease.kube.errors import ApiError
 
 _IMPORTING = threading.Lock()
 """held while `sys.modules` is not as others expect it"""

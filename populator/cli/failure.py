@@ -5,7 +5,7 @@ import logging
 import click
 
 from populator.log import printable
-from populator.report.run import explain, outcome_of
+from populator.report.outcome import explain, outcome_of
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from lease import errors
 from lease.decision import check_settings
+from lease.kube import errors
 from lease.kube.api import Api, ApiError
 from lease.overview import TROUBLED, Names, SlotView, by_dates, in_order
 from lease.record import TEMPLATE, parse_record

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from populator.errors import SettingsError
-from populator.settings.parse import Parser, SshSettings, VsphereSettings
+from populator.settings.parse import Parser
+from populator.settings.values import SshSettings, VsphereSettings
 
 MOST_AT_A_TIME = 1000
 

@@ -5,7 +5,6 @@ The names are those of the contract with Forklift: arguments, and the Secret's k
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from lease.decision import SHORTEST, check_settings
@@ -15,6 +14,19 @@ from populator.address import HIGHEST_PORT, Address, parse_endpoint
 from populator.errors import SettingsError
 from populator.pem import decoded
 from populator.settings.reading import LARGEST, LONGEST_TIMEOUT, Reader, short
+from populator.settings.values import (
+    SLOTS,
+    KubernetesSettings,
+    LeaseSettings,
+    MetricsSettings,
+    PageSettings,
+    Settings,
+    SourceSettings,
+    SshSettings,
+    StorageSettings,
+    TargetSettings,
+    VsphereSettings,
+)
 from populator.storage.access import Access
 from populator.storage.registry import BUILT, VENDORS
 from vsphere.errors import VsphereError
@@ -22,8 +34,6 @@ from vsphere.paths import VmdkPath, parse_vmdk
 
 SSH_PORT = "SSH_PORT_NUMBER"
 """not SSH_PORT, which Kubernetes sets to `tcp://…` in a namespace that has a Service called ssh"""
-SLOTS = 2
-"""per host: VMware costs a host at two concurrent clone operations"""
 FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
 LEASE_NAMESPACE = "openshift-mtv"
 LEASE_DEFAULTS = {
@@ -43,122 +53,6 @@ TOKEN_VENDORS = {"pureFlashArray"}
 """vendors whose arrays take a token in place of user and password"""
 NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 OBJECT_NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
-
-
-@dataclass(frozen=True)
-class SourceSettings:
-    """The disk to copy."""
-
-    vm: str
-    """managed object id, name or inventory path"""
-    vmdk: VmdkPath
-    migration_host: str
-    """managed object id of the host to copy on; empty: the VM's own"""
-
-
-@dataclass(frozen=True)
-class TargetSettings:
-    """The volume to fill."""
-
-    namespace: str
-    pvc: str
-    uid: str
-
-
-@dataclass(frozen=True)
-class VsphereSettings:
-    """How to reach vCenter."""
-
-    host: str
-    port: int
-    username: str
-    password: str = field(repr=False)
-    ca_pem: str
-    """PEM bundle; empty: the system's"""
-    insecure: bool
-
-
-@dataclass(frozen=True)
-class SshSettings:
-    """How to reach the ESXi hosts over SSH."""
-
-    private_key: str = field(repr=False)
-    """PEM"""
-    known_hosts: str
-    """lines of a known_hosts file; with no fingerprints either, a host's first key is trusted"""
-    fingerprints: frozenset[str]
-    """`SHA256:…` of host keys"""
-    port: int
-    seconds: int
-    """time-out of the log-in and of each command"""
-
-
-@dataclass(frozen=True)
-class StorageSettings:
-    """Which array, and how to reach it."""
-
-    vendor: str
-    access: Access
-
-
-@dataclass(frozen=True)
-class KubernetesSettings:
-    """How to reach the API server; both empty: as a pod does."""
-
-    kubeconfig: str
-    master: str
-
-
-@dataclass(frozen=True)
-class LeaseSettings:
-    """Where the host lease lives."""
-
-    namespace: str
-    duration: int
-    """seconds a slot stays valid without a renewal"""
-    template: str
-    """names of the Leases, with `{host}` and `{slot}`"""
-    scope: str
-    """`copy`: the slot is held throughout; `rescan`: around each rescan, detach and removal of dead paths only"""
-
-
-@dataclass(frozen=True)
-class MetricsSettings:
-    """Where the metrics page is served; an empty host means all interfaces."""
-
-    host: str
-    port: int
-    path: str
-
-
-@dataclass(frozen=True)
-class PageSettings:
-    """Where the metrics page is served, and what it says of the run from the start."""
-
-    uid: str
-    vendor: str
-    method: str
-    place: MetricsSettings
-
-
-@dataclass(frozen=True)
-class Settings:
-    """All of it."""
-
-    source: SourceSettings
-    target: TargetSettings
-    vsphere: VsphereSettings
-    ssh: SshSettings | None
-    """None: the esxcli plugin is used"""
-    storage: StorageSettings
-    kubernetes: KubernetesSettings
-    lease: LeaseSettings
-    metrics: MetricsSettings
-    identity: str
-    """the pod's name, as other populators and people see it in the host lease"""
-    termination_message: Path
-    warnings: tuple[str, ...] = ()
-    """what was taken otherwise than it was given, a sentence each"""
 
 
 def parse_settings(arguments: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:

@@ -11,7 +11,7 @@ from pathlib import Path
 from populator import wiring
 from populator.clock import Clock
 from populator.errors import SettingsError
-from populator.report.run import explain
+from populator.report.outcome import explain
 from populator.settings.fleet import FleetSettings, HostAddress
 from vsphere.errors import VsphereError
 from vsphere.host.ssh import Login, Ssh

@@ -10,7 +10,7 @@ from lease.kube.api import Api
 from populator import wiring
 from populator.address import Address
 from populator.clock import Clock
-from populator.settings.parse import VsphereSettings
+from populator.settings.values import VsphereSettings
 from populator.storage.access import Access
 from populator.storage.http import Http
 

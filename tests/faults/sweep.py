@@ -18,8 +18,9 @@ from pathlib import Path
 
 from populator import wiring
 from populator.clock import Clock
+from populator.report.outcome import explain, outcome_of
 from populator.report.page import Page
-from populator.report.run import Report, explain, outcome_of
+from populator.report.run import Report
 from populator.settings.parse import parse_settings
 from tests.faults.pool import run_all
 from tests.lab.faults import FAULTS, nth

@@ -11,7 +11,7 @@ from lease.kube.api import Api
 from populator.clock import Clock
 from populator.errors import VolumeError
 from populator.plan.volume import Binding, Claim
-from populator.settings.parse import TargetSettings
+from populator.settings.values import TargetSettings
 from populator.writer import Writer
 from tests.lab.faults import Ledger, proxy
 from tests.lab.kube import Kube, path

@@ -9,7 +9,7 @@ from statistics import mean, quantiles
 
 import pytest
 
-from lease.decision import (
+from lease.crowd import (
     FIRST_SPREAD,
     HANDOVER,
     NARROWEST,

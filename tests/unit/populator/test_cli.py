@@ -161,7 +161,7 @@ def flags_of(*path: str) -> set[str]:
 
 VISITS = (("vib", "install"), ("vib", "status"), ("vib", "remove"))
 OF_OTHERS = {
-    "lease/errors.py": {"--raw", "--verb", "--resource", "--serviceaccount", "--user"},  # oc
+    "lease/kube/errors.py": {"--raw", "--verb", "--resource", "--serviceaccount", "--user"},  # oc
     "vsphere/host/devices.py": {"--state"},  # esxcli
     "vsphere/vib/software.py": {"--help", "--force"},  # esxcli
     "vsphere/wrapper/by_ssh.py": {
@@ -184,7 +184,9 @@ def commands_that_show(file: str) -> tuple[tuple[str, ...], ...]:
         return VISITS[:1]
     if file.startswith("lease/"):
         return ((), ("leases",))
-    return ((), ("leases",), *VISITS) if file in {"populator/report/run.py", "populator/log.py"} else ((),)
+    return (
+        ((), ("leases",), *VISITS) if file in {"populator/report/outcome.py", "populator/log.py"} else ((),)
+    )
 
 
 def test_every_flag_and_command_that_a_text_names_exists() -> None:

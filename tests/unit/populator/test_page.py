@@ -13,20 +13,21 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from populator import log
-from populator.report import page as metrics
 from populator.report.lease_metrics import PREFIX as LEASE_PREFIX
 from populator.report.lease_metrics import LeaseMetrics
+from populator.report.page import Page
+from populator.report.server import CLIENT_SECONDS, serve
 from tests.lab.controller import PREFIX, read_page, scrape
 
 UID = "6f1c8a52-0d0e-4c6b-9a57-1f2f3a4b5c6d"
 
 
 @pytest.fixture
-def page() -> metrics.Page:
-    return metrics.Page(UID, "ontap", "vib")
+def page() -> Page:
+    return Page(UID, "ontap", "vib")
 
 
-def filled(page: metrics.Page) -> metrics.Page:
+def filled(page: Page) -> Page:
     page.array("NetApp", "ONTAP", "", "9.15.1")
     page.vib("0.3.3")
     page.protocol = "iscsi"
@@ -38,7 +39,7 @@ def filled(page: metrics.Page) -> metrics.Page:
     return page
 
 
-def test_the_controller_reads_every_value(page: metrics.Page) -> None:
+def test_the_controller_reads_every_value(page: Page) -> None:
     status = read_page(filled(page).render()[0], UID)
     assert status.progress == 100
     assert status.xcopy_used == 1
@@ -48,13 +49,13 @@ def test_the_controller_reads_every_value(page: metrics.Page) -> None:
     assert (status.provisioned, status.allocated) == (64 * 2**30, 3 * 2**20)
 
 
-def test_a_new_page_shows_nothing_but_no_progress(page: metrics.Page) -> None:
+def test_a_new_page_shows_nothing_but_no_progress(page: Page) -> None:
     status = read_page(page.render()[0], UID)
     assert status.progress == 0
     assert status.copy_duration is None
 
 
-def test_another_parser_finds_the_contracts_names_and_types(page: metrics.Page) -> None:
+def test_another_parser_finds_the_contracts_names_and_types(page: Page) -> None:
     families = {f.name: f for f in text_string_to_metric_families(filled(page).render()[0])}
     # This parser calls every counter `…_total`; that ours does not is what the controller's expressions show.
     assert set(families) == {
@@ -79,27 +80,27 @@ def test_another_parser_finds_the_contracts_names_and_types(page: metrics.Page) 
     assert info["storage_array_model"] == "n/a"
 
 
-def test_the_remaining_time_is_shown_while_there_is_any(page: metrics.Page) -> None:
+def test_the_remaining_time_is_shown_while_there_is_any(page: Page) -> None:
     page.pace(512 * 2**20, 90.4)
     assert f'{PREFIX}copy_remaining_seconds{{owner_uid="{UID}"}} 90\n' in page.render()[0]
     page.finish("failure", 1.0, xcopy_used=False)
     assert "copy_remaining_seconds" not in page.render()[0]
 
 
-def test_percent_never_falls(page: metrics.Page) -> None:
+def test_percent_never_falls(page: Page) -> None:
     for percent in (10, 60, 30):
         page.progress(percent)
     assert read_page(page.render()[0], UID).progress == 60
 
 
-def test_a_failed_copy_is_never_at_100(page: metrics.Page) -> None:
+def test_a_failed_copy_is_never_at_100(page: Page) -> None:
     page.progress(99)
     page.finish("failure", 1.0, xcopy_used=False)
     status = read_page(page.render()[0], UID)
     assert (status.progress, status.result) == (99, "failure")
 
 
-def test_no_label_can_end_the_controllers_match(page: metrics.Page) -> None:
+def test_no_label_can_end_the_controllers_match(page: Page) -> None:
     page.array('a"b\\c', "{x}\n", "", "")
     text = page.render()[0]
     assert all("}" not in line[: line.rindex("}")] for line in text.splitlines() if "{" in line)
@@ -107,7 +108,7 @@ def test_no_label_can_end_the_controllers_match(page: metrics.Page) -> None:
     assert family.samples[0].labels["storage_array_vendor"] == 'a"b\\c'
 
 
-def test_the_leases_own_metrics_stand_beside_the_contracts(page: metrics.Page) -> None:
+def test_the_leases_own_metrics_stand_beside_the_contracts(page: Page) -> None:
     before = filled(page).render()[0]
     page.lease = lease = LeaseMetrics(UID)
     lease.waited(1.5)
@@ -154,12 +155,12 @@ def test_every_series_of_the_lease_is_there_from_the_start() -> None:
 
 
 @pytest.fixture
-def url(page: metrics.Page) -> Iterator[str]:
-    with metrics.serve("127.0.0.1", 0, "/metrics", page) as url:
+def url(page: Page) -> Iterator[str]:
+    with serve("127.0.0.1", 0, "/metrics", page) as url:
         yield url
 
 
-def test_it_is_served_over_tls(url: str, page: metrics.Page) -> None:
+def test_it_is_served_over_tls(url: str, page: Page) -> None:
     assert "_progress" in scrape(url)
     assert not page.scraped.is_set()
     page.finish("success", 1, xcopy_used=False)
@@ -167,7 +168,7 @@ def test_it_is_served_over_tls(url: str, page: metrics.Page) -> None:
     assert page.scraped.wait(5)
 
 
-def test_others_who_read_the_end_are_not_the_controller(url: str, page: metrics.Page) -> None:
+def test_others_who_read_the_end_are_not_the_controller(url: str, page: Page) -> None:
     page.finish("failure", 1, xcopy_used=False)
     for agent in ("Prometheus/3.5.0", "curl/8.5.0", ""):
         assert 'result="failure"' in scrape(url, agent=agent)
@@ -191,7 +192,7 @@ def test_a_silent_client_holds_up_nobody(url: str) -> None:
     with socket.create_connection(("127.0.0.1", port)):
         began = time.monotonic()
         assert "_progress" in scrape(url)
-        assert time.monotonic() - began < metrics.CLIENT_SECONDS / 2
+        assert time.monotonic() - began < CLIENT_SECONDS / 2
 
 
 def connect(url: str) -> ssl.SSLSocket:
@@ -210,8 +211,8 @@ def test_hundreds_of_silent_clients_take_few_threads_and_the_controller_is_serve
         assert threading.active_count() - before <= 40
 
 
-def test_a_client_that_trickles_its_request_has_an_end(page: metrics.Page) -> None:
-    with metrics.serve("127.0.0.1", 0, "/metrics", page, seconds=0.5) as url, connect(url) as client:
+def test_a_client_that_trickles_its_request_has_an_end(page: Page) -> None:
+    with serve("127.0.0.1", 0, "/metrics", page, seconds=0.5) as url, connect(url) as client:
         began = time.monotonic()
         with pytest.raises(OSError, match=r".*"):
             while time.monotonic() - began < 20:
@@ -220,8 +221,8 @@ def test_a_client_that_trickles_its_request_has_an_end(page: metrics.Page) -> No
         assert 0.4 < time.monotonic() - began < 20
 
 
-def test_a_client_that_never_reads_has_an_end(page: metrics.Page) -> None:
-    with metrics.serve("127.0.0.1", 0, "/metrics", page, seconds=0.5) as url:
+def test_a_client_that_never_reads_has_an_end(page: Page) -> None:
+    with serve("127.0.0.1", 0, "/metrics", page, seconds=0.5) as url:
         with connect(url) as client:
             client.sendall(b"GET /metrics HTTP/1.1\r\n")
             before = threading.active_count()
@@ -252,7 +253,7 @@ def test_a_connection_serves_one_request(url: str) -> None:
     assert b"Connection: close" in answer
 
 
-def test_a_password_that_is_a_word_of_the_page_changes_nothing_of_it(page: metrics.Page) -> None:
+def test_a_password_that_is_a_word_of_the_page_changes_nothing_of_it(page: Page) -> None:
     before = filled(page).render()[0]
     try:
         log.set_up("info", "lines", ["progress", "ontap", "success", "owner_uid", "counter", "iscsi"])
@@ -261,19 +262,19 @@ def test_a_password_that_is_a_word_of_the_page_changes_nothing_of_it(page: metri
         log.set_up("info", "lines", ())
 
 
-def test_a_taken_port_is_an_error(url: str, page: metrics.Page) -> None:
+def test_a_taken_port_is_an_error(url: str, page: Page) -> None:
     port, before = urlsplit(url).port or 0, threading.active_count()
-    with pytest.raises(OSError, match="in use"), metrics.serve("127.0.0.1", port, "/metrics", page):
+    with pytest.raises(OSError, match="in use"), serve("127.0.0.1", port, "/metrics", page):
         pass
     assert threading.active_count() <= before
 
 
-def test_one_ipv6_address_is_listened_at(page: metrics.Page) -> None:
-    with metrics.serve("::1", 0, "/metrics", page) as url:
+def test_one_ipv6_address_is_listened_at(page: Page) -> None:
+    with serve("::1", 0, "/metrics", page) as url:
         assert url.startswith("https://[::1]:")
         assert "_progress" in scrape(url)
 
 
-def test_all_interfaces_means_ipv4_too(page: metrics.Page) -> None:
-    with metrics.serve("", 0, "/metrics", page) as url:
+def test_all_interfaces_means_ipv4_too(page: Page) -> None:
+    with serve("", 0, "/metrics", page) as url:
         assert "_progress" in scrape(f"https://127.0.0.1:{urlsplit(url).port}/metrics")

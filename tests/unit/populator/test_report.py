@@ -11,9 +11,10 @@ from lease.errors import LeaseError, LeaseLost
 from populator import errors, log
 from populator.clock import Clock
 from populator.report.message import MESSAGE_LIMIT, fitting, size
+from populator.report.outcome import outcome_of
 from populator.report.pace import MIB
 from populator.report.page import Page
-from populator.report.run import Report, outcome_of
+from populator.report.run import Report
 from vsphere.errors import CloneFailed, CopyMayBeRunning, LoginRefused, VsphereError
 from vsphere.model import CopyResult, SourceDisk, Xcopy
 

@@ -14,7 +14,8 @@ from populator.cli.populate import FLAGS
 from populator.cli.vib import COMMON, RESTART, VIB_PATH
 from populator.errors import SettingsError
 from populator.settings.fleet import parse_fleet_settings
-from populator.settings.parse import LeaseSettings, Settings, parse_settings
+from populator.settings.parse import parse_settings
+from populator.settings.values import LeaseSettings, Settings
 from tests.lab.pki import Pki
 
 ARGUMENTS = {

@@ -1,0 +1,126 @@
+"""What the program was told, as frozen values; `parse` fills them, and nothing else does."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from populator.storage.access import Access
+from vsphere.paths import VmdkPath
+
+SLOTS = 2
+"""per host: VMware costs a host at two concurrent clone operations"""
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """The disk to copy."""
+
+    vm: str
+    """managed object id, name or inventory path"""
+    vmdk: VmdkPath
+    migration_host: str
+    """managed object id of the host to copy on; empty: the VM's own"""
+
+
+@dataclass(frozen=True)
+class TargetSettings:
+    """The volume to fill."""
+
+    namespace: str
+    pvc: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class VsphereSettings:
+    """How to reach vCenter."""
+
+    host: str
+    port: int
+    username: str
+    password: str = field(repr=False)
+    ca_pem: str
+    """PEM bundle; empty: the system's"""
+    insecure: bool
+
+
+@dataclass(frozen=True)
+class SshSettings:
+    """How to reach the ESXi hosts over SSH."""
+
+    private_key: str = field(repr=False)
+    """PEM"""
+    known_hosts: str
+    """lines of a known_hosts file; with no fingerprints either, a host's first key is trusted"""
+    fingerprints: frozenset[str]
+    """`SHA256:…` of host keys"""
+    port: int
+    seconds: int
+    """time-out of the log-in and of each command"""
+
+
+@dataclass(frozen=True)
+class StorageSettings:
+    """Which array, and how to reach it."""
+
+    vendor: str
+    access: Access
+
+
+@dataclass(frozen=True)
+class KubernetesSettings:
+    """How to reach the API server; both empty: as a pod does."""
+
+    kubeconfig: str
+    master: str
+
+
+@dataclass(frozen=True)
+class LeaseSettings:
+    """Where the host lease lives."""
+
+    namespace: str
+    duration: int
+    """seconds a slot stays valid without a renewal"""
+    template: str
+    """names of the Leases, with `{host}` and `{slot}`"""
+    scope: str
+    """`copy`: the slot is held throughout; `rescan`: around each rescan, detach and removal of dead paths only"""
+
+
+@dataclass(frozen=True)
+class MetricsSettings:
+    """Where the metrics page is served; an empty host means all interfaces."""
+
+    host: str
+    port: int
+    path: str
+
+
+@dataclass(frozen=True)
+class PageSettings:
+    """Where the metrics page is served, and what it says of the run from the start."""
+
+    uid: str
+    vendor: str
+    method: str
+    place: MetricsSettings
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of it."""
+
+    source: SourceSettings
+    target: TargetSettings
+    vsphere: VsphereSettings
+    ssh: SshSettings | None
+    """None: the esxcli plugin is used"""
+    storage: StorageSettings
+    kubernetes: KubernetesSettings
+    lease: LeaseSettings
+    metrics: MetricsSettings
+    identity: str
+    """the pod's name, as other populators and people see it in the host lease"""
+    termination_message: Path
+    warnings: tuple[str, ...] = ()
+    """what was taken otherwise than it was given, a sentence each"""
