@@ -1,8 +1,8 @@
 """The host lease: at most so many holders per ESXi host, by Lease objects of Kubernetes as slots.
 
 What it promises: at most one holder per slot at any version of the record, since every write names the version it
-replaces; a slot whose holder died is free again once his word has run out, under any offset of clocks; a slot that is
-released is taken by a waiter at once; a holder knows when he cannot be sure any more, before others may go on.
+replaces; a slot whose holder died is free again once its promise has expired, under any offset of clocks; a slot that
+is released is taken by a waiter at once; a holder knows when it can no longer be certain, before others may go on.
 
 What it does not promise: that actions exclude each other. A holder that is stopped or cut off may have a command under
 way on a host that knows nothing of leases; there is no fencing. So it protects the stability of a host, not data:

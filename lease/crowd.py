@@ -31,11 +31,12 @@ def hesitate(spread: float, waited: float, lost: int, chance: float) -> float:
 
 
 def spread_after(spread: float, paused: float, lost: int) -> float:
-    """Return the spread that fits the crowd better, in the eyes of one who got the slot after a pause of his.
+    """Return the spread that fits the crowd better, as judged by a waiter that got the slot after a pause of `paused`
+    seconds.
 
     The shortest of many pauses tells how many there are: its logarithm lies around that of spread / number, Euler's
     constant below. One such word is not worth much, so it is followed for a third, but where it is far off for most of
-    it. Each race that he `lost` before says that all should take more time.
+    it. Each race that it `lost` before says that all should take more time.
     """
     error = math.log(HANDOVER / max(paused, 1e-4)) - EULER
     step = 0.3 * error + 0.5 * math.copysign(max(abs(error) - 1.5, 0.0), error)
@@ -45,8 +46,8 @@ def spread_after(spread: float, paused: float, lost: int) -> float:
 def crowd_spread(told: Sequence[float | None], lost_of_late: int) -> float:
     """Return the spread to go by, from those that a host's records tell: there is one crowd for all of its slots.
 
-    Who has lost so many more races of late than he has heard of in time does not believe it: a crowd that has just come
-    up stampedes.
+    A waiter that has lost so many more races of late than it has heard of in time does not believe it: a crowd that has
+    just come up stampedes.
     """
     known = [FIRST_SPREAD if one is None else clamp_spread(one) for one in told] or [FIRST_SPREAD]
     return clamp_spread(geometric_mean(known) * 3.0 ** min(lost_of_late, 20))

@@ -13,7 +13,7 @@ from lease.record import GO_TEMPLATE, Record, slot_names
 SHORTEST, LONGEST = 3, 3600
 """seconds: below, a request would get less than 0.75 s; above, a dead pod would block its host for hours"""
 STRANGERS_PROMISE = 10
-"""seconds for which we believe a holder at least who has not written the duration himself: the Go populator takes a
+"""seconds for which a holder is believed at least that has not written the duration itself: the Go populator takes a
 slot over with whatever duration stands there, and means its own default"""
 SHORTEST_WITH_GO = 5
 """seconds of a duration that we may leave in a slot of the Go populator's, which renews it each 3 s"""
@@ -26,7 +26,7 @@ SCOPES = ("copy", "rescan")
 
 @dataclass(frozen=True)
 class Claimant:
-    """Somebody who wants a slot, and the spans that follow from the duration of his lease.
+    """A process that wants a slot, and the time spans that follow from the duration of its lease.
 
     In the order of time, each counted from just before the request that last succeeded: `renew_after`, one request,
     `give_up_after`, and only then expiry in the eyes of others. The last third lets a step that was begun come to an
@@ -88,7 +88,7 @@ class Take:
 
 @dataclass(frozen=True)
 class Wait:
-    """Somebody holds it, until that moment unless he renews."""
+    """Another process holds it, until that moment unless it renews."""
 
     until: float
 
@@ -125,8 +125,8 @@ def see_deleted(before: Sighting | None, last: Record, now: float) -> Sighting:
 def promise(record: Record, own: int) -> int:
     """Return the seconds after each write for which a holder must be believed.
 
-    Who promises nothing is taken to promise what we do, `own`; who promises more than anybody may configure, at most
-    that; whose duration is not his own, at least STRANGERS_PROMISE.
+    A holder that promises nothing is taken to promise what we do, `own`; one that promises more than anybody may
+    configure, at most that; one whose duration is not its own, at least STRANGERS_PROMISE.
     """
     least = 0 if record.author == record.holder else STRANGERS_PROMISE
     return min(max(record.duration or own, least), LONGEST)

@@ -13,7 +13,7 @@ class LeaseError(Exception):
 
 
 class LeaseLost(LeaseError):
-    """The slot is not, or not surely, ours now: nothing that can shake the host may start."""
+    """The slot is not, or not certainly, ours now: nothing disruptive may start."""
 
 
 def hopeless(title: str, error: ApiError) -> LeaseError:

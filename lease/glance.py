@@ -1,7 +1,7 @@
-"""The question whether somebody who queues still needs what he queues for.
+"""Whether a waiter still needs what it queues for.
 
 Others' work may have done ours: a rescan of theirs shows our device as well. So whoever waits for a slot looks when
-the wait wakes him, and leaves the queue when there is nothing left to do. A look is a call to the host, and one event
+the wait wakes it, and leaves the queue when there is nothing left to do. A look is a call to the host, and one event
 wakes the whole queue; hence the distance between two looks of one waiter.
 """
 

@@ -145,12 +145,12 @@ class Held:
 
     @property
     def inherited(self) -> Journal | None:
-        """What a holder before us was doing when he died."""
+        """What a holder before us was doing when it died."""
         return self._renewal.inherited
 
     @property
     def valid(self) -> bool:
-        """Whether the slot is surely ours now."""
+        """Whether the slot is certainly ours now."""
         return self._renewal.valid
 
     @property
@@ -164,14 +164,14 @@ class Held:
         return self._renewal.kept
 
     def wait_until_valid(self, seconds: float) -> None:
-        """Wait while the slot is neither surely ours nor known to be another's, so many seconds at most."""
+        """Wait while the slot is neither certainly ours nor known to be another's, for at most `seconds`."""
         end = self._clock.now() + seconds
         while not (self.valid or self.lost) and (left := end - self._clock.now()) > 0:
             with self._clock.blocking():
                 self._renewal.wait_until_valid(min(left, TICK))
 
     def guard(self, step: str) -> None:
-        """Raise LeaseLost unless the slot is ours now; called right before each step that can shake the host."""
+        """Raise LeaseLost unless the slot is ours now; called right before each disruptive step."""
         if not self.valid:
             raise LeaseLost(
                 f"The {self._slots.title} was lost, so this was not begun: {step}.",
@@ -180,7 +180,7 @@ class Held:
 
     @contextmanager
     def step(self, name: str, unless: Callable[[], bool] | None = None) -> Iterator[bool]:  # noqa: ARG002 - no wait
-        """Do one step that can shake the host inside this context; raises LeaseLost unless the slot is ours."""
+        """Do one disruptive step inside this context; raises LeaseLost unless the slot is ours."""
         self.guard(name)
         self.note(phase=name)
         yield True

@@ -1,7 +1,7 @@
 """The slots of a namespace as an onlooker sees them: whose they are, since when, and whether that is still true. Pure.
 
 Whoever looks once has nothing but the dates in a record, and those are by the clock of another machine: so a word that
-has run out by them is `expired?`. Whoever goes on looking sees records change, or not, before his eyes, and knows.
+has run out by them is `expired?`. An observer that goes on watching sees whether records change, and knows.
 """
 
 import re
@@ -44,18 +44,18 @@ class SlotView:
 
     @property
     def journal(self) -> Mapping[str, str]:
-        """Return what the holder says of his work; nothing where nobody holds the slot."""
+        """Return what the holder reports of its work; nothing where nobody holds the slot."""
         record = self.record
         return record.journal if record.holder and record.author in {"", record.holder} else {}
 
     @property
     def held_since(self) -> datetime | None:
-        """Return when the holder says that he took it."""
+        """Return when the holder claims to have taken it."""
         return moment(self.record.acquired) if self.record.holder else None
 
     @property
     def renewed(self) -> datetime | None:
-        """Return when the holder says that he last wrote it; a release puts that back, see `record.free_lease`."""
+        """Return when the holder claims to have last written it; a release puts that back, see `record.free_lease`."""
         return moment(self.record.renewed)
 
 

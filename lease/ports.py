@@ -61,7 +61,7 @@ class Task(Protocol):
 
 
 class Tasks(Protocol):
-    """What runs beside the work: threads, unless somebody lets time run by himself."""
+    """What runs beside the work: threads, unless a test lets time pass by itself."""
 
     def event(self) -> Event:
         """Return an event that is not set."""
@@ -86,7 +86,7 @@ class Observer(Protocol):
         """The slot had not been released by the holder before us."""
 
     def lost(self) -> None:
-        """The slot was ours and is not surely ours any more."""
+        """The slot was ours and is no longer certainly ours."""
 
     def held(self, seconds: float) -> None:
         """A slot was given back after that time."""

@@ -40,7 +40,7 @@ class Renewal:
         self.slot = ""
         """name of the Lease"""
         self.inherited: Journal | None = None
-        """what a holder before us was doing when he died"""
+        """what a holder before us was doing when it died"""
         self.kept = True
         """whether nobody else can have held the slot since we first had it"""
         self._slots = slots
@@ -65,7 +65,7 @@ class Renewal:
 
     @property
     def valid(self) -> bool:
-        """Whether the slot is surely ours now."""
+        """Whether the slot is certainly ours now."""
         return self._clock.now() < self._valid_until
 
     @property
@@ -204,7 +204,7 @@ class Renewal:
         self._renew_at = self._clock.now() + (pause if retry_after else min(pause, self._me.duration / 6))
 
     def _lapse(self) -> None:
-        """Tell once that the slot is not surely ours any more."""
+        """Report once that the slot is no longer certainly ours."""
         if not self._lapsed:
             self._lapsed = True
             self._observer.lost()
@@ -237,5 +237,7 @@ class Renewal:
         if not self._left:
             return self._slots.free(self.slot, self._outcome)
         if self._written is self._facts or isinstance(self._slots.decision(self.slot), Wait):
-            return True  # told already, or somebody else has taken the slot: what he has is not written over
+            return (
+                True  # told already, or another process has taken the slot, whose record is not overwritten
+            )
         return self._write() is not None

@@ -36,7 +36,7 @@ class Claimed:
     name: str
     sent: float
     inherited: Journal | None
-    """what the holder before us left behind, if he did not release the slot"""
+    """what the holder before us left behind, if it did not release the slot"""
     kept: bool
     """whether the slot was ours already"""
 

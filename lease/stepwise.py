@@ -3,7 +3,7 @@
 The same contract as a slot that is held throughout (see `hostlock.Held`): a step is done inside its context. Here
 the context waits for a slot, and gives it back at its end; so twenty copies may run at once on a host whose rescans,
 detaches and removals of dead paths still take turns. Whoever waits looks again when the wait wakes, since the step of
-somebody else may have done his work, too.
+another process may have done the same work.
 
 What that costs: between two steps nothing is held, so the journal of a holder that dies in mid-copy does not outlive
 it; only one that dies within a step, or that leaves a copy running and still gets a slot to write it down, is told of.
@@ -30,7 +30,7 @@ LEAVE_WAITS = 2.0
 TICK = 0.5
 """seconds between two looks at that time, which is cut short when we are told to stop"""
 AT_ONCE = 0.1
-"""seconds; whoever had his slot that fast need not look again"""
+"""seconds; a step that had its slot that fast need not look again"""
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from lease.ports import Clock
 from lease.stepwise import Stepwise
 
 SETTLED_WITHIN = 30.0
-"""seconds that a step which has not begun waits for a slot that is neither surely ours nor known to be another's"""
+"""seconds that a step which has not begun waits for a slot that is neither certainly ours nor known to be another's"""
 
 
 class CopyLock:

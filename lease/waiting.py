@@ -1,10 +1,10 @@
 """Waiting for a slot: woken by a watch at a release, by our own clock at an expiry, by a look when all is silent.
 
 Waiters that saw the same release do not all run for it. Each draws a moment within a spread that should fit their
-number, so that few lose a race on the server. The spread stands in the record: whoever gets a slot judges by his own
-pause, and by the races he lost, whether it was too narrow or too wide, and writes a better one with his claim. So all
-know the same, newcomers included, and it follows a crowd that shrinks. There is no limit to the waiting: a queue of
-migrations may be long. Whoever waits may be told to stop.
+number, so that few lose a race on the server. The spread stands in the record: a waiter that gets a slot judges by
+its own pause, and by the races it lost, whether it was too narrow or too wide, and writes a better one with its
+claim. So all know the same, newcomers included, and it follows a crowd that shrinks. There is no limit to the
+waiting: a queue of migrations may be long. Whoever waits may be told to stop.
 """
 
 import logging
@@ -244,7 +244,7 @@ class Turn:
 class _Watcher:
     """Keeps one watch open and hands on what it tells; begins anew when it ends, lags or breaks.
 
-    Wakes the waiter for a slot that is free, and for errors. That a slot is held is no reason: he listens before he
+    Wakes the waiter for a slot that is free, and for errors. That a slot is held is no reason: it listens before it
     reaches for one, so a thousand waiters are not all woken by one claim, or by a renewal.
     """
 

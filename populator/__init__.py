@@ -24,8 +24,9 @@ click `cli`, paramiko `vsphere/host/ssh.py` with `ssh_keys.py`, time `clock.py`,
 reason of each failure stand in `report/outcome.py`.
 
 Words: *volume* is the Kubernetes side, *LUN* the array's, *device* ESXi's, *disk* the virtual machine's. A *slot*
-is one of the two Lease objects of a host; who holds one (`Held`) may shake the host: rescan, clone, detach. A
-*mapping* makes a LUN visible to a *group* of a host's initiators under a *LUN id*. *Undo* puts the world back in order.
+is one of the two Lease objects of a host; its holder (`Held`) may do what is disruptive to the host: rescan, clone,
+detach. A *mapping* makes a LUN visible to a *group* of a host's initiators under a *LUN id*. *Undo* puts the world
+back in order.
 """
 
 __version__ = "0.1.0"

@@ -91,7 +91,7 @@ class WrapperMissing(VsphereError):
 
 
 class NotStarted(VsphereError):
-    """The copy was surely not begun, and may be a little later."""
+    """The copy certainly did not begin, and may begin a little later."""
 
     passing = True
 

@@ -69,7 +69,7 @@ class Commands(Protocol):
 
 
 class Held(Protocol):
-    """The host lease: whatever can shake the host is done inside one of its contexts, or after its `guard`."""
+    """The host lease: whatever is disruptive to the host is done inside one of its contexts, or after its `guard`."""
 
     def guard(self, step: str) -> None:
         """Raise unless a copy may begin now; called right before it."""

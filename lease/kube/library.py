@@ -129,7 +129,7 @@ def _package_inits_skipped() -> Iterator[None]:
     """Let single modules of `kubernetes` be imported without running the `__init__` of the packages above.
 
     In here, bare packages that only know their folder stand in for them. After it nothing of this is left in
-    `sys.modules`, so whoever imports `kubernetes` for himself gets it whole, as if nothing had been.
+    `sys.modules`, so code that imports `kubernetes` itself gets the whole package.
     """
     spec = find_spec("kubernetes")
     folder = spec.submodule_search_locations[0] if spec and spec.submodule_search_locations else ""

@@ -13,7 +13,7 @@ RENEW_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 COUNTERS = {
     "renew_errors_total": "Renewals that failed and were tried again",
     "takeovers_total": "Slots taken over from a holder that had not released them",
-    "lost_total": "Times a slot that was held was not surely ours any more",
+    "lost_total": "Times a held slot was no longer certainly ours",
 }
 RENEW = "renew_duration_seconds"
 TIMES = {
@@ -54,7 +54,7 @@ class LeaseMetrics:
         self._count("takeovers_total")
 
     def lost(self) -> None:
-        """Count a slot that is not surely ours any more."""
+        """Count a slot that is no longer certainly ours."""
         self._count("lost_total")
 
     def held(self, seconds: float) -> None:

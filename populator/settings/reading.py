@@ -87,7 +87,7 @@ class Reader:
         return value.lower() in TRUE
 
     def address(self, name: str, value: str) -> Address:
-        """Return an address, an empty one where it is none; a URL's user may be followed by his password."""
+        """Return an address, an empty one where it is none; a URL's user name may be followed by a password."""
         if not value.strip():
             return Address("")
         try:

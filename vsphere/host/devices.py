@@ -167,7 +167,7 @@ class Devices(DeviceReader):
         )
 
     def _large_enough(self, device: Device, size: int) -> Device:
-        """Refuse a device that is surely too small; its size is told in whole MiB, rounded down."""
+        """Refuse a device that is certainly too small; its size is reported in whole MiB, rounded down."""
         if (device.size_mib + 1) * MIB <= size:
             raise VsphereError(
                 f"Device {device.naa} has {device.size_mib} MiB on host {self._esxcli.host}, "

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NEW_KEY = (
-    "Somebody may have put himself between, or the host was reinstalled. Compare with what the host itself says "
+    "There may be a man in the middle, or the host was reinstalled. Compare with what the host itself says "
     "(ssh-keygen -lf /etc/ssh/ssh_host_rsa_key.pub), then correct {setting}."
 )
 

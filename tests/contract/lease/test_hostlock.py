@@ -193,7 +193,7 @@ def world(kube: Kube, pki: Pki, tmp_path: Path) -> Iterator[World]:
 
 
 class Background:
-    """A rival in a thread of his own: takes the lease, notes when, and holds it until told."""
+    """A rival in a thread of its own: takes the lease, notes when, and holds it until told."""
 
     def __init__(self, lock: HostLock, host: str = "host-1") -> None:
         self.lock, self.host = lock, host

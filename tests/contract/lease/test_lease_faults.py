@@ -333,7 +333,7 @@ def watches(fault: str) -> Act:
 
 
 def held_through(fault: str) -> Act:
-    """Return the case in which all calls of one who works have that fault for longer than his word is good for."""
+    """Return the case in which all calls of a working holder have that fault for longer than its promise lasts."""
 
     def act(case: Case) -> None:
         worker = case.start("worker", PATIENCE)
@@ -441,7 +441,7 @@ def while_it_waits(ending: Ending, case: Case) -> None:
 
 
 def while_it_takes(ending: Ending, case: Case) -> None:
-    """The request that makes the slot his is under way, and is stored after the signal."""
+    """The request that claims the slot is under way, and is stored after the signal."""
     case.start("first", STEP).end()
     victim = case.start("victim", PATIENCE, WITH_TIME)
     case.break_calls(slow_writes)
@@ -449,7 +449,7 @@ def while_it_takes(ending: Ending, case: Case) -> None:
     ending.signal(victim)
     assert victim.end() in ending.codes
     case.repair()
-    if ending is KILLED:  # what he sent is stored all the same
+    if ending is KILLED:  # what it sent is stored all the same
         wait_for(lambda: case.holder() == "victim")
     assert case.start("heir").end() == 0
     assert case.holder() == ""
@@ -741,7 +741,7 @@ def etcd_stopped_and_dead(server: RealServer) -> None:
 
 
 def survive(outages: list[Outage], queues: int, kube: Kube, pki: Pki, folder: Path) -> None:
-    """Let one outage after the other happen to some queues; whoever held has lost his slot by an etcd that is away."""
+    """Let one outage after the other happen to some queues; a holder has lost its slot by an etcd that is away."""
     assert isinstance(kube.server, RealServer)
     with ExitStack() as stack:
         cases = [stack.enter_context(new_case(kube, pki, folder)) for _ in range(queues)]

@@ -29,7 +29,7 @@ DURATION = 3
 
 @dataclass
 class World:
-    """A namespace of leases, an administrator, and somebody who may do what he is granted."""
+    """A namespace of leases, an administrator, and a user with the rights that it is granted."""
 
     kube: Kube
     namespace: str
@@ -216,7 +216,7 @@ def test_a_watch_tells_of_holders_that_come_die_and_go_and_ends_by_ctrl_c(world:
         with world.holder("populate-a_00000001") as holder:
             assert watch.next()[:2] == ["HOST", "SLOT"]
             assert watch.next()[:4] == ["host-1", "0", "held", "populate-a"]
-            assert watch.next()[:4] == ["host-1", "0", "held", "populate-a"], "his journal, with the renewal"
+            assert watch.next()[:4] == ["host-1", "0", "held", "populate-a"], "its journal, with the renewal"
             world.kube.server.forget_history()  # and on a real server, all connections break
             holder.kill()
             watch.skip_to("host-1", "0", "expired", "populate-a")

@@ -55,7 +55,7 @@ class GoPeer:
 
 
 class Host:
-    """The ESXi host: a step takes its time there, whatever becomes of him who asked for it."""
+    """The ESXi host: a step takes its time there, whatever becomes of whoever asked for it."""
 
     def __init__(self, world: World, history: list[Event]) -> None:
         self._world = world

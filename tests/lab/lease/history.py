@@ -15,7 +15,7 @@ class State:
     duration: int | None
     transitions: int | None
     author: str = ""
-    """who says that he wrote the duration"""
+    """who claims to have written the duration"""
     used: bool = True
     """whether anybody has held the slot since it was created"""
 
@@ -29,11 +29,11 @@ class Joined:
     duration: int
     ours: bool = True
     rate: float = 1.0
-    """seconds on his monotonic clock in a true one"""
+    """seconds on its monotonic clock in a true one"""
     peer: bool = False
     """follows the Go rule"""
     offset: float = 0.0
-    """seconds by which his wall clock is ahead"""
+    """seconds by which its wall clock is ahead"""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Waited:
 
 @dataclass(frozen=True)
 class Had:
-    """He was told that he has one."""
+    """It was told that it has one."""
 
     at: float
     who: str
@@ -96,7 +96,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Left:
-    """He came to his end in order and has released."""
+    """It ended in order and has released."""
 
     at: float
     who: str
@@ -104,7 +104,7 @@ class Left:
 
 @dataclass(frozen=True)
 class Died:
-    """He was killed, or let his slot expire on purpose."""
+    """It was killed, or let its slot expire on purpose."""
 
     at: float
     who: str
@@ -129,7 +129,7 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Told:
-    """He was told to stop (SIGTERM): calls of his are broken off, what they began on the host is not."""
+    """It was told to stop (SIGTERM): its calls are broken off, what they began on the host is not."""
 
     at: float
     who: str

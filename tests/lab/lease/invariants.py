@@ -1,8 +1,8 @@
 """The judge: which of the invariants of the host lease a history breaks.
 
 Each function returns a sentence for every breach that it finds, and says what it checks and under which assumptions.
-A holder's *word* is what the others may count on: from a write in his name until, without another one, the duration
-that he wrote has run out on the fastest clock that is allowed; at once, when he frees the slot. A write by a stranger
+A holder's *word* is what the others may count on: from a write in its name until, without another one, the duration
+that it wrote has expired on the fastest clock that is allowed; at once, when it frees the slot. A write by a stranger
 (who does not follow our rules: the Go rule, an admin) ends it too, since what strangers take is not ours to keep. That
 the Lease is deleted does not end it: whoever has seen the slot held must go on believing its holder.
 """
@@ -46,13 +46,13 @@ EXPIRY_SLACK = 2.0
 TIDY_WAITS = 10.0
 """seconds; who has queued for longer to tidy up may go on without a slot"""
 STRANGERS_PROMISE = 10
-"""seconds for which a holder is believed at least who has not written the duration himself"""
+"""seconds for which a holder is believed at least that has not written the duration itself"""
 SKEW = 1.0
 """seconds by which the wall clocks of peers may be wrong if their rule is to hold at all"""
 SHORTEST_WITH_PEERS = 5
 """seconds; they renew each 3 s"""
 LONGEST_LOOK = 0.75
-"""of a waiter's duration: how far two looks of his at a slot lie apart"""
+"""of a waiter's duration: how far two of its looks at a slot lie apart"""
 SEEN_WITHIN = 1.0
 """seconds after which one who waits has seen who holds the slots"""
 NEAR = 0.01
@@ -145,9 +145,9 @@ class History:
         """Whether somebody took a slot that was missing without having seen, or being told, that it was held.
 
         Who had waited before the deletion has seen it; who came later is told by another slot that was used, and has
-        to give the holder time to make it again. Where calls failed, what he has seen is not known. A Lease that a
+        to give the holder time to make it again. Where calls failed, what it has seen is not known. A Lease that a
         stranger has created lacks the label by which ours watch, so it is seen when a look falls due; and who has held
-        the slot himself makes it again without knowing who had taken it from him.
+        the slot itself makes it again without knowing who had taken it.
         """
         if taker.before is not None and taker.before.used:
             return False
@@ -217,7 +217,7 @@ class History:
         return found
 
     def disturbed(self, at: float, until: float, who: str | None = None) -> bool:
-        """Whether calls failed, or somebody (or just him) was stopped, within that span."""
+        """Whether calls failed, or anybody (or just this one) was stopped, within that span."""
         return any(
             event.at <= until and at <= event.until
             for event in self.events
@@ -251,10 +251,10 @@ def _crowded(history: History) -> list[str]:
 
 
 def i2(history: History) -> list[str]:
-    """Whoever begins a step names himself in a record, by a write sent less than two thirds of his duration ago.
+    """Whoever begins a step is named in a record, by a write sent less than two thirds of its duration ago.
 
-    Counted on his own clock, and that of the server's newest write to his slot before then; steps of tidying up, which
-    may go on without a slot, are left out. The question whether he may and the step itself must be one instant in the
+    Counted on its own clock, and that of the server's newest write to its slot before then; steps of tidying up, which
+    may go on without a slot, are left out. The question whether it may and the step itself must be one instant in the
     history: a process that is stopped between both begins late, and nothing in it can help that.
     """
     breaches = []
@@ -269,7 +269,7 @@ def i2(history: History) -> list[str]:
         joined = history.joined[step.who]
         age = (step.at - max(written, default=-math.inf)) * joined.rate
         if age > joined.duration * GIVE_UP + NEAR:
-            breaches.append(f"{step.who} began a step at {step.at:.3f}, {age:.3f} s after his last write")
+            breaches.append(f"{step.who} began a step at {step.at:.3f}, {age:.3f} s after its last write")
     return breaches
 
 
@@ -338,10 +338,10 @@ def _early(history: History) -> Iterator[tuple[str, str]]:
 def i5(history: History) -> list[str]:
     """Every waiter gets a slot within ceil(waiters / slots) x (hold + 1 s) and one expiry.
 
-    Waiters are those whose wait or hold meets his, holds the longest of theirs. Each holder that died and each Lease
-    that was deleted costs an expiry more (see I6), each span of trouble its length, 5 s of backing off and an expiry.
-    Left out where strangers hold slots, where a waiter was stopped or has given up, and waits that the history's end
-    cut off in time.
+    Waiters are those whose wait or hold meets its own, holds the longest of theirs. Each holder that died and each
+    Lease that was deleted costs an expiry more (see I6), each span of trouble its length, 5 s of backing off and an
+    expiry. Left out where strangers hold slots, where a waiter was stopped or has given up, and waits that the
+    history's end cut off in time.
     """
     if history.strangers:
         return []
@@ -364,7 +364,7 @@ def i5(history: History) -> list[str]:
 
 
 def i6(history: History) -> list[str]:
-    """A slot whose holder died is somebody's within his duration and 2 s, if somebody waits all that time.
+    """A slot whose holder died is taken within its duration and 2 s, if anybody waits all that time.
 
     From the holder's last write, and with the duration as the slowest clock has it. Checked where calls go well and
     nobody is stopped in the meantime. Each slot by itself, which implies the death of all holders at once.
@@ -416,7 +416,7 @@ def i7(history: History) -> list[str]:
 
 
 def i8(history: History) -> list[str]:
-    """None of us puts his name into a second slot; and after an end in order no slot names him any more.
+    """None of us puts its name into a second slot; and after an end in order no slot names it any more.
 
     The latter is checked where calls went well in the 30 s before.
     """
@@ -439,7 +439,7 @@ def i8(history: History) -> list[str]:
 
 
 def i9(history: History) -> list[str]:
-    """A waiter's calls are bounded by a constant, and one per slot in each half of his duration that he waited.
+    """A waiter's calls are bounded by a constant, and one per slot in each half of its duration that it waited.
 
     Looks fall due after half a duration without news. Checked for waits without trouble.
     """

@@ -42,7 +42,7 @@ MUTANTS = (
         ),),
     ),
     Mutant(
-        "our duration", "the holder is given our duration instead of his", "I4", "decision",
+        "our duration", "the holder is given our duration instead of its own", "I4", "decision",
         (("min(max(record.duration or own, least), LONGEST)", "own"),),
     ),
     Mutant(
@@ -80,7 +80,7 @@ MUTANTS = (
         (("self._valid_until = claimed.sent +", "self._valid_until = self._clock.now() +"),),
     ),
     Mutant(
-        "certain to the end", "the holder renews at 0.9 of his duration and is certain until its end", "I2", "decision",
+        "certain to the end", "the holder renews at 0.9 of its duration and is certain until its end", "I2", "decision",
         (("return self.duration / 3", "return self.duration * 0.9"), ("self.duration * 2 / 3", "self.duration")),
     ),
     Mutant(

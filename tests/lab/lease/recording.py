@@ -4,8 +4,8 @@ What stands in the slots comes from an administrator's watch: the server's order
 carry the true time at which they were sent, and on one machine all clocks are one; so a write counts from then. That
 turns no order round: each names the version before it, and was sent after that one had been stored. And it makes a
 tolerance for busy machines needless, which would hide mistakes: a taker waited no longer than the silence between two
-sendings, and a holder counts his certainty from the sending, too.
-What a stranger writes counts from just before the test lets him; a deletion is a stranger's, since we have no right to.
+sendings, and a holder counts its certainty from the sending, too.
+What a stranger writes counts from just before the test lets it; a deletion is a stranger's, since we have no right to.
 """
 
 import threading
@@ -85,7 +85,7 @@ class Recording:
         return sooner[::-1]
 
     def taken_from(self, heir: str) -> list[str]:
-        """Return whom (or nobody) the slot named before it came to name him, each time."""
+        """Return whom (or nobody) the slot named before it came to name them, each time."""
         changes = [(write.before, write.after) for write in self.writes if write.before and write.after]
         return [before.holder for before, after in changes if after.holder == heir != before.holder]
 

@@ -41,7 +41,7 @@ def handovers(
 ) -> Iterator[Handover]:
     """Let a crowd through two slots, turn by turn.
 
-    Each hears of each release and of each claim late by a time of his own, `heard_after` on average: half of it is
+    Each hears of each release and of each claim late by a time of its own, `heard_after` on average: half of it is
     the same for all, the rest has a long tail. Claims that come too late keep the server busy, so that all hear of the
     one that did not later still.
     """

@@ -208,7 +208,7 @@ def test_a_watch_tells_what_changes_and_no_renewals() -> None:
     assert told(watch) == [("host-1", 0, "expired?")]
     clock.seconds = 3
     watch.hear(name, held(name, 99, 57, version="8"))
-    assert told(watch) == [("host-1", 0, "held")], "his clock is wrong, but he renews"
+    assert told(watch) == [("host-1", 0, "held")], "its clock is wrong, but it renews"
     clock.seconds = 6
     watch.hear(name, held(name, 99, 54, version="9"))
     assert told(watch) == []
