@@ -19,7 +19,7 @@ class Clock(Protocol):
         """Sleep; told to stop, raise at once. Within a grace: return early instead of raising."""
 
     def limit(self, seconds: float) -> float:
-        """Return a time-out for one remote call: `seconds`, or what is left of the grace if that is less."""
+        """Return a timeout for one remote call: `seconds`, or what is left of the grace if that is less."""
 
     def blocking(self) -> AbstractContextManager[None]:
         """Wrap one remote call: told to stop, it is broken off; in a grace, TimeoutError ends it when that does."""
@@ -65,7 +65,7 @@ class Commands(Protocol):
         guard: Guard | None = None,
         **arguments: str,
     ) -> list[dict[str, str]]:
-        """Run a command once, with a time-out; over a new connection where `fresh`."""
+        """Run a command once, with a timeout; over a new connection where `fresh`."""
 
 
 class Held(Protocol):

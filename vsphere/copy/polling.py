@@ -1,4 +1,4 @@
-"""When to ask a host next how its copy gets on: a pure function of time and percent.
+"""When to ask a host next how its copy is progressing: a pure function of time and percent.
 
 Fast at first and near the end, slow between. At most 120 polls in the first ten minutes and two a minute after
 that, whatever the copy does: hostd pays for each with a process.
@@ -16,7 +16,8 @@ RESERVE = 40
 def next_delay(elapsed: float, percent: int | None, polls: int) -> float:
     """Return the seconds to wait before the next poll.
 
-    `elapsed` since the copy began, `percent` as last told (whole, rounded down; None where unknown), `polls` so far.
+    `elapsed` since the copy began, `percent` as last reported (whole, rounded down; None where unknown), `polls` so
+    far.
     """
     if elapsed >= WINDOW:
         # One poll is moved to where the end is expected, rather than half a minute after it.
@@ -29,7 +30,7 @@ def next_delay(elapsed: float, percent: int | None, polls: int) -> float:
 
 
 def soonest_end(elapsed: float, percent: int | None) -> float:
-    """Return the seconds to the earliest end that fits the percent told, at an even rate; 0 where unknown."""
+    """Return the seconds to the earliest end that fits the percent reported, at an even rate; 0 where unknown."""
     if not percent:
         return 0.0
     return elapsed * max(99 - percent, 0) / (percent + 1)

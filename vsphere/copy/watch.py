@@ -49,7 +49,7 @@ class Watch:
         return before is not None and state.ended and before.ends_like(state)
 
     def failed(self, error: VsphereError) -> None:
-        """Note a poll that told nothing."""
+        """Note a poll that reported nothing."""
         self.end = None
         self.failures += 1
         growing = min(0.2 * 2 ** min(self.failures, 10), LONGEST_PAUSE)
@@ -58,7 +58,7 @@ class Watch:
             log.warning("the copy's state is not known (%d polls in a row): %s", self.failures, error.text)
 
     def saw(self, state: TaskState) -> None:
-        """Note a poll that told the state."""
+        """Note a poll that reported the state."""
         self.failures, self.unknown_since = 0, None
         if state.percent is not None:
             self.percent = max(self.percent or 0, state.percent)

@@ -39,7 +39,7 @@ class DeviceReader:
     def __init__(
         self, esxcli: Commands, clock: Clock, datastores: Callable[[], Mapping[str, str]] = dict
     ) -> None:
-        """`datastores` tells which device is an extent of which datastore, for all that vCenter shows."""
+        """`datastores` says which device is an extent of which datastore, for all that vCenter shows."""
         self._esxcli = esxcli
         self._clock = clock
         self._datastores = cache(datastores)

@@ -26,7 +26,7 @@ RESCANS = ("add", "all", "add", "all")
 DISCOVERY_SECONDS = 120.0
 """no further rescan begins after this"""
 RESCAN_SECONDS = 300.0
-"""time-out of one rescan: dead paths elsewhere make it slow"""
+"""timeout of one rescan: dead paths elsewhere make it slow"""
 
 
 class Devices(DeviceReader):

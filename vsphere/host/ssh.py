@@ -1,7 +1,7 @@
 """Commands on one host over SSH: one connection for all of them, made again when it breaks.
 
 With `ssh_keys` the door to paramiko, which is imported late. Promises that the host's key is checked before anything
-is told, that each command is sent once, with a time-out, and ends at once when we are told to stop, and that errors
+is sent, that each command is sent once, with a timeout, and ends at once when we are told to stop, and that errors
 tell whether the command may have run (`unclear`) and whether the same call may work a little later (`passing`).
 """
 
@@ -31,7 +31,7 @@ SETTLE = 1.0
 KEEP_ALIVE = 30
 """seconds; so that nothing on the way forgets an idle connection"""
 PATIENCE = 3600.0
-"""for paramiko's own time-outs: ours come first, and are the same for all that it waits for"""
+"""for paramiko's own timeouts: ours come first, and are the same for all that it waits for"""
 START_SSH = (
     "Start the host's SSH service (vSphere Client: Configure, Services, SSH), and open port {port} to it."
 )
@@ -77,7 +77,7 @@ def paramiko() -> Any:
     finally:
         if hidden:
             modules.pop("invoke", None)
-    # What went wrong is told by our errors; its thread would tell it once more, with a trace.
+    # Our errors say what went wrong; paramiko's thread would log it once more, with a trace.
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     return library
 
@@ -88,7 +88,7 @@ class Ssh:
     def __init__(
         self, login: Login, trust: HostTrust, clock: Clock, seconds: float = DEFAULT_SECONDS
     ) -> None:
-        """`seconds` is the time-out of connecting, and of a command that is given none of its own."""
+        """`seconds` is the timeout of connecting, and of a command that is given none of its own."""
         self.login = login
         self.handshakes = 0
         """connections made so far"""
@@ -244,7 +244,7 @@ class Refused(VsphereError):
 
 
 def _feed(channel: Any, data: bytes) -> None:
-    """Send what the command reads; one that does not want it all tells why by its output."""
+    """Send what the command reads; one that does not read it all says why in its output."""
     with suppress(OSError):
         channel.sendall(data)
         channel.shutdown_write()
@@ -271,7 +271,7 @@ def _collect(channel: Any) -> Output:
 
 @contextmanager
 def cut_off(transport: Any, seconds: float) -> Iterator[threading.Event]:
-    """Hang up after so many seconds, which ends all that waits for the host; the event tells that it was so."""
+    """Hang up after so many seconds, which ends all that waits for the host; the event says that it did."""
     late = threading.Event()
 
     def hang_up() -> None:

@@ -1,1 +1,1 @@
-"""vCenter: the session, and what its inventory and file manager tell and do."""
+"""vCenter: the session, and what its inventory shows and its file manager does."""

@@ -43,7 +43,7 @@ def initiators_of(storage: Storage) -> tuple[str, ...]:
 
 
 def parse_adapter(hba: Any) -> Adapter | None:
-    """Return a host bus adapter with its initiator, or None where no array can be told of it.
+    """Return a host bus adapter with its initiator, or None where it cannot be named to an array.
 
     A Fibre Channel adapter whose world-wide names are zero has none yet.
     """

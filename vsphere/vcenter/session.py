@@ -1,9 +1,9 @@
-"""One session with vCenter: log-in, time-outs, one re-login when it has expired, log-out.
+"""One session with vCenter: log-in, timeouts, one re-login when it has expired, log-out.
 
 Promises that a call whose session has expired is made again after a new log-in (vCenter refused it, so nothing
-was done), that every call has a time-out and ends at once when we are told to stop (the log-in, and calls that change
+was done), that every call has a timeout and ends at once when we are told to stop (the log-in, and calls that change
 something, get a few seconds to end), and that errors come as `VsphereError` without secrets. Holds no thread that keeps
-the session alive: polls do that, and whoever waits longer than vCenter's idle time-out (30 min) for a lease pays one
+the session alive: polls do that, and whoever waits longer than vCenter's idle timeout (30 min) for a lease pays one
 log-in afterwards.
 """
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 DEFAULT_SECONDS = 30.0
-"""time-out of a call"""
+"""timeout of a call"""
 LOG_OUT_UNTIL = 26.0
 """seconds after we were told to stop; a session that is left would use up one of vCenter's few for half an hour"""
 HINTS = {
@@ -124,7 +124,7 @@ class Session:
         fresh: bool = False,
         guard: Guard | None = None,
     ) -> Result:
-        """Make a call once; see `VsphereError` for what its errors tell.
+        """Make a call once; see `VsphereError` for what its errors say.
 
         `fresh` makes it over a new connection, so that it cannot be lost in one that vCenter was closing. The `guard`
         is asked when all that takes time is done, each time that the request is about to leave.

@@ -1,7 +1,7 @@
-"""SOAP to vCenter: pyVmomi, imported lean, with a time-out for each call and errors that tell what was sent.
+"""SOAP to vCenter: pyVmomi, imported lean, with a timeout for each call and errors that say what was sent.
 
 The door to pyVmomi, which is imported late: without bytecode that takes a quarter of a second. It promises that
-a failed connection (nothing was sent) and a lost answer (something may have been done) are told apart, that no
+a failed connection (nothing was sent) and a lost answer (something may have been done) are distinguished, that no
 stale pooled connection makes the one look like the other, and that TLS is verified for every host name.
 """
 
@@ -117,7 +117,7 @@ class Connection(HTTPSConnection):
 
 @cache
 def stub_class() -> Any:
-    """Return pyVmomi's SOAP adapter with a time-out for each call, `seconds`, and a count of calls."""
+    """Return pyVmomi's SOAP adapter with a timeout for each call, `seconds`, and a count of calls."""
 
     class Stub(pyvmomi().SoapStubAdapter):  # type: ignore[misc] # a class of an untyped library
         seconds = 30.0
@@ -178,7 +178,7 @@ class Soap:
         blocking: Blocking = nullcontext,
         guard: Guard | None = None,
     ) -> Result:
-        """Run one call with its time-out; faults of vCenter come through as pyVmomi's exceptions."""
+        """Run one call with its timeout; faults of vCenter come through as pyVmomi's exceptions."""
         self.stub.seconds, self.stub.guard = seconds, guard
         try:
             with blocking():

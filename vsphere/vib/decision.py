@@ -36,14 +36,14 @@ class Facts:
     level: str
     """the host's acceptance level"""
     secure_boot: bool | None
-    """None: the host is too old to tell, and to have it"""
+    """None: the host is too old to report it, or to have it"""
     copies: tuple[str, ...]
     """what vmkfstools is copying onto, whoever began it"""
     script_digest: str
     """SHA-256 of the installed script, as of `plugin_digest`; empty: none"""
     plugin_digest: str
     answers: str
-    """the version that the plugin tells when called; empty: it cannot be called"""
+    """the version that the plugin reports when called; empty: it cannot be called"""
     complete: bool
     """whether hostd knows all of the package's commands"""
 
@@ -100,7 +100,7 @@ def decide_remove(facts: Facts) -> Decision:
 
 
 def needs_restart(facts: Facts, package: Package) -> bool:
-    """Whether hostd must start anew after an installation: it reads plugins when it starts."""
+    """Whether hostd must restart after an installation: it reads plugins when it starts."""
     return facts.plugin_digest != package.plugin_digest or not (facts.answers and facts.complete)
 
 

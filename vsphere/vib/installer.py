@@ -1,7 +1,7 @@
 """Bring the wrapper's package onto one host, or off it: look, decide, act, make sure. The story of `populator vib`.
 
 Promises that a host which cannot have the package is left as found, that none of our files stay on it, and that
-"installed" means that the plugin was called through hostd and told the package's version. Can be run again at any
+"installed" means that the plugin was called through hostd and reported the package's version. Can be run again at any
 time, also after being broken off: it looks first, and does what is missing.
 """
 

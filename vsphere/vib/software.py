@@ -1,4 +1,4 @@
-"""The commands that the installer has a host run, each with its time-out, and their answers as values.
+"""The commands that the installer has a host run, each with its timeout, and their answers as values.
 
 Every word of a command is fixed here; nothing that a user or a host said becomes part of one. What a host itself
 said to a failing command is in the error.
@@ -40,7 +40,7 @@ class Limits:
 
     ask: float = 60.0
     change: float = 600.0
-    """an installation or removal: the host writes its boot bank anew"""
+    """an installation or removal: the host rewrites its boot bank"""
     restart: float = 180.0
     """the call that restarts hostd"""
 
@@ -75,7 +75,7 @@ class HostSoftware:
         return None
 
     def answers(self) -> str:
-        """Return the version that the plugin tells through hostd; empty where it cannot be called."""
+        """Return the version that the plugin reports through hostd; empty where it cannot be called."""
         output = self._shell.run("esxcli vmkfstools version", seconds=self._limits.ask)
         found = ANSWERED.search(output.stdout) if output.status == 0 else None
         return found[1] if found else ""

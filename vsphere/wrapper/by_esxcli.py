@@ -13,11 +13,11 @@ from vsphere.wrapper.answers import parse_answer
 from vsphere.wrapper.contract import Answer, Version
 
 START_SECONDS = 60.0
-"""time-out of the call that starts the copy: generous, since its answer, once lost, may not be had again"""
+"""timeout of the call that starts the copy: generous, since its answer, once lost, may never come"""
 POLL_SECONDS = 10.0
-"""time-out of a poll: short, so that one that hangs does not use up the grace after SIGTERM"""
+"""timeout of a poll: short, so that a hanging one does not use up the grace after SIGTERM"""
 STOP_SECONDS = 12.0
-"""time-out of the call that ends a copy: the wrapper itself takes 8 s at most"""
+"""timeout of the call that ends a copy: the wrapper itself takes 8 s at most"""
 TRY_VIB = (
     "Install the VIB on the host: populator vib install (deploy/docs/host.md says what else can be done). Where it is "
     "installed, restart hostd, which loads plugins when it starts."

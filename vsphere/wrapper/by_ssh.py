@@ -16,9 +16,9 @@ from vsphere.wrapper.contract import Answer, Version
 from vsphere.wrapper.key_line import REFUSAL
 
 POLL_SECONDS = 10.0
-"""time-out of a poll: short, so that one that hangs does not use up the grace after SIGTERM"""
+"""timeout of a poll: short, so that a hanging one does not use up the grace after SIGTERM"""
 STOP_SECONDS = 12.0
-"""time-out of the command that ends a copy: the script itself takes 8 s at most"""
+"""timeout of the command that ends a copy: the script itself takes 8 s at most"""
 SPLIT = {" ": "a blank", "*": "an asterisk", "?": "a question mark", "[": "an opening bracket"}
 """what the stock script loses beyond what `refuse_unsafe` names: it expands its command line without quotes"""
 UNSAFE_DATASTORE = frozenset(";/'\"\\$`*?")
