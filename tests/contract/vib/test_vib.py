@@ -17,7 +17,7 @@ from vsphere.wrapper import files as wrapper
 SCRIPT = script("0.4.0") + b"# " + b"long " * 40_000 + b"\n"
 """longer than one stored block of deflate"""
 PLUGIN = plugin("clone", "version")
-BUILD = "import sys; from tests.contract import test_vib as t; sys.stdout.buffer.write(t.build())"
+BUILD = "import sys; from tests.contract.vib import test_vib as t; sys.stdout.buffer.write(t.build())"
 
 
 def build() -> bytes:
