@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -28,6 +29,7 @@ from tests.lab.esxi import EsxiHost
 from tests.lab.esxi.sandbox import SHELLS
 from tests.lab.esxi.script import PREFIX, SCRIPT_PATH, Script, parse_plugin
 from tests.lab.esxi.stubs import PS
+from tests.lab.esxi.stubs import SOCKET as VMKFSTOOLS
 from tests.lab.san import LunFile, San
 from vsphere.wrapper.files import CAPABILITIES, PLUGIN_XML, VERSION
 
@@ -827,6 +829,18 @@ def test_a_copy_beyond_the_limit_is_refused_while_so_many_run(host: Host) -> Non
     assert limited(host, 9).facts["reason"] == "busy", "which says more"
     assert host.call("--task-stop", "-i", task).status == "0"
     assert limited(host, 2).status == "0", "an ended copy does not count"
+
+
+def test_a_vmkfstools_killed_before_it_said_anything_is_none(host: Host) -> None:
+    before = set(threading.enumerate())
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.settimeout(10)
+        killed.connect(str(host.sandbox.path(VMKFSTOOLS)))
+        killed.shutdown(socket.SHUT_WR)
+        assert killed.recv(1) == b"", "it is hung up on"
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+    assert host.call("--task-list").facts["tasks"] == []
 
 
 @pytest.mark.parametrize("way", ["esxcli", "ssh"])

@@ -187,14 +187,13 @@ class Programs:
 
     def _run(self, connection: socket.socket) -> None:
         """Be one vmkfstools, until it is killed or done."""
-        words = [each.decode(errors="surrogateescape") for each in _receive(connection).split(b"\0")]
+        given = _receive(connection)
         pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        try:
-            pidfd = os.pidfd_open(pid)
-        except ProcessLookupError:  # killed before it had begun
+        pidfd = _pidfd_of(pid) if given else None
+        if pidfd is None:  # killed before it had begun
             connection.close()
             return
-        match words:
+        match words := [each.decode(errors="surrogateescape") for each in given.split(b"\0")]:
             case ["-i", source, "-d", target, rdmfile] if target.startswith("rdm:/vmfs/devices/disks/"):
                 process = Process(connection, pid, pidfd, source, rdmfile, Path(target).name)
             case _:
@@ -211,6 +210,14 @@ class Programs:
         self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
         self._thread.join()
+
+
+def _pidfd_of(pid: int) -> int | None:
+    """Return a file descriptor of a process; None where it is gone."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
 
 
 def _receive(connection: socket.socket) -> bytes:
