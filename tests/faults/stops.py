@@ -24,7 +24,7 @@ IN_TIME = 28.0
 WORKERS = 10
 """most of them wait"""
 KILLED_AFTER = 40.0
-"""seconds for which a run that does not end is waited for"""
+"""seconds after the signal for which a run that does not end is waited for"""
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,7 @@ def run(lab: Lab, stop: Stop, way: Way) -> Ending:
     lab.ledger.reset(signaller)
     with lab.program(target, environment=environment) as program:
         signaller.program = program
-        try:
-            code = program.wait(KILLED_AFTER)
-        except TimeoutError:
-            code = -int(signal.SIGKILL)
+        code = end_of(program, signaller)
         seconds = time.monotonic() - (signaller.sent or time.monotonic())
     calls = [f"{call.service}: {call.label}" for call in lab.ledger.calls]
     label = NAMES.sub("…", calls[stop.number - 1]) if stop.number <= len(calls) else "(not reached)"
@@ -109,6 +106,16 @@ def run(lab: Lab, stop: Stop, way: Way) -> Ending:
     ending = Ending(stop, label, code, seconds, told)
     ending.problems = problems(lab, target, ending, message.get("reason", ""))
     return ending
+
+
+def end_of(program: Program, signaller: Signaller) -> int:
+    """Wait for the end, for so long after the signal; return the exit code, or that of SIGKILL."""
+    while True:
+        try:
+            return program.wait(1.0)
+        except TimeoutError:
+            if signaller.sent and time.monotonic() - signaller.sent > KILLED_AFTER:
+                return -int(signal.SIGKILL)
 
 
 def problems(lab: Lab, target: Target, ending: Ending, reason: str) -> list[str]:

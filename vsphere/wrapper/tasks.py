@@ -64,9 +64,18 @@ class Tasks:
     def clean(self, task: str) -> None:
         """Remove the task's files from the host; what remains is little, and the host removes it in some days."""
         try:
-            answer = self._wrapper.task_clean(task)
+            answer = self._clean(task)
         except VsphereError as error:
             log.warning("task %s is not cleaned up: %s", task, error.text)
             return
         if answer.status != "0":  # as it is, too, where the answer to a first try was lost
             log.info("task %s is not cleaned up: %s", task, shorten(answer.complaint))
+
+    def _clean(self, task: str) -> Answer:
+        """Ask once more where the host failed the command, which may be repeated; outages are the wrapper's affair."""
+        try:
+            return self._wrapper.task_clean(task)
+        except VsphereError as error:
+            if error.passing:
+                raise
+            return self._wrapper.task_clean(task)

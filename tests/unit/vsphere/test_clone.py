@@ -527,6 +527,15 @@ def test_an_end_counts_when_two_reads_in_a_row_agree(run: Run, answers: tuple[st
     assert run.host.cleaned == [TASK]
 
 
+@pytest.mark.parametrize("failures", [1, 2])
+def test_cleaning_up_is_asked_for_once_more_where_the_host_fails_it(run: Run, failures: int) -> None:
+    refusals = [EsxcliFault("it failed", reason="Out of resources", unclear=True)] * failures
+    run.host.fault = lambda name, _: refusals.pop() if name == "taskClean" and refusals else None
+    assert run.copy().task_id == TASK
+    assert refusals == []
+    assert run.host.cleaned == [TASK][: 2 - failures]
+
+
 def test_a_host_that_never_agrees_with_itself_leaves_the_copy(run: Run) -> None:
     answer_in_turn(run, *("0", "runs") * 10_000)
     run.clock.stop_at = 300.0
