@@ -19,9 +19,9 @@ Beside that, `populator vib` brings the wrapper as a package onto hosts: `cli/vi
 Directions: `stories` see contracts and values only; `wiring` alone knows which real part stands behind which;
 `vsphere` and `lease` know neither each other nor this package; vendors below `storage` do not know each other.
 Each foreign library has one door, where its errors become ours: pyVmomi `vsphere/vcenter/soap.py` (`host/esxcli.py`
-adds types to it), kubernetes `lease/kube/library.py`, requests `storage/http.py` with `proxy.py`, tenacity `retry.py`,
-click `cli`, paramiko `vsphere/host/ssh.py` with `ssh_keys.py`, time `clock.py`, names `resolver.py`. Exit code and
-reason of each failure stand in `report/outcome.py`.
+adds types to it), kubernetes `lease/kube/library.py`, requests `storage/http.py` with `storage/tls.py`,
+`storage/failures.py` and `proxy.py`, tenacity `retry.py`, click `cli`, paramiko `vsphere/host/ssh.py` with
+`ssh_keys.py`, time `clock.py`, names `resolver.py`. Exit code and reason of each failure stand in `report/outcome.py`.
 
 Words: *volume* is the Kubernetes side, *LUN* the array's, *device* ESXi's, *disk* the virtual machine's. A *slot*
 is one of the two Lease objects of a host; its holder (`Held`) may do what is disruptive to the host: rescan, clone,

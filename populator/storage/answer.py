@@ -1,18 +1,28 @@
 """Reading JSON answers of an array: a field by its dotted name, of the type we count on, or a clear error."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from populator.errors import StorageError
 
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
 
 class Answer:
-    """One JSON object; `source` names the array in errors."""
+    """One JSON answer, or an object in it; `source` names the array in errors."""
 
-    def __init__(self, fields: object, source: str) -> None:
-        if not isinstance(fields, dict):
-            raise StorageError(f"{source} answered with something else than a JSON object.")
-        self._fields = fields
+    def __init__(self, value: object, source: str, headers: Mapping[str, str] = NO_HEADERS) -> None:
+        self._value = value
         self._source = source
+        self.headers = headers
+        """of the HTTP answer, whatever the case of their names; an object in it has none"""
+
+    def rows(self) -> list["Answer"]:
+        """Return the objects of an answer that is a list."""
+        if not isinstance(self._value, list):
+            raise StorageError(f"{self._source} answered with something else than a JSON list.")
+        return [Answer(item, self._source) for item in self._value]
 
     def text(self, name: str) -> str:
         """Return a field that must be there."""
@@ -49,7 +59,9 @@ class Answer:
 
     def find(self, name: str) -> Any:
         """Return a field's value as it is, `None` where there is none."""
-        value: Any = self._fields
+        value: Any = self._value
+        if not isinstance(value, dict):
+            raise StorageError(f"{self._source} answered with something else than a JSON object.")
         for part in name.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         return value

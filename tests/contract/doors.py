@@ -13,6 +13,7 @@ from populator.clock import Clock
 from populator.settings.values import VsphereSettings
 from populator.storage.access import Access
 from populator.storage.http import Http
+from populator.storage.login import Basic
 
 Door = Callable[[str, int, str], None]
 
@@ -30,7 +31,8 @@ def make_doors(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Door]:
     def array(host: str, port: int, ca_pem: str) -> None:
         bundle.write_text(ca_pem)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
-        http = Http(Access(str(Address(host, port))), Clock(), "test", lambda _: ("", ""))
+        access = Access(str(Address(host, port)))
+        http = Http(access, Clock(), "test", lambda _: ("", ""), Basic(access))
         try:
             http.call("GET", "/", "answer")
         finally:

@@ -19,6 +19,7 @@ from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.http import Http
+from populator.storage.login import Basic
 from tests.contract.doors import Door, make_doors
 from tests.lab.arrays.rest import Reply, RestServer
 from tests.lab.pki import Pki
@@ -97,12 +98,16 @@ def test_another_ca_and_another_name_are_still_refused(
                     door("127.0.0.1", server.port, old_pki.ca_pem)
 
 
+def http(access: Access) -> Http:
+    return Http(access, Clock(), "test", lambda _: ("", ""), Basic(access))
+
+
 def test_a_bundle_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     for file in ("/nowhere.pem", str(tmp_path / "empty"), "/etc/hostname"):
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", file)
         with pytest.raises(StorageError, match="REQUESTS_CA_BUNDLE names"):
-            Http(Access("127.0.0.1:1"), Clock(), "test", lambda _: ("", ""))
+            http(Access("127.0.0.1:1"))
 
 
 def test_the_arrays_certificate_is_verified_with_the_systems_store(
@@ -111,4 +116,4 @@ def test_the_arrays_certificate_is_verified_with_the_systems_store(
     """Whose place SSL_CERT_FILE tells OpenSSL; the bundle that comes with requests does not count."""
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(old_pki.ca_file))
-    Http(Access(f"127.0.0.1:{server.port}"), Clock(), "test", lambda _: ("", "")).call("GET", "/", "answer")
+    http(Access(f"127.0.0.1:{server.port}")).call("GET", "/", "answer")

@@ -16,7 +16,8 @@ import pytest
 
 from populator.errors import Cancelled, StorageError
 from populator.storage.array import Mapping, StorageArray, Volume
-from populator.storage.http import Refused, Unanswered, origin
+from populator.storage.failures import Refused, Unanswered
+from populator.storage.http import origin
 from populator.storage.vendors.ontap import names
 from tests.lab.arrays import OntapLab, QuickClock, connect
 from tests.lab.arrays.ontap.server import OntapSimulator, User

@@ -14,7 +14,7 @@ from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, Lun, Mapping, Volume
-from populator.storage.http import Refused, Unanswered, passing
+from populator.storage.failures import Refused, Unanswered, passing
 from populator.storage.initiators import normal_all
 from populator.storage.vendors.ontap import names
 from populator.storage.vendors.ontap.client import GROUP_RACES, Client, Igroup, LunMap, LunRecord, Svm

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from populator.clock import Clock
 from populator.storage.access import Access
 from populator.storage.answer import Answer
-from populator.storage.http import Http, Refused
+from populator.storage.failures import Refused
+from populator.storage.http import Http
+from populator.storage.login import Basic
 
 NO_SUCH_ENTRY = "4"
 GROUP_EXISTS = "5374023"
@@ -72,7 +74,7 @@ class Client:
     """The calls, on one session."""
 
     def __init__(self, access: Access, clock: Clock) -> None:
-        self._http = Http(access, clock, "ONTAP", explain)
+        self._http = Http(access, clock, "ONTAP", explain, Basic(access))
         self.name = self._http.name
 
     def svms(self, name: str) -> list[Svm]:
