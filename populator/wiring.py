@@ -52,6 +52,7 @@ def run(settings: Settings, clock: Clock, report: Report) -> None:
     api = reach_kubernetes(settings.kubernetes)
     claim = Claim(api, target.namespace, target.pvc, target.uid, clock)
     binding = claim.find()
+    registry.check_driver(binding.volume, settings.storage.vendor)
     report.phase("find the disk")
     with connect(site, clock) as session, ExitStack() as parts:
         disk, host = find_source(session, source.vm, str(source.vmdk), source.migration_host)

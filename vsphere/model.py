@@ -1,6 +1,29 @@
 """Hosts, adapters, disks and results of copies as frozen values, free of pyVmomi."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class InitiatorKind(StrEnum):
+    """How an adapter reaches an array."""
+
+    FC = "fc"
+    ISCSI = "iscsi"
+    SDC = "sdc"
+    """PowerFlex's own client, a kernel module on the host"""
+
+
+@dataclass(frozen=True)
+class Initiator:
+    """What an array knows an adapter by, in the one form by which two of them are compared."""
+
+    kind: InitiatorKind
+    name: str
+    """in lower case: the port's world-wide name in 16 hex digits, `iqn.…` or `eui.…`, or the SDC's GUID"""
+
+    def __str__(self) -> str:
+        """Return it as people look for it."""
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -9,13 +32,7 @@ class Adapter:
 
     name: str
     """`vmhba64`"""
-    initiator: str
-    """`iqn.…`, `eui.…`, or `fc.<16 hex wwnn>:<16 hex wwpn>` in lower case"""
-
-    @property
-    def protocol(self) -> str:
-        """Return `fc` or `iscsi`."""
-        return "fc" if self.initiator.startswith("fc.") else "iscsi"
+    initiator: Initiator
 
 
 @dataclass(frozen=True)
@@ -27,7 +44,7 @@ class EsxiHost:
     name: str
     adapters: tuple[Adapter, ...]
     """those to be offered to the array, best first: with active paths to the source, then all others that can work"""
-    initiators: tuple[str, ...]
+    initiators: frozenset[Initiator]
     """of all its storage adapters, whatever their state: by any of them it may see a LUN already"""
 
 

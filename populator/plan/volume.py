@@ -149,7 +149,8 @@ class Claim:
         if not self._is_ours(owner, prime_uid):
             raise self._of_another(pv, owner)
         csi = mapping_in(spec_of(found), "csi")
-        volume = Volume(pv, str(csi["volumeHandle"]), dict(mapping_in(csi, "volumeAttributes")))
+        attributes = dict(mapping_in(csi, "volumeAttributes"))
+        volume = Volume(pv, str(csi.get("driver") or ""), str(csi["volumeHandle"]), attributes)
         return Binding(volume, direct, uid_of(found), str(owner["uid"]))
 
     def _is_ours(self, owner: Mapping[str, Any], prime_uid: str) -> bool:

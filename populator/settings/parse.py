@@ -28,7 +28,7 @@ from populator.settings.values import (
     VsphereSettings,
 )
 from populator.storage.access import Access
-from populator.storage.registry import BUILT, VENDORS
+from populator.storage.registry import BUILT, VENDORS, Credentials
 from vsphere.errors import VsphereError
 from vsphere.paths import VmdkPath, parse_vmdk
 
@@ -47,10 +47,6 @@ LEASE_VARIABLES = {
     "scope": "HOST_LEASE_SCOPE",
 }
 """by the parameter of `check_settings` that each one sets"""
-VENDOR_KEYS = ("ONTAP_SVM",)
-"""what vendors read beside the common STORAGE_ variables"""
-TOKEN_VENDORS = {"pureFlashArray"}
-"""vendors whose arrays take a token in place of user and password"""
 NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 OBJECT_NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
 
@@ -142,17 +138,20 @@ class Parser(Reader):
             timeout=self.number(
                 "--storage-http-timeout-seconds", self.text("storage-http-timeout-seconds"), LONGEST_TIMEOUT
             ),
-            options={key: value for key in VENDOR_KEYS if (value := self.variable(key))},
+            options=self.vendor_options(vendor),
         )
         return StorageSettings(vendor, access)
 
     def array_login(self, vendor: str) -> tuple[str, str, str]:
-        """Read user, password and token, of which a token alone will do where the vendor has any use for one."""
+        """Read user, password and token, and return what the vendor's arrays let us in by; a token before the rest."""
         username, password = self.text("storage-username"), self.password("storage-password")
         token = self.text("storage-token")
-        if vendor in TOKEN_VENDORS and token:
-            return username, password, token
-        if not (username and password):
+        takes = VENDORS[vendor].credentials if vendor in VENDORS else Credentials.PASSWORD
+        if token and takes != Credentials.PASSWORD:
+            return "", "", token
+        if takes == Credentials.TOKEN:
+            self.problems.append("--storage-token (STORAGE_TOKEN) is missing.")
+        elif not (username and password):
             missing = (
                 "--storage-username and --storage-password (STORAGE_USERNAME, STORAGE_PASSWORD) are missing"
             )
@@ -162,6 +161,16 @@ class Parser(Reader):
                 f"--storage-token (STORAGE_TOKEN) is not used: {vendor} takes user and password."
             )
         return username, password, ""
+
+    def vendor_options(self, vendor: str) -> dict[str, str]:
+        """Read what the vendor has beside the common settings."""
+        found = {}
+        for option in VENDORS[vendor].options if vendor in BUILT else ():
+            if value := self.variable(option.variable):
+                found[option.variable] = value
+            elif option.required:
+                self.problems.append(f"{option.variable} is missing: {option.help}")
+        return found
 
     def vendor(self) -> str:
         """Read the vendor; those that this version has no driver for are refused by name."""

@@ -1,1 +1,1 @@
-"""The storage arrays: one contract (`array`), one HTTP door (`http`), one module per vendor."""
+"""The storage arrays: one contract (`array`), one HTTP door (`http`), a row (`registry`) and a folder per vendor."""

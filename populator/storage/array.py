@@ -1,15 +1,24 @@
 """The contract that every storage array's driver fulfils, and the values it speaks in.
 
-A driver knows nothing of Kubernetes or vSphere: it gets a volume's handle and a host's initiators, and
-answers with LUNs, groups and mappings. All its calls verify TLS unless told not to, have a timeout, follow
-paging, raise nothing but `StorageError`, and may be repeated: doing what is already done is success.
-`tests/contract/storage/test_array.py` holds every driver to this page.
+A driver knows nothing of Kubernetes or vCenter: it gets a volume's handle and a host's initiators, and answers with
+LUNs, groups and mappings. All its calls verify TLS unless told not to, have a timeout, follow paging, raise nothing but
+`StorageError`, and may be repeated: doing what is already done is success. `tests/contract/storage/test_array.py` holds
+every driver to this page.
+
+What stands for a host on the array is a *group*, whatever the vendor calls it: igroup, host, host set, host group, SDC.
+Two kinds of arrays differ here. Where an initiator may be in many groups, a driver makes one of its own for each host,
+whose name says so. Where an initiator belongs to exactly one host object, that object is the group: a driver uses it as
+it is, whoever made it, adds nothing to it and never deletes it, and may create one only where no object has any of the
+initiators. Such an array cannot tell who made a mapping: there `Mapping.host` is None and `ours` is false in what is
+read, and what a run may remove is known from what was there before it.
 """
 
+from collections.abc import Collection, Sequence
 from collections.abc import Mapping as ReadOnly
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from vsphere.model import Initiator
 
 
 @dataclass(frozen=True)
@@ -17,29 +26,43 @@ class Volume:
     """A PersistentVolume as a CSI driver describes it."""
 
     name: str
+    driver: str
+    """the CSI driver that made it, as `spec.csi.driver` names it"""
     handle: str
     attributes: ReadOnly[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Lun:
-    """A LUN of the array; `naa` is the device name it has on ESXi (`naa.` and lower-case hex)."""
+    """A LUN of the array."""
 
     id: str
     name: str
-    naa: str
+    device: str
+    """what ESXi calls it: `naa.…` or `eui.…`, in lower case"""
     size: int
     """bytes"""
 
 
 @dataclass(frozen=True)
 class Group:
-    """The array's name for one host: the initiators a LUN is mapped to (igroup, host, host group, …)."""
+    """What stands for a host on the array, and sees the LUNs that are mapped to it."""
 
     id: str
+    """empty while it does not exist"""
     name: str
-    initiators: tuple[str, ...] = ()
-    """those of the host's initiators that it holds, spelled as they were handed in"""
+    initiators: tuple[Initiator, ...] = ()
+    """those of the host's that it holds"""
+
+
+@dataclass(frozen=True)
+class GroupPlan:
+    """Which group a host would be given, as the array is now; to find out changes nothing."""
+
+    group: Group
+    """as it would be when all is done"""
+    missing: tuple[Initiator, ...] = ()
+    """those of its initiators that have to be added; all of them where it has to be created"""
 
 
 @dataclass(frozen=True)
@@ -50,10 +73,10 @@ class Mapping:
     lun_id: int | None
     ours: bool
     """of a populator (this one, or a dead predecessor), as opposed to the CSI driver's or an admin's"""
-    host: str = ""
-    """the host (`host-1234`) that a populator made it for; empty where that is not known, or it is not ours"""
-    initiators: frozenset[str] = frozenset()
-    """all that see the LUN by it, in the normal form of `initiators`"""
+    host: str | None = None
+    """the host (`host-1234`) that a populator made it for; None where it is not ours, or the array cannot tell"""
+    initiators: frozenset[Initiator] = frozenset()
+    """all that see the LUN by it"""
 
 
 @dataclass(frozen=True)
@@ -67,36 +90,50 @@ class ArrayInfo:
 
 
 class StorageArray(Protocol):
-    """One array, reached by its management API."""
+    """One array, reached by its management API. The first four calls only read."""
 
     def info(self) -> ArrayInfo:
         """Return vendor, product and, where the credentials may read them, model and version."""
 
     def find_lun(self, volume: Volume) -> Lun:
-        """Return the one LUN behind the volume; raise when none, several or an unusable one match."""
+        """Return the one LUN behind the volume; raise when none, several or an unusable one match.
+
+        It is looked up by its id where handle or attributes hold one. Where they hold a name, too, that has to be the
+        one which the array shows for this id: arrays give the id of a deleted volume to the next one.
+        """
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all mappings of the LUN at this moment."""
 
-    def ensure_group(self, host: str, initiators: Sequence[str]) -> Group:
-        """Return the host's own group, created or completed if need be.
+    def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
+        """Return what `ensure_group` would use, create and add; raise what it would raise.
 
-        Initiators are `iqn.…`, `eui.…` or `fc.<16 hex wwnn>:<16 hex wwpn>`, the best first. FC and iSCSI are never
-        mixed: all of one kind are taken, that of the first one which the array sees logged in, else of the first that
-        it serves. Those that cannot be used are passed over; raises before anything is created when all are.
+        `host` is its id in vSphere (`host-1234`), the initiators are the best first. Kinds are never mixed: all of one
+        are taken, that of the first one which the array sees logged in, else of the first that it serves. Those that
+        cannot be used are passed over; raises when all are, or when the array's own objects contradict each other.
         """
 
-    def map(self, lun: Lun, group: Group) -> Mapping:
-        """Map the LUN to the group; where its initiators see it through another one already, return that mapping."""
+    def ensure_group(self, plan: GroupPlan) -> Group:
+        """Return the group of the plan, created or completed where that is still needed."""
 
-    def unmap(self, lun: Lun, host: str, initiators: Sequence[str]) -> None:
+    def map(self, lun: Lun, group: Group) -> Mapping:
+        """Map the LUN to the group; where its initiators see it through another one already, return that mapping.
+
+        It is `ours` where this call made it, or the array knows it for a populator's.
+        """
+
+    def unmap(
+        self, lun: Lun, host: str, initiators: Collection[Initiator], keep: Collection[Mapping]
+    ) -> None:
         """Take the populators' own mappings for this host away, and the host's own group when it has become empty.
 
         Whoever made them: what a dead predecessor left is removed, too, also under the names that older populators
         used. Of a group that those shared for all hosts the LUN is taken only where nobody sees it by that group but
-        `initiators`, all that the host has: on another host a copy may be running. All other mappings are left alone,
-        and none that somebody else has removed is made again. Returns only when it is certain that ours are gone;
-        harmless when nothing was ever mapped.
+        `initiators`, all that the host has: on another host a copy may be running. Where the array cannot tell whose a
+        mapping is, it is ours when these initiators see the LUN by it and it is none of `keep`, those that were there
+        before the run and that no populator is known to have made. All other mappings are left alone, and none that
+        somebody else has removed is made again. Returns only when it is certain that ours are gone; harmless when
+        nothing was ever mapped.
         """
 
     def close(self) -> None:

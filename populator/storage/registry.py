@@ -1,31 +1,109 @@
-"""Which vendors there are, and which of them are built: one explicit table.
+"""Which vendors there are, and what is known of each before its array is asked: one explicit table.
 
 Importing this costs nothing; a vendor's driver is imported when it is chosen.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from importlib import import_module
 
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
-from populator.storage.array import StorageArray
+from populator.storage.array import StorageArray, Volume
+from vsphere.model import InitiatorKind
 
-VENDORS = (
-    "flashsystem",
-    "infinibox",
-    "ontap",
-    "powerflex",
-    "powermax",
-    "powerstore",
-    "primera3par",
-    "pureFlashArray",
-    "vantara",
-)
-"""the names that Forklift uses"""
 
-BUILT: Mapping[str, str] = {"ontap": "populator.storage.vendors.ontap.array"}
-"""vendor -> module with `connect(access, clock)`"""
+class Credentials(StrEnum):
+    """What an array lets us in by."""
+
+    PASSWORD = "user and password"  # noqa: S105 - the words for people
+    TOKEN = "token"  # noqa: S105
+    EITHER = "token, or user and password"
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting of one vendor, beside the common ones."""
+
+    variable: str
+    help: str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """What is known of a vendor."""
+
+    product: str
+    """its name for people"""
+    csi_drivers: tuple[str, ...]
+    """whose volumes are on these arrays, by the names in `spec.csi.driver`, today's first"""
+    initiators: frozenset[InitiatorKind]
+    """by which kinds a host can see a LUN of it"""
+    credentials: Credentials = Credentials.PASSWORD
+    options: tuple[Option, ...] = ()
+    folder: str = ""
+    """of the driver, below `vendors`: its module `array` has `connect(access, clock)`; empty while there is none"""
+
+
+SCSI = frozenset({InitiatorKind.FC, InitiatorKind.ISCSI})
+VENDORS: Mapping[str, Vendor] = {
+    "flashsystem": Vendor("IBM FlashSystem", ("block.csi.ibm.com",), SCSI),
+    "infinibox": Vendor("Infinidat InfiniBox", ("infinibox-csi-driver",), SCSI),
+    "ontap": Vendor(
+        "NetApp ONTAP",
+        ("csi.trident.netapp.io",),
+        SCSI,
+        options=(Option("ONTAP_SVM", "The SVM of the volumes, where the credentials see several."),),
+        folder="ontap",
+    ),
+    "powerflex": Vendor(
+        "Dell PowerFlex",
+        ("csi-vxflexos.dellemc.com",),
+        frozenset({InitiatorKind.SDC}),
+        options=(Option("POWERFLEX_SYSTEM_ID", "Id or name of the PowerFlex system.", required=True),),
+    ),
+    "powermax": Vendor(
+        "Dell PowerMax",
+        ("csi-powermax.dellemc.com",),
+        SCSI,
+        options=(
+            Option("POWERMAX_SYMMETRIX_ID", "The 12 digits of the array's id.", required=True),
+            Option("POWERMAX_PORT_GROUP_NAME", "The port group by which hosts see LUNs.", required=True),
+        ),
+    ),
+    "powerstore": Vendor("Dell PowerStore", ("csi-powerstore.dellemc.com",), SCSI),
+    "primera3par": Vendor("HPE 3PAR, Primera or Alletra", ("csi.hpe.com",), SCSI),
+    "pureFlashArray": Vendor(
+        "Pure Storage FlashArray",
+        ("pxd.portworx.com", "pure-csi"),
+        SCSI,
+        Credentials.EITHER,
+        options=(
+            Option(
+                "PURE_CLUSTER_PREFIX",
+                "The prefix of volumes: px_ and 8 characters of the StorageCluster's clusterUid.",
+            ),
+        ),
+    ),
+    "vantara": Vendor(
+        "Hitachi Vantara VSP",
+        ("hspc.csi.hitachi.com",),
+        SCSI,
+        options=(
+            Option("STORAGE_PORT", "Port of the array's REST API; 443 by default."),
+            Option("STORAGE_ID", "Storage device id or serial number of the array."),
+            Option("HOSTGROUP_ID_LIST", "Host groups to use, such as CL1-A,1:CL2-B,2; found when not given."),
+            Option("COPY_SPEED", "Speed of copies by the array: slower, medium or faster."),
+        ),
+    ),
+}
+"""by the names that Forklift uses"""
+
+BUILT = tuple(name for name, vendor in VENDORS.items() if vendor.folder)
+"""the vendors that this version has a driver for"""
 
 
 def connect(vendor: str, access: Access, clock: Clock) -> StorageArray:
@@ -34,8 +112,19 @@ def connect(vendor: str, access: Access, clock: Clock) -> StorageArray:
         known = (
             "is known, but its driver is not built yet" if vendor in VENDORS else "is not a storage vendor"
         )
-        raise StorageError(
-            f"The storage vendor {vendor!r} {known}.", f"Built are: {', '.join(sorted(BUILT))}."
-        )
-    array: StorageArray = import_module(BUILT[vendor]).connect(access, clock)
+        raise StorageError(f"The storage vendor {vendor!r} {known}.", f"Built are: {', '.join(BUILT)}.")
+    module = import_module(f"populator.storage.vendors.{VENDORS[vendor].folder}.array")
+    array: StorageArray = module.connect(access, clock)
     return array
+
+
+def check_driver(volume: Volume, vendor: str) -> None:
+    """Raise unless a CSI driver of the vendor made the volume: another's handle may name somebody else's LUN."""
+    known = VENDORS[vendor]
+    if volume.driver not in known.csi_drivers:
+        drivers = " or ".join(known.csi_drivers)
+        raise StorageError(
+            f"PersistentVolume {volume.name} was made by the CSI driver {volume.driver!r}, which does not serve "
+            f"{known.product}.",
+            f"Map the datastore to a storage class of {drivers}, or choose the vendor of {volume.driver}.",
+        )

@@ -15,7 +15,7 @@ from populator.clock import Clock
 from populator.errors import StorageError, VolumeError
 from populator.report.run import Report
 from populator.storage.array import Lun, Mapping, StorageArray, Volume
-from populator.storage.initiators import normal, normal_all, protocol_of
+from populator.storage.initiators import protocol_of
 from populator.undo import UndoStack
 from vsphere.copy.clone import Cloner
 from vsphere.host.devices import Devices
@@ -77,24 +77,24 @@ def populate(
     lun = find_lun(job, array, report)
     before = array.mappings_of(lun)
     check_no_other_host_copies(lun, before, job.host)
-    seen = devices.visible(lun.naa)
-    devices.check_spare(lun.naa, seen)
+    seen = devices.visible(lun.device)
+    devices.check_spare(lun.device, seen)
     if seen:
         check_nobody_else_writes(job, lun, devices, cloner)
     lease.prepare(job.host.id)
 
     with lease.hold(job.host.id, **journal(job, lun)) as held, UndoStack(clock, report) as undo:
         report.phase("map the LUN")
-        there = seen_already(before, job.host)
+        there, keep = seen_already(before, job.host), [one for one in before if not one.ours]
         ours, adapters = there is None or there.ours, job.host.adapters
         undo.later(
-            "remove the dead paths", lambda: devices.forget(lun.naa, adapters, held), when=lambda: ours
+            "remove the dead paths", lambda: devices.forget(lun.device, adapters, held), when=lambda: ours
         )
-        undo.later("restore the mapping", lambda: array.unmap(lun, job.host.id, job.host.initiators))
-        undo.first("detach the device", lambda: devices.detach(lun.naa, held), when=lambda: ours)
+        undo.later("restore the mapping", lambda: array.unmap(lun, job.host.id, job.host.initiators, keep))
+        undo.first("detach the device", lambda: devices.detach(lun.device, held), when=lambda: ours)
         mapping = there or map_lun(array, lun, job.host)
         ours, adapters = mapping.ours, adapters_in(mapping, job.host)
-        report.uses(protocol_of(mapping.initiators & normal_all(job.host.initiators)), job.disk)
+        report.uses(protocol_of(mapping.initiators & job.host.initiators), job.disk)
         if ours:
             held.note(mapping=mapping.group.name)
         check_nobody_else_maps(array, lun, before, mapping)
@@ -102,8 +102,8 @@ def populate(
         report.phase("wait for a slot of the host")
         held.acquire()
         report.phase("discover the device")
-        device = devices.discover(lun.naa, job.disk.capacity, held, in_words(mapping, adapters))
-        devices.check_spare(lun.naa, device)
+        device = devices.discover(lun.device, job.disk.capacity, held, in_words(mapping, adapters))
+        devices.check_spare(lun.device, device)
         check_nobody_else_writes(job, lun, devices, cloner)
 
         def check_again() -> None:
@@ -114,7 +114,7 @@ def populate(
         report.phase("clone")
         with report.copying() as copy:
             copy.result = cloner.copy(job.disk.path, device, held, report.percent, check_again, report.phase)
-            devices.see_idle(lun.naa)
+            devices.see_idle(lun.device)
             writing.confirm()
 
 
@@ -125,7 +125,7 @@ def journal(job: Job, lun: Lun) -> dict[str, str]:
         "disk": job.disk.path,
         "host": job.host.name,
         "lun": lun.name,
-        "device": lun.naa,
+        "device": lun.device,
         "phase": "begin",
     }
 
@@ -134,7 +134,7 @@ def find_lun(job: Job, array: StorageArray, report: Report) -> Lun:
     """Return the volume's LUN; raise when the disk does not fit onto it."""
     report.array(array.info())
     lun = array.find_lun(job.volume)
-    log.about(lun=lun.naa)
+    log.about(lun=lun.device)
     if lun.size < job.disk.capacity:
         raise StorageError(
             f"LUN {lun.name} has {lun.size} bytes, {job.disk.capacity - lun.size} less than disk {job.disk.path}.",
@@ -148,25 +148,25 @@ def seen_already(mappings: Sequence[Mapping], host: EsxiHost) -> Mapping | None:
 
     Somebody else's by whatever adapter; failing that, what an earlier run left behind for adapters that can work.
     """
-    own, working = normal_all(host.initiators), normal_all(one.initiator for one in host.adapters)
-    seen = [one for one in mappings if one.initiators & (working if one.ours else own)]
+    working = {adapter.initiator for adapter in host.adapters}
+    seen = [one for one in mappings if one.initiators & (working if one.ours else host.initiators)]
     return min(seen, key=lambda one: one.ours, default=None)
 
 
 def map_lun(array: StorageArray, lun: Lun, host: EsxiHost) -> Mapping:
     """Let the host see the LUN."""
-    group = array.ensure_group(host.id, [adapter.initiator for adapter in host.adapters])
-    return array.map(lun, group)
+    plan = array.plan_group(host.id, [adapter.initiator for adapter in host.adapters])
+    return array.map(lun, array.ensure_group(plan))
 
 
 def adapters_in(mapping: Mapping, host: EsxiHost) -> tuple[Adapter, ...]:
     """Return the host's adapters that see a LUN by a mapping."""
-    return tuple(one for one in host.adapters if normal(one.initiator) in mapping.initiators)
+    return tuple(one for one in host.adapters if one.initiator in mapping.initiators)
 
 
 def is_for(mapping: Mapping, host: EsxiHost) -> bool:
     """Return whether a populator made a mapping for this host, or for all hosts and this is the only one."""
-    return mapping.host == host.id or (not mapping.host and mapping.initiators <= normal_all(host.initiators))
+    return mapping.host == host.id or (mapping.host is None and mapping.initiators <= host.initiators)
 
 
 def check_no_other_host_copies(lun: Lun, before: Sequence[Mapping], host: EsxiHost) -> None:
@@ -187,8 +187,8 @@ def check_no_other_host_copies(lun: Lun, before: Sequence[Mapping], host: EsxiHo
 
 def check_nobody_else_writes(job: Job, lun: Lun, devices: Devices, cloner: Cloner) -> None:
     """Raise when the host uses the device already, whoever let it see the LUN; a copy that we can adopt is fine."""
-    if devices.busy(lun.naa) and not cloner.copies(job.disk.path, lun.naa):
-        devices.ensure_idle(lun.naa)
+    if devices.busy(lun.device) and not cloner.copies(job.disk.path, lun.device):
+        devices.ensure_idle(lun.device)
 
 
 def check_nobody_else_maps(array: StorageArray, lun: Lun, before: Sequence[Mapping], own: Mapping) -> None:

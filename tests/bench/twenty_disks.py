@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from datetime import datetime
 
 from tests.bench.figure import Figure
+from tests.lab.arrays.ontap.lab import simulator
 from tests.lab.arrays.rest import Request
 from tests.lab.esxi import STOCK
 from tests.lab.lab import Lab
@@ -47,7 +48,7 @@ def run(lab: Lab, scope: str, ideal: float, reach: float) -> Figure:
         line.wait(TOGETHER)
         begun.append(time.time())
 
-    lab.array.before("POST", MAPS, arrive, DISKS)
+    simulator(lab.array).before("POST", MAPS, arrive, DISKS)
     programs = [
         lab.program(
             lab.add_target(),

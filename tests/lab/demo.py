@@ -34,7 +34,7 @@ def run() -> int:
         console.print("[yellow]No bubblewrap here:[/] the hosts run a model of wrapper 0.3.3, not ours.")
     with Lab(plain_size=SIZE, wrapper=wrapper) as lab:
         console.print(
-            f"vCenter {lab.vcenter.url}, ONTAP https://{lab.array.address}, Kubernetes {lab.kube.url}"
+            f"vCenter {lab.vcenter.url}, ONTAP https://{lab.array.access.hostname}, Kubernetes {lab.kube.url}"
         )
         lab.host.copy_rate, lab.host.rescan_seconds, lab.host.forget_seconds = RATE, 0.5, 0.3
         target = lab.add_target(SIZE)

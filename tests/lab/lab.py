@@ -1,7 +1,7 @@
 """The whole lab, started in seconds and ended with the `with` block.
 
-`Lab()` has two hosts, three datastores, VMs with all kinds of disks, one array, and one cluster with two namespaces.
-`add_target` makes a PVC with a LUN behind it; `program` runs the populator as Forklift would start it.
+`Lab()` has two hosts, three datastores, VMs with all kinds of disks, one array of the vendor `array`, and one cluster
+with two namespaces. `add_target` makes a PVC with a LUN behind it; `program` runs the populator as Forklift would.
 """
 
 import base64
@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.lab import world
-from tests.lab.arrays.ontap.server import OntapSimulator
+from populator.storage.array import Volume
+from tests.lab import arrays, world
 from tests.lab.disks import flat_of, same_bytes, shown_by
 from tests.lab.esxi import OURS, EsxcliServer, EsxiHost
 from tests.lab.esxi.sshd import make_key
@@ -26,12 +26,11 @@ from tests.lab.program import Program
 from tests.lab.san import San
 from tests.lab.vcenter import HostSpec, VCenter
 from vsphere.host.ssh_keys import public_key
+from vsphere.model import Initiator, InitiatorKind
 from vsphere.wrapper import key_line
 
 VCENTER_USER, VCENTER_PASSWORD = "administrator@vsphere.local", "vcenter-secret"
-ARRAY_USER, ARRAY_PASSWORD = "admin", "ontap-secret"
 TARGET_NAMESPACE, LEASE_NAMESPACE = "vms", "openshift-mtv"
-SVM = "svm1"
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ class Target:
     uid: str
     naa: str
     lun: Path
-    lun_uuid: str
-    """the array's key"""
+    volume: Volume
+    """as the CSI driver describes it"""
 
 
 class Lab:
@@ -60,8 +59,10 @@ class Lab:
         plain_size: int = world.DISK_SIZE,
         pki: Pki | None = None,
         wrapper: str = OURS,
+        array: str = "ontap",
     ) -> None:
         self._kube_kind, self._proxied, self.plain_size, self._pki = kube, proxied, plain_size, pki
+        self._vendor = array
         self.wrapper = wrapper
         self._number, self._boots = itertools.count(1), itertools.count(1)
         self.ledger = Ledger()
@@ -85,9 +86,7 @@ class Lab:
         self.pki = self._pki or Pki(self.directory / "pki")
         self.san = San(self.directory / "luns")
         self.datastores = world.make_datastores(self.directory / "datastores", self.plain_size)
-        self.array = stack.enter_context(
-            OntapSimulator(self.san, self.pki.server_context("ontap"), svms=(SVM, "svm2"))
-        )
+        self.array = stack.enter_context(arrays.start(self._vendor, self.pki, self.san))
         bridge = self.directory / "esxcli.sock"
         self._esxcli = stack.enter_context(EsxcliServer(bridge))
         self.vcenter = stack.enter_context(
@@ -149,14 +148,11 @@ class Lab:
 
     def add_target(self, size: int = world.DISK_SIZE, *, serial: str | None = None, **volume: Any) -> Target:
         """Make a LUN on the array and the PVC for it; further arguments go to `Kube.add_volume`."""
-        number = next(self._number)
-        internal = f"trident_pvc_{number}"
-        lun_uuid = self.array.add_lun(f"/vol/{internal}/lun0", SVM, size, serial)
-        naa = self.array.luns[lun_uuid].naa
-        pvc = f"disk-{number}"
-        attributes = {"internalName": internal, "protocol": "block", "backendUUID": "b-1", "name": pvc}
-        uid = self.kube.add_volume(pvc, TARGET_NAMESPACE, f"pvc-{number}", attributes, **volume)
-        return Target(pvc, uid, naa, self.san.lun(naa).path, lun_uuid)
+        made = self.array.add_volume(size, serial)
+        naa, pvc = self.array.device(made), f"disk-{next(self._number)}"
+        csi = {"driver": made.driver} | volume
+        uid = self.kube.add_volume(pvc, TARGET_NAMESPACE, made.handle, made.attributes, **csi)
+        return Target(pvc, uid, naa, self.san.lun(naa).path, made)
 
     def arguments(
         self, target: Target, disk: str = world.PLAIN_DISK, vm: str = world.PLAIN_VM
@@ -171,7 +167,7 @@ class Lab:
             "cr-name": f"populator-{target.pvc}",
             "cr-namespace": TARGET_NAMESPACE,
             "secret-name": "copy-offload",
-            "storage-vendor-product": "ontap",
+            "storage-vendor-product": self.array.vendor,
             "pvc-size": str(world.DISK_SIZE),
             "http-endpoint": "127.0.0.1:0",
         }
@@ -180,15 +176,18 @@ class Lab:
         """Return what Forklift's Secret and the pod would bring as environment."""
         token = self.kube.service_account_token(TARGET_NAMESPACE, "populator")
         kubeconfig = self.kube.kubeconfig(self.directory, token=token, port=self.kube_port)
+        access = self.array.access
+        token_of_array = {"STORAGE_TOKEN": access.token} if access.token else {}
         return {
             "GOVMOMI_HOSTNAME": f"127.0.0.1:{self.vcenter_port}",
             "GOVMOMI_USERNAME": VCENTER_USER,
             "GOVMOMI_PASSWORD": VCENTER_PASSWORD,
             "cacert": self.pki.ca_pem,
             "STORAGE_HOSTNAME": f"127.0.0.1:{self.array_port}",
-            "STORAGE_USERNAME": ARRAY_USER,
-            "STORAGE_PASSWORD": ARRAY_PASSWORD,
-            "ONTAP_SVM": SVM,
+            "STORAGE_USERNAME": access.username,
+            "STORAGE_PASSWORD": access.password,
+            **token_of_array,
+            **access.options,
             "REQUESTS_CA_BUNDLE": str(self.pki.ca_file),
             "HOST_LEASE_NAMESPACE": LEASE_NAMESPACE,
             "KUBECONFIG": str(kubeconfig),
@@ -242,23 +241,16 @@ class Lab:
         self, target: Target, group: str, kind: str = "iscsi", others: tuple[str, ...] = ()
     ) -> None:
         """Map a LUN to the plain VM's host through a group of that name, and let the host see it."""
-        initiators = [
-            adapter.wwpn if kind == "fc" else adapter.initiator
-            for adapter in self.host.adapters
-            if adapter.kind == kind
-        ]
-        self.array.add_map(target.lun_uuid, self.array.add_group(group, SVM, [*initiators, *others]))
+        own = [Initiator(InitiatorKind(kind), one.port) for one in self.host.adapters if one.kind == kind]
+        initiators = [*own, *map(arrays.iscsi, others)]
+        self.array.add_map(target.volume, self.array.add_group(group, initiators))
         self.host.stack.add(self.host.adapters)
 
     def tidy(self) -> None:
         """Begin anew: no LUNs, groups or leases, all rights, and new hosts in good health under the old ids."""
         self.ledger.reset()
         self.vcenter.withhold()
-        for lun_uuid in list(self.array.luns):
-            self.array.remove_lun(lun_uuid)
-        for group_uuid in list(self.array.groups):
-            self.array.remove_group(group_uuid)
-        self.array.logins.clear()
+        self.array.reset()
         self._boot_hosts()
         self.kube.apply_rbac(TARGET_NAMESPACE, LEASE_NAMESPACE)
         for namespace in (LEASE_NAMESPACE, TARGET_NAMESPACE):
@@ -300,7 +292,7 @@ class Lab:
         for store in world.datastores(self.datastores):
             found += [f"{half} lies on {store.name}" for half in store.directory.glob(f"{key_line.SCRIPT}.*")]
             found += [f"mapping {file} lies on {store.name}" for file in store.directory.rglob("*-rdmdisk-*")]
-        found += [f"group {group.name} exists" for group in self.array.groups.values()]
+        found += [f"group {group} exists" for group in self.array.groups()]
         found += [
             f"{name} is held by {holder}"
             for namespace in (LEASE_NAMESPACE, TARGET_NAMESPACE)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.lab import world
 from tests.lab.esxi import OURS, STOCK, sandbox
-from tests.lab.lab import ARRAY_PASSWORD, ARRAY_USER, Lab
+from tests.lab.lab import Lab
 from tests.lab.program import ROOT
 
 SCRIPT = ROOT / "vsphere/wrapper/files/vmkfstools-wrapper"
@@ -48,8 +48,9 @@ def _print_lab(lab: Lab) -> None:
     )
     _export("GOVC_TLS_CA_CERTS", str(lab.pki.ca_file))
     print("\n# Any ONTAP client:")
-    url = f"https://{lab.array.address}/api/storage/luns"
-    print(f"curl --cacert {lab.pki.ca_file} --user {ARRAY_USER}:{ARRAY_PASSWORD} {url}")
+    access = lab.array.access
+    url = f"https://{access.hostname}/api/storage/luns"
+    print(f"curl --cacert {lab.pki.ca_file} --user {access.username}:{access.password} {url}")
 
 
 def _print_disk(lab: Lab, disk: str, vm: str) -> None:

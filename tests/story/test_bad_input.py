@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.lab import world
+from tests.lab.arrays.ontap.lab import SVM, simulator
 from tests.lab.kube import path
-from tests.lab.lab import LEASE_NAMESPACE, SVM, TARGET_NAMESPACE, Lab, Target
+from tests.lab.lab import LEASE_NAMESPACE, TARGET_NAMESPACE, Lab, Target
 
 Values = dict[str, str | None]
 Prepare = Callable[[Lab, Target], object]
@@ -83,10 +84,10 @@ def kubeconfig(lab: Lab, edit: Callable[[dict[str, Any]], object]) -> str:
 
 def several(lab: Lab, target: Target) -> None:
     """Replace the volume's LUN by two others, as after an import under another name."""
-    volume = lab.array.luns[target.lun_uuid].path.rpartition("/")[0]
-    lab.array.remove_lun(target.lun_uuid)
+    lab.array.remove_volume(target.volume)
     for name in ("a", "b"):
-        lab.array.add_lun(f"{volume}/{name}", SVM, world.DISK_SIZE)
+        path = f"/vol/{target.volume.attributes['internalName']}/{name}"
+        simulator(lab.array).add_lun(path, SVM, world.DISK_SIZE)
 
 
 CASES = {
@@ -119,12 +120,17 @@ CASES = {
         ("PersistentVolume",),
         prepare=lambda lab, target: lab.kube.admin.delete(f"/api/v1/persistentvolumes/pv-{target.pvc}"),
     ),
+    "PV of another vendor": Case(
+        4,
+        ("csi.other.example", "NetApp ONTAP", "csi.trident.netapp.io"),
+        target={"driver": "csi.other.example"},
+    ),
     "PV without CSI": Case(3, ("CSI",), target={"csi": False}),
     "LUN smaller than the disk": Case(
         4, ("512 less than disk", str(world.DISK_SIZE)), target={"size": world.DISK_SIZE - 512}
     ),
     "no LUN matches": Case(
-        4, ("There is no LUN",), prepare=lambda lab, target: lab.array.remove_lun(target.lun_uuid)
+        4, ("There is no LUN",), prepare=lambda lab, target: lab.array.remove_volume(target.volume)
     ),
     "several LUNs match": Case(4, ("2 LUNs",), prepare=several),
     "host disconnected": Case(

@@ -1,7 +1,6 @@
 """The main job, done by the real program as Forklift starts it: bytes copied, and everything as found."""
 
 import json
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import pytest
 
 from lease.record import JOURNAL
 from tests.lab import world
+from tests.lab.arrays import fc, iscsi
 from tests.lab.disks import read_files
 from tests.lab.faults import Call
 from tests.lab.lab import LEASE_NAMESPACE, TARGET_NAMESPACE, Lab, Target
@@ -198,7 +198,7 @@ def test_the_array_is_asked_by_which_protocol_it_sees_the_host(lab: Lab) -> None
     """The source is on iSCSI, but only the FC adapter is logged in to the array."""
     target = lab.add_target()
     (fibre,) = (adapter.wwpn for adapter in lab.host.adapters if adapter.kind == "fc")
-    lab.array.log_in("svm1", ":".join(re.findall("..", fibre)))
+    lab.array.log_in(fc(fibre))
     with lab.program(target) as program:
         assert program.wait() == 0, program.text()
     assert program.status.storage_protocol == "fc"
@@ -208,8 +208,8 @@ def test_the_array_is_asked_by_which_protocol_it_sees_the_host(lab: Lab) -> None
 
 def test_other_mappings_of_the_lun_stay(lab: Lab) -> None:
     target = lab.add_target()
-    group = lab.array.add_group("kubernetes-nodes", "svm1", ["iqn.1994-05.com.redhat:node-1"])
-    lab.array.add_map(target.lun_uuid, group)
+    group = lab.array.add_group("kubernetes-nodes", [iscsi("iqn.1994-05.com.redhat:node-1")])
+    lab.array.add_map(target.volume, group)
     before = lab.san.mappings(target.naa)
     with lab.program(target) as program:
         assert program.wait() == 0, program.text()

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.lab import world
+from tests.lab.arrays import iscsi
 from tests.lab.faults import Call, Ledger, proxy
 from tests.lab.kube import path
-from tests.lab.lab import LEASE_NAMESPACE, SVM, TARGET_NAMESPACE, Lab, Target
+from tests.lab.lab import LEASE_NAMESPACE, TARGET_NAMESPACE, Lab, Target
 from tests.lab.program import Program
 
 HOUR = 3600
@@ -138,8 +139,8 @@ def free_slots(lab: Lab, slots: list[str]) -> None:
 
 def map_to_node(lab: Lab, target: Target) -> None:
     """Let a node see the LUN, as when the VM starts."""
-    group = lab.array.add_group("node-of-the-cluster", SVM, ["iqn.2004-10.com.example:node"], "iscsi")
-    lab.array.add_map(target.lun_uuid, group)
+    group = lab.array.add_group("node-of-the-cluster", [iscsi("iqn.2004-10.com.example:node")])
+    lab.array.add_map(target.volume, group)
 
 
 def take_and_give_back(lab: Lab, target: Target) -> None:

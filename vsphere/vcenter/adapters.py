@@ -7,10 +7,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vsphere.model import Adapter
+from vsphere.model import Adapter, Initiator, InitiatorKind
 
 DOWN = frozenset({"offline", "unbound", "fault"})
 """states of an adapter with no link; `unknown` is what some drivers report of one that works"""
+
+SDC_DRIVER = "scini"
 
 
 @dataclass(frozen=True)
@@ -32,25 +34,28 @@ def adapters_for(devices: Collection[str], storage: Storage) -> tuple[Adapter, .
     known = [(hba, adapter) for hba in storage.adapters if (adapter := parse_adapter(hba))]
     first = [adapter for hba, adapter in known if hba.key in carrying]
     others = [(hba, adapter) for hba, adapter in known if hba.key not in carrying and hba.status not in DOWN]
-    others.sort(key=lambda one: (one[0].status != "online", one[1].protocol != "fc"))
+    others.sort(key=lambda one: (one[0].status != "online", one[1].initiator.kind != InitiatorKind.FC))
     return (*first, *(adapter for _, adapter in others))
 
 
-def initiators_of(storage: Storage) -> tuple[str, ...]:
+def initiators_of(storage: Storage) -> frozenset[Initiator]:
     """Return what arrays may know the host's adapters by, whatever the adapters' state."""
     known = (parse_adapter(hba) for hba in storage.adapters)
-    return tuple(dict.fromkeys(adapter.initiator for adapter in known if adapter))
+    return frozenset(adapter.initiator for adapter in known if adapter)
 
 
 def parse_adapter(hba: Any) -> Adapter | None:
-    """Return a host bus adapter with its initiator, or None where it cannot be named to an array.
+    """Return a host bus adapter with its initiator, or None where there is none that an array could know.
 
-    A Fibre Channel adapter whose world-wide names are zero has none yet.
+    A Fibre Channel adapter whose world-wide names are zero has none yet. That of PowerFlex's client is shown as a Fibre
+    Channel adapter with world-wide names that no array knows; what gives it away is its driver.
     """
+    if getattr(hba, "driver", None) == SDC_DRIVER:
+        return None
     if getattr(hba, "iScsiName", None):
-        return Adapter(hba.device, hba.iScsiName.lower())
+        return Adapter(hba.device, Initiator(InitiatorKind.ISCSI, hba.iScsiName.lower()))
     if getattr(hba, "nodeWorldWideName", 0) and getattr(hba, "portWorldWideName", 0):
-        return Adapter(hba.device, f"fc.{_wwn(hba.nodeWorldWideName)}:{_wwn(hba.portWorldWideName)}")
+        return Adapter(hba.device, Initiator(InitiatorKind.FC, _wwn(hba.portWorldWideName)))
     return None
 
 

@@ -140,7 +140,7 @@ def world(kube: Kube, tmp_path: Path) -> Iterator[World]:
 
 
 def test_the_prime_pvcs_volume_is_found_with_three_calls(world: World) -> None:
-    assert world.find() == Volume(world.pv, "handle-1", ATTRIBUTES)
+    assert world.find() == Volume(world.pv, "csi.trident.netapp.io", "handle-1", ATTRIBUTES)
     assert [call.label for call in world.ledger.calls] == [
         f"GET {world.owner}",
         f"GET {world.prime}",
@@ -160,7 +160,7 @@ def test_attributes_may_be_missing(world: World) -> None:
     world.kube.admin.delete(where)
     del body["spec"]["csi"]["volumeAttributes"], body["metadata"]["resourceVersion"]
     world.kube.admin.create(path("persistentvolumes"), body)  # with the claimRef that it had
-    assert world.find() == Volume(world.pv, "handle-1", {})
+    assert world.find() == Volume(world.pv, "csi.trident.netapp.io", "handle-1", {})
 
 
 def test_a_prime_pvc_bound_late_wakes_us_at_once(world: World) -> None:

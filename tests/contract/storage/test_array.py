@@ -3,28 +3,27 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from populator.errors import StorageError
-from populator.storage.array import Volume
-from populator.storage.initiators import normal_all
+from populator.storage import registry
+from populator.storage.array import Group, GroupPlan, Lun, Mapping, StorageArray, Volume
 from populator.storage.registry import BUILT, VENDORS
-from populator.storage.registry import connect as by_registry
-from tests.lab.arrays import LABS, ArrayLab, QuickClock, connect, plain
+from tests.lab.arrays import ArrayLab, QuickClock, connect, fc, iscsi, start
 from tests.lab.pki import Pki
 from tests.lab.san import San
+from vsphere.model import Initiator, InitiatorKind
 
 HOST = "host-1234"
-IQN = "iqn.1998-01.com.vmware:esx-1"
-IQN_2 = "iqn.1998-01.com.vmware:esx-1-b"
-FC = "fc.20000025b5000001:20000025b5aa0001"
-FC_2 = "fc.20000025b5000001:20000025b5aa0002"
-ALL = [IQN, IQN_2, FC, FC_2]
+IQN, IQN_2 = iscsi("iqn.1998-01.com.vmware:esx-1"), iscsi("iqn.1998-01.com.vmware:esx-1-b")
+FC, FC_2 = fc("20000025b5aa0001"), fc("20000025b5aa0002")
+ALL = frozenset({IQN, IQN_2, FC, FC_2})
 """all that the host has"""
-OTHER_HOST = "iqn.1998-01.com.vmware:worker-7"
+IQN_5 = iscsi("iqn.1998-01.com.vmware:esx-5")
+OTHER_HOST = iscsi("iqn.1998-01.com.vmware:worker-7")
 
 
 @pytest.fixture(params=sorted(BUILT))
@@ -34,24 +33,30 @@ def lab(
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca_file))
-    with LABS[request.param](pki, San(tmp_path / "san")) as array_lab:
+    with start(request.param, pki, San(tmp_path / "san")) as array_lab:
+        array_lab.know_host("esx-1", ALL)
+        array_lab.know_host("esx-5", [IQN_5])
         yield array_lab
 
 
-def seen(lab: ArrayLab, initiator: str) -> dict[str, int]:
-    return lab.san.seen_by([plain(initiator)])
+def seen(lab: ArrayLab, initiator: Initiator) -> dict[str, int]:
+    return lab.san.seen_by([initiator.name])
 
 
-def test_every_built_vendor_has_a_lab_and_a_known_name() -> None:
-    assert set(LABS) == set(BUILT) <= set(VENDORS)
+def ensure(array: StorageArray, *initiators: Initiator, host: str = HOST) -> Group:
+    return array.ensure_group(array.plan_group(host, initiators))
+
+
+def unmap(array: StorageArray, lun: Lun, before: Sequence[Mapping] = ()) -> None:
+    array.unmap(lun, HOST, ALL, [mapping for mapping in before if not mapping.ours])
 
 
 @pytest.mark.parametrize("vendor", [*sorted(set(VENDORS) - set(BUILT)), "emc"])
 def test_vendors_not_built_are_refused_by_name(lab: ArrayLab, vendor: str) -> None:
     with pytest.raises(StorageError) as caught:
-        by_registry(vendor, lab.access, QuickClock())
+        registry.connect(vendor, lab.access, QuickClock())
     assert repr(vendor) in caught.value.text
-    assert "ontap" in caught.value.hint
+    assert lab.vendor in caught.value.hint
 
 
 def test_the_table_of_vendors_costs_nothing_to_import() -> None:
@@ -72,7 +77,7 @@ def test_find_lun_gives_the_device_name_and_the_size_in_bytes(lab: ArrayLab) -> 
     volume, _ = lab.add_volume(3 << 20), lab.add_volume(5 << 20)
     array = connect(lab)
     lun = array.find_lun(volume)
-    assert (lun.naa, lun.size) == (lab.naa(volume), 3 << 20)
+    assert (lun.device, lun.size) == (lab.device(volume), 3 << 20)
     assert array.find_lun(volume) == lun
 
 
@@ -80,18 +85,27 @@ def test_a_volume_without_a_lun_is_an_error(lab: ArrayLab) -> None:
     known = lab.add_volume()
     attributes = {name: value.replace("1", "9") for name, value in known.attributes.items()}
     with pytest.raises(StorageError) as caught:
-        connect(lab).find_lun(Volume("pvc-9", "pvc-9", attributes))
+        connect(lab).find_lun(Volume("pvc-9", known.driver, "pvc-9", attributes))
     assert caught.value.text
     assert caught.value.hint
 
 
+def test_a_volume_whose_id_and_name_belong_to_two_luns_is_refused(lab: ArrayLab) -> None:
+    """Arrays give the id of a deleted volume to the next one."""
+    volume, _ = lab.add_volume(), lab.add_volume()
+    for wrong in lab.contradictions(volume):
+        with pytest.raises(StorageError) as caught:
+            connect(lab).find_lun(wrong)
+        assert caught.value.hint
+
+
 @pytest.mark.parametrize("initiators", [[IQN], [FC], [IQN, IQN_2], [FC, FC_2]])
-def test_ensure_group_makes_it_once(lab: ArrayLab, initiators: list[str]) -> None:
+def test_ensure_group_makes_it_once(lab: ArrayLab, initiators: list[Initiator]) -> None:
     array = connect(lab)
-    group = array.ensure_group(HOST, initiators)
-    assert sorted(group.initiators) == sorted(initiators)
+    group = ensure(array, *initiators)
+    assert set(group.initiators) == set(initiators)
     state = lab.state()
-    assert connect(lab).ensure_group(HOST, initiators[::-1]).id == group.id
+    assert ensure(connect(lab), *initiators[::-1]).id == group.id
     assert lab.state() == state
 
 
@@ -99,62 +113,87 @@ def test_ensure_group_makes_it_once(lab: ArrayLab, initiators: list[str]) -> Non
     ("offered", "logged_in", "taken"),
     [
         ([FC, IQN], [], [FC]),
-        ([IQN, FC, "vmhba64"], [], [IQN]),
+        ([IQN, FC, iscsi("vmhba64")], [], [IQN]),
         ([FC, FC_2, IQN], [IQN], [IQN]),
         ([FC, IQN, FC_2], [FC_2], [FC, FC_2]),
         ([IQN, FC], [FC], [FC]),
         ([IQN, FC], [FC, IQN], [IQN]),
-        (["fc.0000000000000000:0000000000000000", FC, "fc.1:2"], [], [FC]),
+        ([iscsi("nqn.2014-08.com.vmware:nvme:esx"), FC, iscsi("iqn.bad")], [], [FC]),
     ],
 )
 def test_fc_and_iscsi_are_never_mixed(
-    lab: ArrayLab, offered: list[str], logged_in: list[str], taken: list[str]
+    lab: ArrayLab, offered: list[Initiator], logged_in: list[Initiator], taken: list[Initiator]
 ) -> None:
     """All of one kind: that of the first which the array sees, else of the first; the unusable are passed over."""
     for initiator in logged_in:
         lab.log_in(initiator)
     array = connect(lab)
-    assert sorted(array.ensure_group(HOST, offered).initiators) == sorted(taken)
+    assert set(ensure(array, *offered).initiators) == set(taken)
     state = lab.state()
-    array.ensure_group(HOST, offered)
+    ensure(array, *offered)
     assert lab.state() == state
 
 
-@pytest.mark.parametrize("initiators", [[], ["vmhba64"], ["nqn.2014-08.com.vmware:nvme:esx"], ["fc.1:2"]])
+@pytest.mark.parametrize("initiators", [[], [iscsi("vmhba64")], [iscsi("nqn.2014-08.com.vmware:nvme:esx")]])
 def test_unusable_initiators_are_refused_before_anything_is_created(
-    lab: ArrayLab, initiators: list[str]
+    lab: ArrayLab, initiators: list[Initiator]
 ) -> None:
     state = lab.state()
     with pytest.raises(StorageError):
-        connect(lab).ensure_group(HOST, initiators)
+        connect(lab).plan_group(HOST, initiators)
     assert lab.state() == state
 
 
+def test_kinds_that_the_vendor_does_not_serve_are_passed_over(lab: ArrayLab) -> None:
+    """As the registry has it."""
+    serves = VENDORS[lab.vendor].initiators
+    others = [Initiator(kind, "3f4b2c1d-0000-4000-8000-000000000001") for kind in set(InitiatorKind) - serves]
+    state = lab.state()
+    with pytest.raises(StorageError):
+        connect(lab).plan_group(HOST, others)
+    assert connect(lab).plan_group(HOST, [*others, IQN]).group.initiators == (IQN,)
+    assert lab.state() == state
+
+
+def test_a_plan_changes_nothing_and_is_what_comes_of_it(lab: ArrayLab) -> None:
+    array, state = connect(lab), lab.state()
+    plan = array.plan_group(HOST, [IQN])
+    assert lab.state() == state
+    if lab.own_groups:
+        assert (plan.group.id, plan.missing) == ("", (IQN,))
+    group = array.ensure_group(plan)
+    assert (group.name, group.initiators) == (plan.group.name, (IQN,))
+    assert group.id
+    assert array.plan_group(HOST, [IQN]) == GroupPlan(group)
+
+
 @pytest.mark.parametrize("initiator", [IQN, FC])
-def test_a_mapped_lun_is_seen_by_the_host_and_nobody_else(lab: ArrayLab, initiator: str) -> None:
+def test_a_mapped_lun_is_seen_by_the_host_and_nobody_else(lab: ArrayLab, initiator: Initiator) -> None:
     volume = lab.add_volume()
     array = connect(lab)
     lun = array.find_lun(volume)
-    mapping = array.map(lun, array.ensure_group(HOST, [initiator]))
+    mapping = array.map(lun, ensure(array, initiator))
     assert mapping.ours
-    assert seen(lab, initiator) == {lun.naa: mapping.lun_id}
+    assert seen(lab, initiator) == {lun.device: mapping.lun_id}
     assert seen(lab, OTHER_HOST) == {}
     assert [(m.group.id, m.lun_id, m.ours) for m in array.mappings_of(lun)] == [
-        (mapping.group.id, mapping.lun_id, True)
+        (mapping.group.id, mapping.lun_id, lab.own_groups)
     ]
 
 
 def test_mapping_again_is_success(lab: ArrayLab) -> None:
     array, volume = connect(lab), lab.add_volume()
     lun = array.find_lun(volume)
-    group = array.ensure_group(HOST, [IQN])
-    assert array.map(lun, group) == array.map(lun, group)
+    group = ensure(array, IQN)
+    first, second = array.map(lun, group), array.map(lun, group)
+    assert (first.group.id, first.lun_id) == (second.group.id, second.lun_id)
+    assert (first.ours, second.ours) == (True, lab.own_groups)
     assert len(array.mappings_of(lun)) == 1
 
 
 def test_two_luns_get_two_lun_ids(lab: ArrayLab) -> None:
     array = connect(lab)
-    group = array.ensure_group(HOST, [IQN])
+    group = ensure(array, IQN)
     for volume in (lab.add_volume(), lab.add_volume()):
         array.map(array.find_lun(volume), group)
     assert len(set(seen(lab, IQN).values())) == 2
@@ -163,9 +202,9 @@ def test_two_luns_get_two_lun_ids(lab: ArrayLab) -> None:
 def test_an_adapter_that_comes_later_joins_the_group(lab: ArrayLab) -> None:
     array, volume = connect(lab), lab.add_volume()
     lun = array.find_lun(volume)
-    mapping = array.map(lun, array.ensure_group(HOST, [IQN]))
-    array.ensure_group(HOST, [IQN_2])
-    assert seen(lab, IQN) == seen(lab, IQN_2) == {lun.naa: mapping.lun_id}
+    mapping = array.map(lun, ensure(array, IQN))
+    ensure(array, IQN_2)
+    assert seen(lab, IQN) == seen(lab, IQN_2) == {lun.device: mapping.lun_id}
 
 
 def test_unmap_leaves_the_array_as_it_was_and_may_be_repeated(lab: ArrayLab) -> None:
@@ -174,12 +213,12 @@ def test_unmap_leaves_the_array_as_it_was_and_may_be_repeated(lab: ArrayLab) -> 
     state = lab.state()
     array = connect(lab)
     lun = array.find_lun(volume)
-    array.map(lun, array.ensure_group(HOST, [IQN]))
+    array.map(lun, ensure(array, IQN))
     for _ in range(2):
-        array.unmap(lun, HOST, ALL)
+        unmap(array, lun)
         assert lab.state() == state
-        assert list(seen(lab, OTHER_HOST)) == [lun.naa]
-    connect(lab).unmap(lun, HOST, ALL)  # as another process would
+        assert list(seen(lab, OTHER_HOST)) == [lun.device]
+    unmap(connect(lab), lun)  # as another process would
     assert lab.state() == state
 
 
@@ -187,7 +226,7 @@ def test_unmap_is_harmless_when_nothing_was_mapped(lab: ArrayLab) -> None:
     array, volume = connect(lab), lab.add_volume()
     lun = array.find_lun(volume)
     state = lab.state()
-    array.unmap(lun, HOST, ALL)
+    unmap(array, lun)
     assert lab.state() == state
 
 
@@ -195,8 +234,8 @@ def test_unmap_removes_a_group_that_was_made_but_never_mapped(lab: ArrayLab) -> 
     array, volume = connect(lab), lab.add_volume()
     lun = array.find_lun(volume)
     state = lab.state()
-    array.ensure_group(HOST, [IQN])
-    array.unmap(lun, HOST, ALL)
+    ensure(array, IQN)
+    unmap(array, lun)
     assert lab.state() == state
 
 
@@ -207,9 +246,9 @@ def test_what_somebody_else_has_unmapped_meanwhile_is_not_mapped_again(lab: Arra
     lab.add_map(volume, workers)
     array = connect(lab)
     lun = array.find_lun(volume)
-    array.map(lun, array.ensure_group(HOST, [IQN]))
+    array.map(lun, ensure(array, IQN))
     lab.remove_map(volume, workers)
-    array.unmap(lun, HOST, ALL)
+    unmap(array, lun)
     assert lab.state() == state
 
 
@@ -218,16 +257,19 @@ def test_a_mapping_says_who_sees_the_lun_by_it_and_for_which_host_it_was_made(la
     lab.add_map(volume, lab.add_group("worker-7", [OTHER_HOST]))
     array = connect(lab)
     lun = array.find_lun(volume)
-    mine = array.map(lun, array.ensure_group(HOST, [FC, FC_2]))
-    found = {mapping.ours: mapping for mapping in array.mappings_of(lun)}
-    assert (found[True].host, found[False].host) == (HOST, "")
-    assert mine.host == HOST
-    assert mine.initiators == found[True].initiators == normal_all([FC, FC_2])
-    assert found[False].initiators == normal_all([OTHER_HOST])
+    mine = array.map(lun, ensure(array, FC, FC_2))
+    found = {mapping.group.id == mine.group.id: mapping for mapping in array.mappings_of(lun)}
+    assert (found[True].ours, found[False].ours) == (lab.own_groups, False)
+    assert mine.host == found[True].host == (HOST if lab.own_groups else None)
+    assert found[False].host is None
+    assert mine.initiators == found[True].initiators == {FC, FC_2}
+    assert found[False].initiators == {OTHER_HOST}
 
 
 @pytest.mark.parametrize("initiators", [[IQN], [FC]])
-def test_a_group_of_an_older_populator_is_ours_and_is_tidied_up(lab: ArrayLab, initiators: list[str]) -> None:
+def test_a_group_of_an_older_populator_is_ours_and_is_tidied_up(
+    lab: ArrayLab, initiators: list[Initiator]
+) -> None:
     """It saw the host first, so the LUN is seen by it; its populator is dead, since ours found the volume free."""
     for name in lab.older_groups(HOST):
         volume = lab.add_volume()
@@ -237,16 +279,16 @@ def test_a_group_of_an_older_populator_is_ours_and_is_tidied_up(lab: ArrayLab, i
         lun = array.find_lun(volume)
         (before,) = array.mappings_of(lun)
         assert (before.ours, before.host) == (True, HOST)
-        mapping = array.map(lun, array.ensure_group(HOST, initiators))
+        mapping = array.map(lun, ensure(array, *initiators))
         assert (mapping.group.id, mapping.ours) == (before.group.id, True)
         for _ in range(2):
-            array.unmap(lun, HOST, ALL)
+            unmap(array, lun)
             assert lab.state() == state
 
 
 @pytest.mark.parametrize("others", [[], [OTHER_HOST]])
 def test_a_group_of_all_hosts_is_left_and_so_is_our_lun_in_it_where_others_see_it(
-    lab: ArrayLab, others: list[str]
+    lab: ArrayLab, others: list[Initiator]
 ) -> None:
     """On another host a copy may be running by then; this host's own may not, since its device is detached first."""
     for name in lab.groups_of_all_hosts():
@@ -259,9 +301,9 @@ def test_a_group_of_all_hosts_is_left_and_so_is_our_lun_in_it_where_others_see_i
         array = connect(lab)
         lun = array.find_lun(mine)
         (before,) = array.mappings_of(lun)
-        assert (before.ours, before.host) == (True, "")
-        assert before.initiators == normal_all([IQN, *others])
-        array.unmap(lun, HOST, ALL)
+        assert (before.ours, before.host) == (True, None)
+        assert before.initiators == frozenset([IQN, *others])
+        unmap(array, lun)
         assert lab.state() == (state if others else without)
 
 
@@ -272,8 +314,8 @@ def test_a_group_of_an_admin_is_not_ours_though_its_name_begins_like_one(lab: Ar
         state = lab.state()
         array = connect(lab)
         lun = array.find_lun(volume)
-        assert [(mapping.ours, mapping.host) for mapping in array.mappings_of(lun)] == [(False, "")]
-        array.unmap(lun, HOST, ALL)
+        assert [(mapping.ours, mapping.host) for mapping in array.mappings_of(lun)] == [(False, None)]
+        unmap(array, lun)
         assert lab.state() == state
 
 
@@ -281,48 +323,49 @@ def test_what_a_dead_predecessor_left_is_removed_not_restored(lab: ArrayLab) -> 
     volume = lab.add_volume()
     state = lab.state()
     dead = connect(lab)
-    dead.map(dead.find_lun(volume), dead.ensure_group(HOST, [IQN]))
+    dead.map(dead.find_lun(volume), ensure(dead, IQN))
     array = connect(lab)
     lun = array.find_lun(volume)
     before = array.mappings_of(lun)
-    assert [mapping.ours for mapping in before] == [True]
-    array.map(lun, array.ensure_group(HOST, [FC]))
+    assert [mapping.ours for mapping in before] == [lab.own_groups]
+    array.map(lun, ensure(array, FC))
     for _ in range(2):
-        array.unmap(lun, HOST, ALL)
+        unmap(array, lun)
         assert lab.state() == state
 
 
 def test_a_populators_map_is_never_put_back_though_its_group_lives_on(lab: ArrayLab) -> None:
     mine, theirs = lab.add_volume(), lab.add_volume()
     array = connect(lab)
-    lun, group = array.find_lun(mine), array.ensure_group(HOST, [IQN])
+    lun, group = array.find_lun(mine), ensure(array, IQN)
     array.map(array.find_lun(theirs), group)
     state = lab.state()
     array.map(lun, group)
     for _ in range(2):
-        array.unmap(lun, HOST, ALL)
+        unmap(array, lun)
         assert lab.state() == state
 
 
 def test_unmap_leaves_alone_what_another_populator_uses(lab: ArrayLab) -> None:
     mine, theirs = lab.add_volume(), lab.add_volume()
+    state = lab.state()
     array = connect(lab)
-    group = array.ensure_group(HOST, [IQN])
+    group = ensure(array, IQN)
     lun, other = array.find_lun(mine), array.find_lun(theirs)
     array.map(lun, group)
     mapping = array.map(other, group)
-    array.unmap(lun, HOST, ALL)
-    assert seen(lab, IQN) == {other.naa: mapping.lun_id}
-    array.unmap(other, HOST, ALL)
-    assert lab.state() == ([], [])
+    unmap(array, lun)
+    assert seen(lab, IQN) == {other.device: mapping.lun_id}
+    unmap(array, other)
+    assert lab.state() == state
 
 
 def test_unmap_leaves_another_hosts_copy_alone(lab: ArrayLab) -> None:
     array, volume = connect(lab), lab.add_volume()
     lun = array.find_lun(volume)
-    array.map(lun, array.ensure_group("host-5", [IQN]))
+    array.map(lun, ensure(array, IQN_5, host="host-5"))
     state = lab.state()
-    array.unmap(lun, HOST, ALL)
+    unmap(array, lun)
     assert lab.state() == state
 
 
@@ -333,10 +376,10 @@ def test_a_lun_the_host_sees_already_is_used_and_left_that_way(lab: ArrayLab) ->
     array = connect(lab)
     lun = array.find_lun(volume)
     before = array.mappings_of(lun)
-    mapping = array.map(lun, array.ensure_group(HOST, [IQN]))
+    mapping = array.map(lun, ensure(array, IQN))
     assert (mapping.group.id, mapping.ours) == (before[0].group.id, False)
-    assert seen(lab, IQN) == {lun.naa: mapping.lun_id}
-    array.unmap(lun, HOST, ALL)
+    assert seen(lab, IQN) == {lun.device: mapping.lun_id}
+    unmap(array, lun, before)
     assert lab.state() == state
 
 
@@ -346,8 +389,8 @@ def test_one_whole_run_takes_at_most_twelve_calls(lab: ArrayLab) -> None:
     array.info()
     lun = array.find_lun(volume)
     array.mappings_of(lun)
-    array.map(lun, array.ensure_group(HOST, [IQN]))
-    array.unmap(lun, HOST, ALL)
+    array.map(lun, ensure(array, IQN))
+    unmap(array, lun)
     array.close()
     print(lab.vendor, len(lab.calls), *lab.calls, sep="\n")
     assert len(lab.calls) <= 12
@@ -356,6 +399,7 @@ def test_one_whole_run_takes_at_most_twelve_calls(lab: ArrayLab) -> None:
 def test_many_populators_of_one_host_do_not_hurt_each_other(lab: ArrayLab) -> None:
     """They create, share and delete one group all the time."""
     volumes = [lab.add_volume() for _ in range(6)]
+    state = lab.state()
     failures: list[BaseException] = []
 
     def populate(volume: Volume) -> None:
@@ -364,10 +408,10 @@ def test_many_populators_of_one_host_do_not_hurt_each_other(lab: ArrayLab) -> No
                 array = connect(lab)
                 lun = array.find_lun(volume)
                 array.mappings_of(lun)
-                mapping = array.map(lun, array.ensure_group(HOST, [IQN]))
-                assert seen(lab, IQN)[lun.naa] == mapping.lun_id
-                array.unmap(lun, HOST, ALL)
-                assert lun.naa not in seen(lab, IQN)
+                mapping = array.map(lun, ensure(array, IQN))
+                assert seen(lab, IQN)[lun.device] == mapping.lun_id
+                unmap(array, lun)
+                assert lun.device not in seen(lab, IQN)
                 array.close()
         except BaseException as error:  # noqa: BLE001 - handed over to the test's own thread
             failures.append(error)
@@ -378,7 +422,7 @@ def test_many_populators_of_one_host_do_not_hurt_each_other(lab: ArrayLab) -> No
     for thread in threads:
         thread.join(60)
     assert failures == []
-    assert lab.state() == ([], [])
+    assert lab.state() == state
 
 
 def test_wrong_credentials_are_told_without_the_secret(lab: ArrayLab) -> None:
@@ -393,7 +437,8 @@ def test_wrong_credentials_are_told_without_the_secret(lab: ArrayLab) -> None:
 
 
 def test_settings_do_not_show_their_secrets(lab: ArrayLab) -> None:
-    assert lab.access.password not in repr(lab.access)
+    for secret in filter(None, (lab.access.password, lab.access.token)):
+        assert secret not in repr(lab.access)
 
 
 def test_an_untrusted_certificate_is_told_at_once(lab: ArrayLab, monkeypatch: pytest.MonkeyPatch) -> None:

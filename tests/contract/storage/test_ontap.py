@@ -15,22 +15,23 @@ from pathlib import Path
 import pytest
 
 from populator.errors import Cancelled, StorageError
-from populator.storage.array import Mapping, StorageArray, Volume
+from populator.storage.array import Group, Lun, Mapping, StorageArray, Volume
 from populator.storage.failures import Refused, Unanswered
 from populator.storage.http import origin
 from populator.storage.vendors.ontap import names
-from tests.lab.arrays import OntapLab, QuickClock, connect
+from tests.lab.arrays import QuickClock, connect, fc, iscsi
+from tests.lab.arrays.ontap.lab import OntapLab
 from tests.lab.arrays.ontap.server import OntapSimulator, User
 from tests.lab.arrays.rest import Reply, Request
 from tests.lab.faults import FAULTS, Ledger, nth, proxy
 from tests.lab.pki import Pki
 from tests.lab.san import San
+from vsphere.model import Initiator, InitiatorKind
 
 HOST = "host-1234"
 IQN = "iqn.1998-01.com.vmware:esx-1"
-FC = "fc.20000025b5000001:20000025B5AA0001"
-ALL = [IQN, FC]
 WWPN = "20:00:00:25:b5:aa:00:01"
+ISCSI, FC = iscsi(IQN), fc("20000025b5aa0001")
 ISCSI_GROUP, FC_GROUP = "xcopy-hostsystem-host-1234-iscsi", "xcopy-hostsystem-host-1234-fcp"
 GROUPS, MAPS, LUNS = "/protocols/san/igroups", "/protocols/san/lun-maps", "/storage/luns"
 
@@ -63,16 +64,24 @@ def writes(sim: OntapSimulator) -> list[tuple[str, str]]:
 
 
 def volume(**attributes: str) -> Volume:
-    return Volume("pvc-1", "pvc-1", attributes)
+    return Volume("pvc-1", "csi.trident.netapp.io", "pvc-1", attributes)
 
 
-def run(array: StorageArray, wanted: Volume, initiators: list[str]) -> Mapping:
+def ensure(array: StorageArray, *initiators: Initiator) -> Group:
+    return array.ensure_group(array.plan_group(HOST, initiators))
+
+
+def unmap(array: StorageArray, lun: Lun) -> None:
+    array.unmap(lun, HOST, {ISCSI, FC}, ())
+
+
+def run(array: StorageArray, wanted: Volume, initiator: Initiator) -> Mapping:
     """Do what the populator does to an array for one disk."""
     array.info()
     lun = array.find_lun(wanted)
     array.mappings_of(lun)
-    mapping = array.map(lun, array.ensure_group(HOST, initiators))
-    array.unmap(lun, HOST, ALL)
+    mapping = array.map(lun, ensure(array, initiator))
+    unmap(array, lun)
     return mapping
 
 
@@ -130,7 +139,7 @@ def test_an_unknown_svm_is_an_error_and_never_a_query(lab: OntapLab, svm: str) -
 def test_the_credentials_of_one_svm_are_enough(lab: OntapLab, sim: OntapSimulator) -> None:
     sim.users["vsadmin"] = User("svm-secret", svm="svm1")
     array = connect(lab, username="vsadmin", password="svm-secret", options={})
-    assert run(array, lab.add_volume(), [IQN]).ours
+    assert run(array, lab.add_volume(), ISCSI).ours
     assert array.info().version == ""
     assert len(sim.calls) - 2 <= 12
 
@@ -190,7 +199,7 @@ def test_the_forms_in_which_trident_names_a_lun(
     sim.add_lun("/vol/other/lun0", "svm1", 4096)
     key = sim.add_lun(path, "svm1", 8192)
     lun = array.find_lun(volume(**attributes))
-    assert (lun.id, lun.name, lun.size, lun.naa) == (key, path, 8192, sim.luns[key].naa)
+    assert (lun.id, lun.name, lun.size, lun.device) == (key, path, 8192, sim.luns[key].naa)
 
 
 def test_lun0_is_taken_among_several(array: StorageArray, sim: OntapSimulator) -> None:
@@ -250,16 +259,16 @@ def test_luns_that_cannot_be_used(
 
 
 @pytest.mark.parametrize(
-    ("serial", "naa"),
+    ("serial", "device"),
     [
         ("819TI$X101LA", "naa.600a0980383139544924583130314c41"),
         ("wf0Iq+N4uck3", "naa.600a098077663049712b4e3475636b33"),
         ("819TI$X102P-", "naa.600a098038313954492458313032502d"),
     ],
 )
-def test_device_names(array: StorageArray, sim: OntapSimulator, serial: str, naa: str) -> None:
+def test_device_names(array: StorageArray, sim: OntapSimulator, serial: str, device: str) -> None:
     sim.add_lun("/vol/f/lun0", "svm1", 4096, serial=serial)
-    assert array.find_lun(volume(internalName="f")).naa == naa
+    assert array.find_lun(volume(internalName="f")).device == device
 
 
 def test_the_same_path_on_two_svms(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
@@ -271,8 +280,8 @@ def test_the_same_path_on_two_svms(array: StorageArray, lab: OntapLab, sim: Onta
     lun = array.find_lun(wanted)
     assert lun.id == lab.uuid(wanted)
     assert array.mappings_of(lun) == ()
-    array.map(lun, array.ensure_group(HOST, [IQN]))
-    array.unmap(lun, HOST, ALL)
+    array.map(lun, ensure(array, ISCSI))
+    unmap(array, lun)
     assert sim.find_map(twin, twin_group) is not None
     assert sim.find_group(ISCSI_GROUP, "svm1") is None
 
@@ -281,12 +290,12 @@ def test_the_same_path_on_two_svms(array: StorageArray, lab: OntapLab, sim: Onta
 
 
 def test_an_igroup_is_made_in_one_call(array: StorageArray, sim: OntapSimulator) -> None:
-    array.ensure_group(HOST, [FC])
+    ensure(array, FC)
     assert writes(sim) == [("POST", GROUPS)]
     group = sim.find_group(FC_GROUP, "svm1")
     assert group is not None
     assert (group.protocol, group.os_type, group.initiators) == ("fcp", "vmware", [WWPN])
-    array.ensure_group(HOST, [FC])
+    ensure(array, FC)
     assert len(writes(sim)) == 1
 
 
@@ -298,21 +307,18 @@ def test_the_go_populators_names_are_used_and_known() -> None:
     assert {names.host_of(group) for group in own} == {"host-1"}
     assert names.host_of("xcopy-hostsystem-host-12-fcp") == "host-12"
     for group in ("xcopy-esxs", "xcopy-", "worker-7"):
-        assert names.host_of(group) == ""
+        assert names.host_of(group) is None
     assert [names.is_ours(group) for group in (*own, "xcopy-esxs", "worker-7")] == [True] * 5 + [False]
 
 
 def test_initiators_are_compared_without_case(array: StorageArray, sim: OntapSimulator) -> None:
-    sim.add_group(ISCSI_GROUP, "svm1", [IQN.upper().replace("IQN", "iqn")])
-    array.ensure_group(HOST, [IQN.replace("esx", "ESX")])
+    sim.add_group(ISCSI_GROUP, "svm1", [IQN.upper().replace("IQN", "iqn"), WWPN.upper()])
+    ensure(array, ISCSI)
     assert writes(sim) == []
 
 
-@pytest.mark.parametrize("initiators", [[FC, IQN], [FC.upper().replace("FC.", "fc."), IQN]])
-def test_the_first_kind_where_both_are_there(
-    array: StorageArray, sim: OntapSimulator, initiators: list[str]
-) -> None:
-    assert array.ensure_group(HOST, initiators).name == FC_GROUP
+def test_the_first_kind_where_both_are_there(array: StorageArray, sim: OntapSimulator) -> None:
+    assert ensure(array, FC, ISCSI).name == FC_GROUP
     assert [(g.name, g.initiators) for g in sim.groups.values()] == [(FC_GROUP, [WWPN])]
 
 
@@ -320,7 +326,7 @@ def test_a_user_who_may_not_see_logins_gets_the_first_kind(array: StorageArray, 
     sim.log_in("svm1", WWPN)
     for where in ("/network/fc/logins", "/protocols/san/iscsi/sessions"):
         sim.before("GET", where, lambda _: error(403, "6", "not authorized for that command"))
-    assert array.ensure_group(HOST, [IQN, FC]).name == ISCSI_GROUP
+    assert ensure(array, ISCSI, FC).name == ISCSI_GROUP
 
 
 @pytest.mark.parametrize(
@@ -333,42 +339,64 @@ def test_what_the_svm_does_not_serve_is_not_chosen(
     sim.svm("svm1").services = served
     for where in ("/network/fc/logins", "/protocols/san/iscsi/sessions"):
         sim.before("GET", where, lambda _: error(403, "6", "not authorized for that command"))
-    assert array.ensure_group(HOST, [FC, IQN]).name == group
+    assert ensure(array, FC, ISCSI).name == group
 
 
-@pytest.mark.parametrize("only", [IQN, FC])
-def test_a_host_of_one_protocol_has_no_choice(array: StorageArray, sim: OntapSimulator, only: str) -> None:
+@pytest.mark.parametrize("only", [ISCSI, FC])
+def test_a_host_of_one_protocol_has_no_choice(
+    array: StorageArray, sim: OntapSimulator, only: Initiator
+) -> None:
     sim.svm("svm1").services = set()
-    assert array.ensure_group(HOST, [only]).initiators == (only,)
+    assert ensure(array, only).initiators == (only,)
+
+
+ODD = ["iqn.bad", "iqn.1998-01.com vmware:esx", "eui.12", "", "vmhba1", "nqn.2014-08.com.vmware:nvme:esx"]
 
 
 def test_initiators_offered_twice_count_once_and_odd_ones_not_at_all(
     array: StorageArray, sim: OntapSimulator
 ) -> None:
-    odd = [
-        "iqn.bad",
-        "iqn.1998-01.com vmware:esx",
-        "eui.12",
-        "fc.20000025b5000001:00000000000000000",
-        "",
-        "vmhba1",
-    ]
-    group = array.ensure_group(HOST, [*odd, IQN, FC, IQN, IQN.upper(), *odd])
-    assert (group.name, group.initiators) == (ISCSI_GROUP, (IQN,))
+    odd = [*map(iscsi, ODD), Initiator(InitiatorKind.SDC, "3f4b2c1d-0000")]
+    group = ensure(array, *odd, ISCSI, FC, ISCSI, *odd)
+    assert (group.name, group.initiators) == (ISCSI_GROUP, (ISCSI,))
     assert sim.groups[group.id].initiators == [IQN]
 
 
 def test_logins_are_asked_for_only_where_there_is_a_choice(array: StorageArray, sim: OntapSimulator) -> None:
-    array.ensure_group(HOST, [IQN])
+    ensure(array, ISCSI)
     assert not [path for _, path in sim.calls if path.endswith(("logins", "sessions"))]
 
 
-@pytest.mark.parametrize("bad", ["fc.0000000000000000:0000000000000000", "fc.20000025b5aa0001", "fc.:"])
-def test_unusable_wwpns(array: StorageArray, sim: OntapSimulator, bad: str) -> None:
+@pytest.mark.parametrize("bad", ODD)
+def test_names_that_ontap_would_refuse(array: StorageArray, sim: OntapSimulator, bad: str) -> None:
+    """With one of them it refuses the whole igroup."""
     with pytest.raises(StorageError, match="No initiator of the host can be used"):
-        array.ensure_group(HOST, [bad])
+        array.plan_group(HOST, [iscsi(bad)])
     assert sim.groups == {}
-    assert array.ensure_group(HOST, [bad, FC]).initiators == (FC,), "others may be"
+    assert ensure(array, iscsi(bad), FC).initiators == (FC,), "others may be"
+
+
+def test_a_plan_says_what_there_is_and_what_is_missing(array: StorageArray, sim: OntapSimulator) -> None:
+    plan = array.plan_group(HOST, [ISCSI])
+    assert (plan.group, plan.missing) == (Group("", ISCSI_GROUP, (ISCSI,)), (ISCSI,))
+    key = sim.add_group(ISCSI_GROUP, "svm1", [], "iscsi")
+    plan = array.plan_group(HOST, [ISCSI])
+    assert (plan.group, plan.missing) == (Group(key, ISCSI_GROUP, (ISCSI,)), (ISCSI,))
+    sim.add_initiators(key, [IQN])
+    assert array.plan_group(HOST, [ISCSI]).missing == ()
+    assert writes(sim) == []
+
+
+def test_a_plan_may_be_out_of_date(array: StorageArray, sim: OntapSimulator) -> None:
+    """Somebody made the igroup since; or it was there, and somebody took it away."""
+    plan = array.plan_group(HOST, [ISCSI])
+    key = sim.add_group(ISCSI_GROUP, "svm1", [], "iscsi")
+    assert array.ensure_group(plan).id == key
+    assert sim.groups[key].initiators == [IQN]
+    plan = array.plan_group(HOST, [ISCSI, iscsi(f"{IQN}-b")])
+    sim.remove_group(key)
+    again = array.ensure_group(plan)
+    assert sim.groups[again.id].initiators == [IQN, f"{IQN}-b"]
 
 
 def test_somebody_creates_the_igroup_first(array: StorageArray, sim: OntapSimulator) -> None:
@@ -376,14 +404,14 @@ def test_somebody_creates_the_igroup_first(array: StorageArray, sim: OntapSimula
         sim.add_group(ISCSI_GROUP, "svm1", [], "iscsi")
 
     sim.before("POST", GROUPS, first)
-    group = array.ensure_group(HOST, [IQN])
+    group = ensure(array, ISCSI)
     assert sim.groups[group.id].initiators == [IQN]
 
 
 def test_somebody_adds_the_initiator_first(array: StorageArray, sim: OntapSimulator) -> None:
     key = sim.add_group(ISCSI_GROUP, "svm1", [], "iscsi")
     sim.before("POST", f"{GROUPS}/{key}/initiators", lambda _: sim.add_initiators(key, [IQN]))
-    assert array.ensure_group(HOST, [IQN]).id == key
+    assert ensure(array, ISCSI).id == key
     assert sim.groups[key].initiators == [IQN]
 
 
@@ -392,7 +420,7 @@ def test_somebody_deletes_the_igroup_before_the_initiator_is_added(
 ) -> None:
     key = sim.add_group(ISCSI_GROUP, "svm1", [], "iscsi")
     sim.before("POST", f"{GROUPS}/{key}/initiators", lambda _: sim.remove_group(key))
-    group = array.ensure_group(HOST, [IQN])
+    group = ensure(array, ISCSI)
     assert group.id != key
     assert sim.groups[group.id].initiators == [IQN]
 
@@ -400,10 +428,10 @@ def test_somebody_deletes_the_igroup_before_the_initiator_is_added(
 def test_another_conflict_is_not_taken_for_a_race(array: StorageArray, sim: OntapSimulator) -> None:
     sim.add_group("linux-group", "svm1", [IQN], os_type="linux")
     with pytest.raises(StorageError, match=r"linux-group.*5374732"):
-        array.ensure_group(HOST, [IQN])
+        ensure(array, ISCSI)
     key = sim.add_group(ISCSI_GROUP, "svm1", [], "iscsi")
     with pytest.raises(StorageError, match=r"linux-group.*5374734"):
-        array.ensure_group(HOST, [IQN])
+        ensure(array, ISCSI)
     assert sim.groups[key].initiators == []
 
 
@@ -413,7 +441,7 @@ def test_an_igroup_of_our_name_that_is_not_ours(
 ) -> None:
     sim.add_group(ISCSI_GROUP, "svm1", [], protocol, os_type)
     with pytest.raises(StorageError, match="exists with protocol"):
-        array.ensure_group(HOST, [IQN])
+        ensure(array, ISCSI)
     assert writes(sim) == []
 
 
@@ -423,7 +451,7 @@ def test_an_igroup_of_our_name_that_is_not_ours(
 def test_all_pages_of_maps_are_read(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
     wanted = lab.add_volume()
     for number in range(7):
-        lab.add_map(wanted, lab.add_group(f"worker-{number}", [f"iqn.1998-01.com.lab:w{number}"]))
+        lab.add_map(wanted, lab.add_group(f"worker-{number}", [iscsi(f"iqn.1998-01.com.lab:w{number}")]))
     sim.page_size = 3
     lun = array.find_lun(wanted)
     sim.calls.clear()
@@ -433,14 +461,14 @@ def test_all_pages_of_maps_are_read(array: StorageArray, lab: OntapLab, sim: Ont
 
 def test_mapped_already(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
     wanted = lab.add_volume()
-    lun, group = array.find_lun(wanted), array.ensure_group(HOST, [IQN])
+    lun, group = array.find_lun(wanted), ensure(array, ISCSI)
     sim.add_map(lun.id, group.id, 17)
     mapping = array.map(lun, group)
     assert (mapping.lun_id, mapping.ours, mapping.group) == (17, True, group)
 
 
 def test_no_interface_for_the_protocol(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
-    lun, group = array.find_lun(lab.add_volume()), array.ensure_group(HOST, [IQN])
+    lun, group = array.find_lun(lab.add_volume()), ensure(array, ISCSI)
     sim.before("POST", MAPS, lambda _: error(400, "5374573", "A node has no interface for iSCSI"), times=9)
     with pytest.raises(Refused, match=r"A node has no interface for iSCSI.*5374573"):
         array.map(lun, group)
@@ -448,18 +476,18 @@ def test_no_interface_for_the_protocol(array: StorageArray, lab: OntapLab, sim: 
 
 
 def test_the_igroup_vanishes_before_the_map(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
-    lun, group = array.find_lun(lab.add_volume()), array.ensure_group(HOST, [IQN])
+    lun, group = array.find_lun(lab.add_volume()), ensure(array, ISCSI)
     sim.before("POST", MAPS, lambda _: sim.remove_group(group.id))
     mapping = array.map(lun, group)
     assert mapping.ours
     assert mapping.group.id != group.id
-    assert lab.san.seen_by([IQN]) == {lun.naa: mapping.lun_id}
+    assert lab.san.seen_by([IQN]) == {lun.device: mapping.lun_id}
 
 
 def test_an_igroup_that_always_vanishes_is_an_error(
     array: StorageArray, lab: OntapLab, sim: OntapSimulator
 ) -> None:
-    lun, group = array.find_lun(lab.add_volume()), array.ensure_group(HOST, [IQN])
+    lun, group = array.find_lun(lab.add_volume()), ensure(array, ISCSI)
 
     def vanish(_: Request) -> None:
         for key in list(sim.groups):
@@ -476,26 +504,26 @@ def test_seen_through_another_group_whatever_the_code(
     array: StorageArray, lab: OntapLab, sim: OntapSimulator, code: str
 ) -> None:
     wanted = lab.add_volume()
-    lab.add_map(wanted, lab.add_group("esx-cluster", [FC, "fc.20000025b5000002:20000025b5aa0002"]))
+    lab.add_map(wanted, lab.add_group("esx-cluster", [FC, fc("20000025b5aa0002")]))
     sim.seen_twice_code = code
     lun = array.find_lun(wanted)
-    mapping = array.map(lun, array.ensure_group(HOST, [FC]))
+    mapping = array.map(lun, ensure(array, FC))
     assert (mapping.group.name, mapping.ours) == ("esx-cluster", False)
 
 
 def test_a_lun_id_that_esxi_does_not_see(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
     wanted = lab.add_volume()
-    lun, group = array.find_lun(wanted), array.ensure_group(HOST, [IQN])
+    lun, group = array.find_lun(wanted), ensure(array, ISCSI)
     sim.add_map(lun.id, group.id, 1024)
     with pytest.raises(StorageError, match=r"LUN id 1024.*0 to 1023") as caught:
         array.map(lun, group)
     assert caught.value.hint
-    array.unmap(lun, HOST, ALL)
+    unmap(array, lun)
     assert lab.state() == ([], [])
 
 
 def test_lun_id_1023_is_fine(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
-    lun, group = array.find_lun(lab.add_volume()), array.ensure_group(HOST, [IQN])
+    lun, group = array.find_lun(lab.add_volume()), ensure(array, ISCSI)
     sim.add_map(lun.id, group.id, 1023)
     assert array.map(lun, group).lun_id == 1023
 
@@ -508,17 +536,17 @@ def test_unmapping_what_is_gone_is_success(
     array: StorageArray, lab: OntapLab, sim: OntapSimulator, code: str
 ) -> None:
     lun = array.find_lun(lab.add_volume())
-    array.map(lun, array.ensure_group(HOST, [IQN]))
+    array.map(lun, ensure(array, ISCSI))
     sim.before("DELETE", MAPS, lambda _: error(404, code))
-    array.unmap(lun, HOST, ALL)
+    unmap(array, lun)
 
 
 def test_other_refusals_to_unmap_are_not(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
     lun = array.find_lun(lab.add_volume())
-    array.map(lun, array.ensure_group(HOST, [IQN]))
+    array.map(lun, ensure(array, ISCSI))
     sim.before("DELETE", MAPS, lambda _: error(401, "6691623"))
     with pytest.raises(Refused) as caught:
-        array.unmap(lun, HOST, ALL)
+        unmap(array, lun)
     assert caught.value.status == 401
 
 
@@ -527,11 +555,11 @@ def test_a_step_that_fails_does_not_keep_the_others_from_being_done(
 ) -> None:
     wanted = lab.add_volume()
     lun = array.find_lun(wanted)
-    for initiator in (IQN, FC):
-        array.map(lun, array.ensure_group(HOST, [initiator]))
+    for initiator in (ISCSI, FC):
+        array.map(lun, ensure(array, initiator))
     sim.before("DELETE", MAPS, lambda _: error(409, "5374316", "being moved"))
     with pytest.raises(Refused, match="being moved"):
-        array.unmap(lun, HOST, ALL)
+        unmap(array, lun)
     assert len(sim.groups_of(lun.id)) == len(sim.groups) == 1
 
 
@@ -544,12 +572,12 @@ def test_a_list_that_is_none_is_not_taken_for_an_empty_one(
     array: StorageArray, lab: OntapLab, sim: OntapSimulator, reply: Reply
 ) -> None:
     lun = array.find_lun(lab.add_volume())
-    array.map(lun, array.ensure_group(HOST, [IQN]))
+    array.map(lun, ensure(array, ISCSI))
     sim.before("GET", MAPS, lambda _: reply)
     with pytest.raises(StorageError):
-        array.unmap(lun, HOST, ALL)
+        unmap(array, lun)
     assert sim.groups_of(lun.id) == {ISCSI_GROUP}
-    array.unmap(lun, HOST, ALL)
+    unmap(array, lun)
     assert sim.groups == {}
 
 
@@ -558,23 +586,23 @@ def test_a_map_that_is_said_to_be_gone_is_looked_for(
     array: StorageArray, lab: OntapLab, sim: OntapSimulator, code: str
 ) -> None:
     lun = array.find_lun(lab.add_volume())
-    array.map(lun, array.ensure_group(HOST, [IQN]))
+    array.map(lun, ensure(array, ISCSI))
     sim.before("DELETE", MAPS, lambda _: error(404, code, "entry doesn't exist"))
-    array.unmap(lun, HOST, ALL)
+    unmap(array, lun)
     assert sim.groups == {}
     sim.before("DELETE", MAPS, lambda _: error(404, code, "entry doesn't exist"), times=1000)
-    array.map(lun, array.ensure_group(HOST, [IQN]))
+    array.map(lun, ensure(array, ISCSI))
     with pytest.raises(StorageError, match="lists it all the same"):
-        array.unmap(lun, HOST, ALL)
+        unmap(array, lun)
 
 
 def test_a_group_that_is_said_to_be_gone_is_looked_for(
     array: StorageArray, lab: OntapLab, sim: OntapSimulator
 ) -> None:
     lun = array.find_lun(lab.add_volume())
-    array.map(lun, array.ensure_group(HOST, [IQN]))
+    array.map(lun, ensure(array, ISCSI))
     sim.before("DELETE", GROUPS, lambda _: NOT_THERE)
-    array.unmap(lun, HOST, ALL)
+    unmap(array, lun)
     assert sim.groups == {}
 
 
@@ -582,7 +610,7 @@ def test_a_group_that_is_said_to_be_gone_is_looked_for(
 def test_a_map_whose_answer_says_nothing_is_looked_for(
     array: StorageArray, lab: OntapLab, sim: OntapSimulator, reply: Reply
 ) -> None:
-    lun, group = array.find_lun(lab.add_volume()), array.ensure_group(HOST, [IQN])
+    lun, group = array.find_lun(lab.add_volume()), ensure(array, ISCSI)
 
     def mapped_all_the_same(_: Request) -> Reply:
         sim.add_map(lun.id, group.id)
@@ -595,12 +623,12 @@ def test_a_map_whose_answer_says_nothing_is_looked_for(
 def test_both_groups_of_the_host_are_removed(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
     wanted = lab.add_volume()
     lun = array.find_lun(wanted)
-    for initiator in (IQN, FC):
-        array.map(lun, array.ensure_group(HOST, [initiator]))
+    for initiator in (ISCSI, FC):
+        array.map(lun, ensure(array, initiator))
     sim.add_map(lun.id, sim.add_group("admin", "svm1", ["iqn.1998-01.com.lab:a"]))
     before = array.mappings_of(lun)
     assert {m.group.name for m in before if m.ours} == {ISCSI_GROUP, FC_GROUP}
-    array.unmap(lun, HOST, ALL)
+    unmap(array, lun)
     assert {group.name for group in sim.groups.values()} == {"admin"}
     assert sim.groups_of(lun.id) == {"admin"}
 
@@ -609,9 +637,9 @@ def test_what_is_still_mapped_is_not_mapped_again(
     array: StorageArray, lab: OntapLab, sim: OntapSimulator
 ) -> None:
     wanted = lab.add_volume()
-    lab.add_map(wanted, lab.add_group("worker", ["iqn.1998-01.com.lab:w"]))
+    lab.add_map(wanted, lab.add_group("worker", [iscsi("iqn.1998-01.com.lab:w")]))
     lun = array.find_lun(wanted)
-    array.unmap(lun, HOST, ALL)
+    unmap(array, lun)
     assert writes(sim) == []
 
 
@@ -619,10 +647,10 @@ def test_an_igroup_that_vanishes_from_restore_is_no_error(
     array: StorageArray, lab: OntapLab, sim: OntapSimulator
 ) -> None:
     lun = array.find_lun(lab.add_volume())
-    group = array.ensure_group(HOST, [IQN])
+    group = ensure(array, ISCSI)
     array.map(lun, group)
     sim.before("DELETE", GROUPS, lambda _: sim.remove_group(group.id))
-    array.unmap(lun, HOST, ALL)
+    unmap(array, lun)
     assert lab.state() == ([], [])
 
 
@@ -693,7 +721,7 @@ def test_busy_for_ever_ends_at_the_deadline(lab: OntapLab, sim: OntapSimulator) 
 
 
 def test_a_map_whose_answer_is_lost_is_found(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
-    lun, group = array.find_lun(lab.add_volume()), array.ensure_group(HOST, [IQN])
+    lun, group = array.find_lun(lab.add_volume()), ensure(array, ISCSI)
 
     def done_but_not_told(_: Request) -> Reply:
         sim.add_map(lun.id, group.id, 5)
@@ -817,12 +845,12 @@ def test_a_list_without_end_is_given_up(lab: OntapLab, sim: OntapSimulator) -> N
 
 
 def test_one_connection_serves_a_whole_run(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
-    run(array, lab.add_volume(), [IQN])
+    run(array, lab.add_volume(), ISCSI)
     assert sim.accepted == 1
 
 
 def test_calls_of_a_run(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
-    run(array, lab.add_volume(), [IQN])
+    run(array, lab.add_volume(), ISCSI)
     assert len(sim.calls) == 11
 
 
@@ -837,7 +865,7 @@ def test_any_one_call_may_fail(lab: OntapLab, sim: OntapSimulator, pki: Pki, fau
         while True:
             ledger.reset(nth(number, fault))
             array = connect(lab, hostname=f"127.0.0.1:{port}", timeout=0.5)
-            assert run(array, wanted, [IQN]).ours
+            assert run(array, wanted, ISCSI).ours
             array.close()
             assert lab.state() == ([], [])
             if len(ledger.calls) < number:

@@ -39,7 +39,7 @@ from vsphere.errors import (
 )
 from vsphere.host.devices import Devices
 from vsphere.host.esxcli import Esxcli
-from vsphere.model import Adapter, CopyResult
+from vsphere.model import Adapter, CopyResult, Initiator, InitiatorKind
 from vsphere.vcenter.extents import datastore_extents
 from vsphere.vcenter.inventory import boot_time, find_source
 from vsphere.vcenter.session import Session
@@ -49,6 +49,7 @@ from vsphere.wrapper.by_esxcli import Plugin
 USER, PASSWORD = "operator@vsphere.local", "the-vcenter-secret"
 SIZE = world.DISK_SIZE
 GROUP = "xcopy-test"
+ISCSI = Adapter("vmhba64", Initiator(InitiatorKind.ISCSI, "iqn.x"))
 NEVER_TWICE = 2
 """more than two operations at once that can shake a host were seen to bring it down"""
 
@@ -450,18 +451,17 @@ def test_adapters_with_active_paths_to_the_datastore_come_first(site: Site, sess
     _, host = find_source(session, world.PLAIN_VM, world.PLAIN_DISK)
     iscsi, fc = world.hosts()[0].adapters
     assert host.adapters == (
-        Adapter("vmhba64", iscsi.initiator),
-        Adapter("vmhba2", f"fc.{fc.wwnn}:{fc.wwpn}"),
+        Adapter("vmhba64", Initiator(InitiatorKind.ISCSI, iscsi.initiator)),
+        Adapter("vmhba2", Initiator(InitiatorKind.FC, fc.wwpn)),
     )
-    assert [adapter.protocol for adapter in host.adapters] == ["iscsi", "fc"]
-    assert host.initiators == tuple(adapter.initiator for adapter in host.adapters)
+    assert host.initiators == {adapter.initiator for adapter in host.adapters}
 
 
 def test_world_wide_names_are_read_as_unsigned(session: Session) -> None:
     _, host = find_source(session, world.FC_VM, world.FC_DISK)
     spec = world.hosts()[1].adapters[1]
     assert host.name == world.OTHER_HOST
-    assert host.adapters[0] == Adapter("vmhba2", f"fc.{spec.wwnn}:{spec.wwpn}")
+    assert host.adapters[0] == Adapter("vmhba2", Initiator(InitiatorKind.FC, spec.wwpn))
 
 
 def test_the_paths_of_all_links_count(session: Session) -> None:
@@ -649,7 +649,7 @@ def test_a_rescan_whose_answer_is_lost_is_looked_behind(site: Site, devices: Dev
 
 def test_detach_and_forget_leave_no_trace(site: Site, devices: Devices, slot: Slot) -> None:
     lun = site.lun()
-    adapters = [Adapter("vmhba64", "iqn.x"), Adapter("vmhba2", "fc.1:2")]
+    adapters = [ISCSI, Adapter("vmhba2", Initiator(InitiatorKind.FC, "20000025b5aa0001"))]
     devices.discover(lun.naa, SIZE, slot)
     devices.detach(lun.naa, slot)
     assert site.host.device_status(lun.naa) == "off"
@@ -667,7 +667,7 @@ def test_detach_and_forget_leave_no_trace(site: Site, devices: Devices, slot: Sl
 
 def test_taking_away_what_never_came_is_harmless(site: Site, devices: Devices, slot: Slot) -> None:
     devices.detach("naa.1", slot)
-    devices.forget("naa.1", [Adapter("vmhba64", "iqn.x")], slot)
+    devices.forget("naa.1", [ISCSI], slot)
     assert slot.steps == []
     assert set(site.labels()[1:]) == {
         "esxcli storage.core.device.list",
@@ -792,10 +792,10 @@ def test_a_device_that_stays_on_the_detached_list_is_told(site: Site, devices: D
     devices.detach(lun.naa, slot)
     site.san.unmap(lun.naa, GROUP)
     with pytest.raises(VsphereError, match="Out of resources"):
-        devices.forget(lun.naa, [Adapter("vmhba64", "iqn.x")], slot)
+        devices.forget(lun.naa, [ISCSI], slot)
     assert site.host.detached == {lun.naa}
     site.host.instead.clear()
-    devices.forget(lun.naa, [Adapter("vmhba64", "iqn.x")], slot)
+    devices.forget(lun.naa, [ISCSI], slot)
     assert site.host.detached == set()
 
 
@@ -806,7 +806,7 @@ def test_a_device_that_stays_after_its_dead_paths_were_to_go_is_told(
     devices.discover(lun.naa, SIZE, slot)
     devices.detach(lun.naa, slot)
     with pytest.raises(VsphereError, match="still has device"):
-        devices.forget(lun.naa, [Adapter("vmhba64", "iqn.x")], slot)
+        devices.forget(lun.naa, [ISCSI], slot)
 
 
 def test_a_device_that_was_taken_away_after_the_copy_was_not_seen_idle(

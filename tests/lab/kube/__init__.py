@@ -125,18 +125,18 @@ class Kube:
         bound: bool = True,
         csi: bool = True,
         mode: str = "Block",
+        driver: str = "csi.trident.netapp.io",
     ) -> str:
         """Make a PVC as Forklift leaves it: unbound, its prime PVC bound to a PV; return the PVC's UID.
 
         With `bound` false the prime PVC waits for `bind_prime`; with `csi` false the PV has no CSI source; `mode` is
-        the volumeMode of all three, empty for none.
+        the volumeMode of all three, empty for none, and `driver` the CSI driver that made the PV.
         """
         uid: str = self._claim(name, namespace, mode)["metadata"]["uid"]
         self._claim(f"prime-{uid}", namespace, mode)
         source: dict[str, Any] = {"hostPath": {"path": "/nowhere"}}
         if csi:
-            driver = {"driver": "csi.trident.netapp.io", "volumeHandle": handle}
-            source = {"csi": driver | {"volumeAttributes": dict(attributes)}}
+            source = {"csi": {"driver": driver, "volumeHandle": handle, "volumeAttributes": dict(attributes)}}
         spec: dict[str, Any] = {"capacity": {"storage": SIZE}, "accessModes": ["ReadWriteMany"]}
         spec |= {"volumeMode": mode} if mode else {}
         metadata = {"name": f"pv-{name}"}

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pyVmomi import vim
 
+from vsphere.model import Initiator, InitiatorKind
 from vsphere.vcenter.adapters import Storage, adapters_for, describe, initiators_of, parse_adapter
 
 NAA = "naa.600a098038303044"
@@ -88,13 +89,23 @@ def test_a_dead_path_carries_nothing() -> None:
 def test_the_host_s_initiators_are_all_there_are() -> None:
     found = storage(fc("vmhba1", "offline"), fc("vmhba2", wwn=NO_WWN), iscsi("vmhba64", "unbound"), sata())
     assert offered(found) == []
-    assert initiators_of(found) == (
-        "fc.20000025b5aa0001:20000025b5aa0001",
-        "iqn.1998-01.com.vmware:vmhba64",
-    )
+    assert initiators_of(found) == {
+        Initiator(InitiatorKind.FC, "20000025b5aa0001"),
+        Initiator(InitiatorKind.ISCSI, "iqn.1998-01.com.vmware:vmhba64"),
+    }
 
 
 def test_an_adapter_is_described_for_people() -> None:
     assert describe(fc("vmhba1", "offline")) == "vmhba1 (LPe32002, offline)"
     assert describe(fc("vmhba1", wwn=NO_WWN)) == "vmhba1 (LPe32002, online, no initiator)"
     assert describe(sata()) == "vmhba0 (AHCI, unknown, no initiator)"
+
+
+def test_powerflexs_client_is_not_taken_for_fibre_channel() -> None:
+    """vSphere shows it as such an adapter, online and with world-wide names, which are no array's business."""
+    client = fc("vmhba65")
+    client.driver = "scini"
+    found = storage(client, iscsi("vmhba64"), active=("vmhba65",))
+    assert offered(found) == ["vmhba64"]
+    assert {initiator.kind for initiator in initiators_of(found)} == {InitiatorKind.ISCSI}
+    assert describe(client) == "vmhba65 (LPe32002, online, no initiator)"

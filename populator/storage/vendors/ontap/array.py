@@ -5,7 +5,8 @@ step acts on what it saw, and looks again when the array refuses or nobody answe
 our own call whose answer was lost, is found there instead of being done twice.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TypeVar
 
@@ -13,11 +14,11 @@ from populator import retry
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
-from populator.storage.array import ArrayInfo, Group, Lun, Mapping, Volume
+from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import Refused, Unanswered, passing
-from populator.storage.initiators import normal_all
 from populator.storage.vendors.ontap import names
 from populator.storage.vendors.ontap.client import GROUP_RACES, Client, Igroup, LunMap, LunRecord, Svm
+from vsphere.model import Initiator
 
 ROUNDS = 5
 """how often somebody else may be faster; with 20 populators for each host that is already unlikely"""
@@ -62,10 +63,21 @@ class OntapArray:
         """Return all LUN maps."""
         return tuple(_mapping(item) for item in self._maps(lun))
 
-    def ensure_group(self, host: str, initiators: Sequence[str]) -> Group:
-        """Return the host's igroup for one protocol."""
+    def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
+        """Return what there is of the host's igroup for one protocol."""
         chosen = self._choose(names.usable(initiators))
-        return self._write(partial(self._ensure, f"{names.group_stem(host)}-{chosen.kind}", chosen))
+        return self._read(partial(self._look, f"{names.group_stem(host)}-{chosen.kind}", chosen))
+
+    def ensure_group(self, plan: GroupPlan) -> Group:
+        """Return the igroup; a try after the first begins by looking again."""
+        known: GroupPlan | None = plan
+
+        def ensure() -> Group:
+            nonlocal known
+            now, known = known or self._look_again(plan.group), None
+            return self._ensure(now)
+
+        return self._write(ensure)
 
     def map(self, lun: Lun, group: Group) -> Mapping:
         """Map the LUN under the lowest LUN id that is free."""
@@ -78,14 +90,19 @@ class OntapArray:
             )
         return mapping
 
-    def unmap(self, lun: Lun, host: str, initiators: Sequence[str]) -> None:
+    def unmap(
+        self, lun: Lun, host: str, initiators: Collection[Initiator], keep: Collection[Mapping]
+    ) -> None:
         """Unmap the LUN from the host's own igroups, and delete those that nobody else uses."""
-        own, us = names.own_groups(host), normal_all(initiators)
+        own, us, kept = names.own_groups(host), frozenset(initiators), {mapping.group.id for mapping in keep}
         mine = [
             item
             for item in self._maps(lun)
-            if item.igroup_name in own
-            or (names.OF_ALL_HOSTS.fullmatch(item.igroup_name) and normal_all(item.initiators) <= us)
+            if item.igroup_uuid not in kept
+            and (
+                item.igroup_name in own
+                or (names.OF_ALL_HOSTS.fullmatch(item.igroup_name) and item.initiators <= us)
+            )
         ]
         steps: list[Callable[[], object]] = [partial(self._unmap, lun, m) for m in mine]
         steps += [partial(self._delete, *group) for group in self._find_own(own)]
@@ -123,31 +140,40 @@ class OntapArray:
             "Leave just the volume's own LUN in it.",
         )
 
-    def _ensure(self, name: str, chosen: names.Chosen) -> Group:
+    def _look(self, name: str, chosen: names.Chosen) -> GroupPlan:
+        wanted, found = tuple(chosen.names.values()), self._igroups(name)
+        if not found:
+            return GroupPlan(Group("", name, wanted), wanted)
+        _check(found[0], chosen.kind)
+        missing = (initiator for initiator in wanted if initiator not in found[0].initiators)
+        return GroupPlan(Group(found[0].uuid, name, wanted), tuple(missing))
+
+    def _look_again(self, group: Group) -> GroupPlan:
+        return self._look(group.name, names.usable(group.initiators)[0])
+
+    def _ensure(self, plan: GroupPlan) -> Group:
         for last in range(ROUNDS):
             try:
-                return Group(self._complete(name, chosen), name, tuple(chosen.names.values()))
+                return self._complete(plan)
             except Refused as error:
                 if error.code not in GROUP_RACES or last == ROUNDS - 1:
                     raise
+            plan = self._look_again(plan.group)
         raise AssertionError("the last round returns or raises")
 
-    def _complete(self, name: str, chosen: names.Chosen) -> str:
-        """Return the uuid of the igroup, after making it what it should be."""
-        found = self._igroups(name)
-        if not found:
-            created = self._client.create_igroup(self._svm, name, chosen.kind, chosen.names)
+    def _complete(self, plan: GroupPlan) -> Group:
+        """Return the igroup, after making it what it should be."""
+        if not plan.group.id:
+            chosen = names.usable(plan.group.initiators)[0]
+            created = self._client.create_igroup(self._svm, plan.group.name, chosen.kind, chosen.names)
             if created:
-                return created
-            found = self._igroups(name)
-        if not found:
-            raise self._contradiction(f"has made the igroup {name}", lists=False)
-        group = found[0]
-        _check(group, chosen.kind)
-        missing = [initiator for initiator in chosen.names if initiator not in group.initiators]
-        if missing:
-            self._client.add_initiators(group, missing)
-        return group.uuid
+                return replace(plan.group, id=created)
+            plan = self._look(plan.group.name, chosen)
+        if not plan.group.id:
+            raise self._contradiction(f"has made the igroup {plan.group.name}", lists=False)
+        if plan.missing:
+            self._client.add_initiators(plan.group.id, plan.group.name, map(names.spelled, plan.missing))
+        return plan.group
 
     def _map(self, lun: Lun, group: Group) -> Mapping:
         for last in range(ROUNDS):
@@ -159,18 +185,18 @@ class OntapArray:
                     raise self._contradiction(
                         f"has mapped {lun.name} to the igroup {group.name}", lists=False
                     )
-                return Mapping(group, lun_id, True, names.host_of(group.name), normal_all(group.initiators))
+                return Mapping(group, lun_id, True, names.host_of(group.name), frozenset(group.initiators))
             except (Refused, Unanswered) as error:
                 if (mapping := self._visible(lun, group)) is not None:
                     return mapping
                 if passing(error) or last == ROUNDS - 1 or self._exists(group):
                     raise
-                group = self._ensure(group.name, names.usable(group.initiators)[0])
+                group = self._ensure(self._look_again(group))
         raise AssertionError("the last round returns or raises")
 
     def _visible(self, lun: Lun, group: Group) -> Mapping | None:
         """Return the map by which the group's initiators see the LUN now: the group's own, or another's."""
-        wanted = set(names.usable(group.initiators)[0].names)
+        wanted = frozenset(group.initiators)
         maps = self._client.maps(self._svm, lun.id)
         maps.sort(key=lambda item: item.igroup_uuid != group.id)
         for item in maps:
@@ -276,7 +302,7 @@ def _check(group: Igroup, protocol: str) -> None:
 
 def _mapping(item: LunMap, group: Group | None = None) -> Mapping:
     name, known = item.igroup_name, group or Group(item.igroup_uuid, item.igroup_name)
-    return Mapping(known, item.lun_id, names.is_ours(name), names.host_of(name), normal_all(item.initiators))
+    return Mapping(known, item.lun_id, names.is_ours(name), names.host_of(name), item.initiators)
 
 
 def _some(found: Iterable[str]) -> str:

@@ -11,7 +11,9 @@ from populator.storage.access import Access
 from populator.storage.answer import Answer
 from populator.storage.failures import Refused
 from populator.storage.http import Http
+from populator.storage.initiators import read_initiators
 from populator.storage.login import Basic
+from vsphere.model import Initiator
 
 NO_SUCH_ENTRY = "4"
 GROUP_EXISTS = "5374023"
@@ -51,22 +53,22 @@ class LunRecord:
 
 @dataclass(frozen=True)
 class Igroup:
-    """An initiator group; the initiators in lower case."""
+    """An initiator group."""
 
     uuid: str
     name: str
     protocol: str
     os_type: str
-    initiators: frozenset[str]
+    initiators: frozenset[Initiator]
 
 
 @dataclass(frozen=True)
 class LunMap:
-    """A LUN map; the igroup's initiators in lower case."""
+    """A LUN map, with the igroup's initiators."""
 
     igroup_uuid: str
     igroup_name: str
-    initiators: frozenset[str]
+    initiators: frozenset[Initiator]
     lun_id: int
 
 
@@ -114,11 +116,11 @@ class Client:
         }
         return self._create("protocols/san/igroups", f"create the igroup {name}", body).optional("uuid")
 
-    def add_initiators(self, group: Igroup, initiators: Iterable[str]) -> None:
+    def add_initiators(self, uuid: str, name: str, initiators: Iterable[str]) -> None:
         """Add initiators to an igroup."""
         body = {"records": [{"name": initiator} for initiator in initiators]}
-        path = f"/api/protocols/san/igroups/{group.uuid}/initiators"
-        self._http.call("POST", path, f"add initiators to the igroup {group.name}", body=body)
+        path = f"/api/protocols/san/igroups/{uuid}/initiators"
+        self._http.call("POST", path, f"add initiators to the igroup {name}", body=body)
 
     def delete_igroup(self, uuid: str, name: str) -> bool:
         """Delete an igroup that is not mapped; return whether it was there and could be."""
@@ -216,7 +218,7 @@ def igroup(record: Answer) -> Igroup:
         name=record.text("name"),
         protocol=record.text("protocol"),
         os_type=record.text("os_type"),
-        initiators=frozenset(item.text("name").lower() for item in record.objects("initiators")),
+        initiators=read_initiators(item.text("name") for item in record.objects("initiators")),
     )
 
 
@@ -225,6 +227,6 @@ def lun_map(record: Answer) -> LunMap:
     return LunMap(
         igroup_uuid=record.text("igroup.uuid"),
         igroup_name=record.text("igroup.name"),
-        initiators=frozenset(name.lower() for name in record.texts("igroup.initiators")),
+        initiators=read_initiators(record.texts("igroup.initiators")),
         lun_id=record.number("logical_unit_number"),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from populator.errors import StorageError
 from populator.storage.array import Volume
-from populator.storage.initiators import FC
+from vsphere.model import Initiator, InitiatorKind
 
 OURS = "xcopy-"
 KINDS = ("iscsi", "fcp", "mixed")
@@ -16,7 +16,8 @@ OF_A_HOST = re.compile(rf"{OURS}hostsystem-(?P<host>.+?){ENDING}")
 """an igroup that a populator made for one host; the Go populator of MTV 2.10.4 to 2.11.0 gave it no ending"""
 OF_ALL_HOSTS = re.compile(rf"{OURS}esxs{ENDING}")
 """an igroup that populators before MTV 2.10.4 shared for all hosts"""
-ISCSI = re.compile(r"iqn\.\d{4}-\d{2}\.[^:\s]+(:\S+)?|eui\.[0-9a-f]{16}", re.IGNORECASE)
+PROTOCOLS = {InitiatorKind.FC: "fcp", InitiatorKind.ISCSI: "iscsi"}
+ISCSI = re.compile(r"iqn\.\d{4}-\d{2}\.[^:\s]+(:\S+)?|eui\.[0-9a-f]{16}")
 ON_FLEXVOL = re.compile(r"/svm/(?P<svm>[^/]+)/flexvol/(?P<flexvol>[^/]+)(/lun/(?P<lun>.+))?")
 ON_ASA_R2 = re.compile(r"/svm/(?P<svm>[^/]+)/lun/(?P<lun>.+)")
 ON_NVME = re.compile(r"/svm/[^/]+/.*\b(namespace|ns|nvme)s?/.+", re.IGNORECASE)
@@ -26,10 +27,11 @@ CSI_HINT = "The volume must be a block volume of Trident's ontap-san or ontap-sa
 
 @dataclass(frozen=True)
 class Chosen:
-    """The initiators of one protocol, in ONTAP's spelling, each with the spelling it was given in."""
+    """The initiators of one protocol, by ONTAP's spelling."""
 
     kind: str
-    names: dict[str, str]
+    """`fcp` or `iscsi`"""
+    names: dict[str, Initiator]
 
 
 @dataclass(frozen=True)
@@ -58,38 +60,34 @@ def is_ours(group: str) -> bool:
     return bool(OF_A_HOST.fullmatch(group) or OF_ALL_HOSTS.fullmatch(group))
 
 
-def host_of(group: str) -> str:
-    """Return the host that a populator made an igroup for; empty where it is another's, or one of all hosts."""
+def host_of(group: str) -> str | None:
+    """Return the host that a populator made an igroup for; None where it is another's, or one of all hosts."""
     match = OF_A_HOST.fullmatch(group)
-    return match["host"] if match else ""
+    return match["host"] if match else None
 
 
-def usable(initiators: Sequence[str]) -> list[Chosen]:
+def usable(initiators: Sequence[Initiator]) -> list[Chosen]:
     """Return those that ONTAP can use, a group of them for each protocol, the first one's first; raise without any."""
     found: dict[str, Chosen] = {}
-    for given in initiators:
-        kind, name = ("fcp", wwpn(given)) if given.lower().startswith("fc.") else ("iscsi", iscsi(given))
-        if name:
-            found.setdefault(kind, Chosen(kind, {})).names.setdefault(name, given)
+    for initiator in initiators:
+        kind = PROTOCOLS.get(initiator.kind, "")
+        if kind == "fcp" or (
+            kind and ISCSI.fullmatch(initiator.name)
+        ):  # ONTAP refuses a group for one wrong name
+            found.setdefault(kind, Chosen(kind, {})).names[spelled(initiator)] = initiator
     if not found:
         raise StorageError(
-            f"No initiator of the host can be used with ONTAP: {', '.join(initiators) or 'it has none'}.",
+            f"No initiator of the host can be used with ONTAP: {', '.join(map(str, initiators)) or 'it has none'}.",
             "XCOPY needs an iSCSI or Fibre Channel adapter; NVMe adapters cannot be used.",
         )
     return list(found.values())
 
 
-def iscsi(initiator: str) -> str:
-    """Return an iSCSI name as ONTAP stores it; nothing where ONTAP would refuse it, and with it all of its group."""
-    return initiator.lower() if ISCSI.fullmatch(initiator) else ""
-
-
-def wwpn(initiator: str) -> str:
-    """Return `fc.<wwnn>:<wwpn>` as ONTAP stores it: the WWPN in lower-case pairs with colons; else nothing."""
-    match = FC.fullmatch(initiator)
-    if not match or set(match[1]) == {"0"}:
-        return ""
-    return ":".join(re.findall("..", match[1].lower()))
+def spelled(initiator: Initiator) -> str:
+    """Return an initiator as ONTAP stores it: a world-wide name in pairs with colons."""
+    if initiator.kind == InitiatorKind.FC:
+        return ":".join(re.findall("..", initiator.name))
+    return initiator.name
 
 
 def naa(serial: str) -> str:

@@ -1,0 +1,119 @@
+"""ONTAP with two SVMs; Trident's volumes are on the first."""
+
+import itertools
+import re
+from collections.abc import Collection
+from typing import Self
+
+from populator.storage.access import Access
+from populator.storage.array import Volume
+from tests.lab.arrays import ArrayLab
+from tests.lab.arrays.ontap.server import OntapSimulator
+from tests.lab.pki import Pki
+from tests.lab.san import San
+from vsphere.model import Initiator, InitiatorKind
+
+USER, PASSWORD = "admin", "ontap-secret"
+SVM = "svm1"
+
+
+class OntapLab:
+    """See the module."""
+
+    vendor = "ontap"
+    own_groups = True
+
+    def __init__(self, pki: Pki, san: San) -> None:
+        self.san = san
+        self.simulator = OntapSimulator(san, pki.server_context("ontap"), svms=(SVM, "svm2"))
+        self._luns: dict[str, str] = {}
+        self._number = itertools.count(1)
+
+    @property
+    def access(self) -> Access:
+        return Access(self.simulator.address, USER, PASSWORD, options={"ONTAP_SVM": SVM})
+
+    @property
+    def port(self) -> int:
+        return self.simulator.port
+
+    @property
+    def calls(self) -> list[tuple[str, str]]:
+        return self.simulator.calls
+
+    def add_volume(self, size: int = 1 << 20, serial: str | None = None) -> Volume:
+        name = f"pvc-{next(self._number)}"
+        internal = f"trident_{name.replace('-', '_')}"
+        self._luns[name] = self.simulator.add_lun(f"/vol/{internal}/lun0", SVM, size, serial)
+        attributes = {"internalName": internal, "protocol": "block", "backendUUID": "b-1", "name": name}
+        return Volume(name, "csi.trident.netapp.io", name, attributes)
+
+    def remove_volume(self, volume: Volume) -> None:
+        self.simulator.remove_lun(self.uuid(volume))
+
+    def contradictions(self, volume: Volume) -> list[Volume]:
+        return []
+
+    def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
+        """Do nothing: igroups are the populators' own."""
+
+    def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
+        return self.simulator.add_group(name, SVM, sorted(initiator.name for initiator in initiators))
+
+    def groups(self) -> list[str]:
+        return [group.name for group in self.simulator.groups.values()]
+
+    def add_map(self, volume: Volume, group: str) -> None:
+        self.simulator.add_map(self.uuid(volume), group)
+
+    def remove_map(self, volume: Volume, group: str) -> None:
+        self.simulator.remove_map(self.uuid(volume), group)
+
+    def log_in(self, initiator: Initiator) -> None:
+        name = initiator.name
+        wwpn = initiator.kind == InitiatorKind.FC
+        self.simulator.log_in(SVM, ":".join(re.findall("..", name)) if wwpn else name)
+
+    def older_groups(self, host: str) -> list[str]:
+        return [f"xcopy-hostsystem-{host}", f"xcopy-hostsystem-{host}-mixed"]
+
+    def groups_of_all_hosts(self) -> list[str]:
+        return ["xcopy-esxs", "xcopy-esxs-iscsi"]
+
+    def names_like_ours(self) -> list[str]:
+        return ["xcopy-lab-hosts", "xcopy-", "xcopy-esxs2", "xcopy-hostsystem"]
+
+    def device(self, volume: Volume) -> str:
+        return self.simulator.luns[self.uuid(volume)].naa
+
+    def uuid(self, volume: Volume) -> str:
+        """Return the array's key of a volume's LUN."""
+        return self._luns[volume.name]
+
+    def state(self) -> object:
+        groups = sorted((g.svm.name, g.name, *sorted(g.initiators)) for g in self.simulator.groups.values())
+        maps = sorted((m.lun.path, m.group.name, m.lun_id) for m in self.simulator.maps)
+        return groups, maps
+
+    def reset(self) -> None:
+        for lun in list(self.simulator.luns):
+            self.simulator.remove_lun(lun)
+        for group in list(self.simulator.groups):
+            self.simulator.remove_group(group)
+        self.simulator.logins.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.simulator.close()
+
+
+def simulator(lab: ArrayLab) -> OntapSimulator:
+    """Return what tests of ONTAP alone may turn and look at."""
+    assert isinstance(lab, OntapLab)
+    return lab.simulator
+
+
+start = OntapLab
+"""for `tests.lab.arrays`"""
