@@ -177,7 +177,11 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = serve
 
     def send(self, reply: Reply) -> None:
-        raw = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body or {}).encode()
+        raw = (
+            reply.body
+            if isinstance(reply.body, bytes)
+            else json.dumps({} if reply.body is None else reply.body).encode()
+        )
         self.send_response(reply.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(raw)))
