@@ -33,10 +33,13 @@ VmConnectionState = Literal["connected", "disconnected", "orphaned", "inaccessib
 
 @dataclass(frozen=True)
 class AdapterSpec:
-    """A storage adapter: iSCSI with an `initiator` (IQN), or FC with `wwnn` and `wwpn` of 16 hex digits."""
+    """A storage adapter: iSCSI with an `initiator` (IQN), or FC with `wwnn` and `wwpn` of 16 hex digits.
+
+    PowerFlex's client (`sdc`) shows itself like one of FC; its `initiator` is a GUID, an option of its kernel module.
+    """
 
     device: str
-    kind: Literal["iscsi", "fc"]
+    kind: Literal["iscsi", "fc", "sdc"]
     initiator: str = ""
     wwnn: str = ""
     wwpn: str = ""

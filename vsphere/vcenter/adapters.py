@@ -3,7 +3,7 @@
 Pure, over pyVmomi's data objects: VMFS extent 0 -> SCSI LUN -> multipath LUN -> paths that are active -> adapter.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,8 @@ from vsphere.model import Adapter, Initiator, InitiatorKind
 
 DOWN = frozenset({"offline", "unbound", "fault"})
 """states of an adapter with no link; `unknown` is what some drivers report of one that works"""
-
 SDC_DRIVER = "scini"
+"""of the adapter that PowerFlex's client shows itself by"""
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Storage:
     adapters: Sequence[Any]
     luns: Sequence[Any]
     multipath: Any
+    sdc_guid: str = ""
+    """of PowerFlex's client, where the host has one"""
 
 
 def adapters_for(devices: Collection[str], storage: Storage) -> tuple[Adapter, ...]:
@@ -31,7 +33,7 @@ def adapters_for(devices: Collection[str], storage: Storage) -> tuple[Adapter, .
     that can work: online ones before those whose state is unknown, FC before iSCSI.
     """
     carrying = _active_adapter_keys(devices, storage)
-    known = [(hba, adapter) for hba in storage.adapters if (adapter := parse_adapter(hba))]
+    known = [(hba, adapter) for hba in storage.adapters if (adapter := parse_adapter(hba, storage.sdc_guid))]
     first = [adapter for hba, adapter in known if hba.key in carrying]
     others = [(hba, adapter) for hba, adapter in known if hba.key not in carrying and hba.status not in DOWN]
     others.sort(key=lambda one: (one[0].status != "online", one[1].initiator.kind != InitiatorKind.FC))
@@ -40,18 +42,23 @@ def adapters_for(devices: Collection[str], storage: Storage) -> tuple[Adapter, .
 
 def initiators_of(storage: Storage) -> frozenset[Initiator]:
     """Return what arrays may know the host's adapters by, whatever the adapters' state."""
-    known = (parse_adapter(hba) for hba in storage.adapters)
+    known = (parse_adapter(hba, storage.sdc_guid) for hba in storage.adapters)
     return frozenset(adapter.initiator for adapter in known if adapter)
 
 
-def parse_adapter(hba: Any) -> Adapter | None:
+def has_sdc(adapters: Iterable[Any]) -> bool:
+    """Return whether one of these adapters is PowerFlex's client."""
+    return any(getattr(hba, "driver", None) == SDC_DRIVER for hba in adapters)
+
+
+def parse_adapter(hba: Any, sdc_guid: str = "") -> Adapter | None:
     """Return a host bus adapter with its initiator, or None where there is none that an array could know.
 
     A Fibre Channel adapter whose world-wide names are zero has none yet. That of PowerFlex's client is shown as a Fibre
-    Channel adapter with world-wide names that no array knows; what gives it away is its driver.
+    Channel adapter with world-wide names that no array knows; what gives it away is its driver. It is known by a GUID.
     """
-    if getattr(hba, "driver", None) == SDC_DRIVER:
-        return None
+    if has_sdc([hba]):
+        return Adapter(hba.device, Initiator(InitiatorKind.SDC, sdc_guid)) if sdc_guid else None
     if getattr(hba, "iScsiName", None):
         return Adapter(hba.device, Initiator(InitiatorKind.ISCSI, hba.iScsiName.lower()))
     if getattr(hba, "nodeWorldWideName", 0) and getattr(hba, "portWorldWideName", 0):

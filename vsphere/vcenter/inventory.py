@@ -1,8 +1,8 @@
 """The inventory: VM, disk, datastores and host as frozen values, read by the PropertyCollector in few round trips.
 
 Asks for exactly the properties needed: reading attributes of managed objects would fetch whole subtrees, one
-round trip each. Two calls for a VM known by its id, a few more for one known by name, and one more for a link of a
-chain that is not the newest.
+round trip each. Two calls for a VM known by its id, a few more for one known by name, one more for a link of a
+chain that is not the newest, and one for a host with PowerFlex's client.
 """
 
 import logging
@@ -12,8 +12,9 @@ from vsphere.errors import VcenterFault, VsphereError
 from vsphere.model import EsxiHost, SourceDisk
 from vsphere.paths import parse_vmdk
 from vsphere.vcenter import mounts
-from vsphere.vcenter.adapters import Storage, adapters_for, describe, initiators_of
+from vsphere.vcenter.adapters import Storage, adapters_for, describe, has_sdc, initiators_of
 from vsphere.vcenter.disks import Link, VmDisk, allocated, disks_of
+from vsphere.vcenter.modules import MODULES, find_sdc_guid
 from vsphere.vcenter.properties import Properties, id_of, read
 from vsphere.vcenter.session import Session
 from vsphere.vcenter.vms import find_frozen_capacities, find_vm
@@ -28,6 +29,7 @@ HOST_PATHS = (
     f"{STORAGE}.hostBusAdapter",
     f"{STORAGE}.scsiLun",
     f"{STORAGE}.multipathInfo",
+    MODULES,
 )
 
 
@@ -52,7 +54,7 @@ def find_source(
     source = SourceDisk(
         links[0].path, _capacity(session, found, disk, links[0]), allocated(links), links[0].kind
     )
-    return source, _host(host, [mounts.device_of(store) for store in mounted])
+    return source, _host(session, host, [mounts.device_of(store) for store in mounted])
 
 
 def boot_time(session: Session, host_id: str) -> str:
@@ -152,11 +154,13 @@ def _capacity(session: Session, vm: Properties, disk: VmDisk, link: Link) -> int
     return find_frozen_capacities(session, vm.id).get(link.path, disk.capacity)
 
 
-def _host(host: Properties, devices: Sequence[str]) -> EsxiHost:
+def _host(session: Session, host: Properties, devices: Sequence[str]) -> EsxiHost:
+    adapters_seen = host.get(f"{STORAGE}.hostBusAdapter", [])
     storage = Storage(
-        host.get(f"{STORAGE}.hostBusAdapter", []),
+        adapters_seen,
         host.get(f"{STORAGE}.scsiLun", []),
         host.get(f"{STORAGE}.multipathInfo"),
+        find_sdc_guid(session, host) if has_sdc(adapters_seen) else "",
     )
     adapters = adapters_for([device for device in devices if device], storage)
     if not adapters:

@@ -10,6 +10,7 @@ from populator.wiring import repeat
 from tests.lab.pki import Pki
 from tests.lab.vcenter import AdapterSpec, DatastoreSpec, DiskSpec, HostSpec, PathSpec, VCenter, VmSpec
 from vsphere.errors import VsphereError
+from vsphere.model import Adapter, Initiator, InitiatorKind
 from vsphere.vcenter.inventory import find_source
 from vsphere.vcenter.session import Session
 
@@ -20,11 +21,16 @@ UNPLUGGED = AdapterSpec("vmhba1", "fc", wwnn="20000025b5000001", wwpn="20000025b
 NAMELESS = AdapterSpec("vmhba2", "fc", wwnn="0" * 16, wwpn="0" * 16)
 PLUGGED = AdapterSpec("vmhba3", "fc", wwnn="20000025b5000003", wwpn="20000025b5aa0003")
 ISCSI = AdapterSpec("vmhba64", "iscsi", initiator=IQN)
+GUID = "3F4B2C1D-6A5E-4B7C-8D9E-0F1A2B3C4D5E"
+POWERFLEX = AdapterSpec("vmhba65", "sdc", initiator=GUID, wwnn="20000025b5000005", wwpn="20000025b5aa0005")
+NO_GUID = AdapterSpec("vmhba65", "sdc", wwnn="20000025b5000005", wwpn="20000025b5aa0005")
 HOSTS = {
     "fibre-unplugged": (UNPLUGGED, NAMELESS, ISCSI),
     "one-fibre-left": (UNPLUGGED, NAMELESS, PLUGGED),
     "both": (UNPLUGGED, ISCSI, PLUGGED),
     "nothing-left": (UNPLUGGED, NAMELESS),
+    "powerflex": (ISCSI, POWERFLEX),
+    "powerflex-unasked": (ISCSI, NO_GUID),
 }
 
 
@@ -73,3 +79,16 @@ def test_with_all_down_each_is_named_with_its_state(session: Session) -> None:
         find_source(session, "nothing-left", DISK.format("nothing-left"))
     assert "vmhba1 (Emulex LightPulse LPe32002, offline)" in caught.value.text
     assert "vmhba2 (Emulex LightPulse LPe32002, online, no initiator)" in caught.value.text
+
+
+def test_powerflexs_client_is_known_by_its_guid_and_not_by_what_it_shows(session: Session) -> None:
+    _, found = find_source(session, "powerflex", DISK.format("powerflex"))
+    client = Initiator(InitiatorKind.SDC, GUID.lower())
+    assert Adapter("vmhba65", client) in found.adapters
+    assert found.initiators == {Initiator(InitiatorKind.ISCSI, IQN), client}
+
+
+def test_powerflexs_client_without_a_guid_is_left_out(session: Session) -> None:
+    _, found = find_source(session, "powerflex-unasked", DISK.format("powerflex-unasked"))
+    assert [adapter.name for adapter in found.adapters] == ["vmhba64"]
+    assert found.initiators == {Initiator(InitiatorKind.ISCSI, IQN)}

@@ -13,8 +13,8 @@ import (
 // AdapterSpec is a storage adapter: an initiator of iSCSI (an IQN) or of Fibre Channel (two WWNs in hex).
 type AdapterSpec struct {
 	Device    string `json:"device"` // vmhba64
-	Kind      string `json:"kind"`   // iscsi or fc
-	Initiator string `json:"initiator"`
+	Kind      string `json:"kind"`   // iscsi, fc, or sdc: PowerFlex's client, which shows itself like fc
+	Initiator string `json:"initiator"` // an IQN, or the client's GUID
 	WWNN      string `json:"wwnn"`
 	WWPN      string `json:"wwpn"`
 	Status    string `json:"status"` // online, offline, unbound or unknown
@@ -38,6 +38,9 @@ func (b *builder) attachStorage(spec HostSpec) error {
 			return err
 		}
 		storage.HostBusAdapter = append(storage.HostBusAdapter, hba)
+		if adapter.Kind == "sdc" {
+			b.loadModule(host, adapter.Initiator)
+		}
 		storage.SoftwareInternetScsiEnabled = storage.SoftwareInternetScsiEnabled || adapter.Kind == "iscsi"
 	}
 	for _, ds := range b.config.Datastores {
@@ -67,7 +70,7 @@ func hostBusAdapter(spec AdapterSpec, bus int32) (types.BaseHostHostBusAdapter, 
 		return &types.HostInternetScsiHba{
 			HostHostBusAdapter: base, IsSoftwareBased: true, IScsiName: spec.Initiator,
 		}, nil
-	case "fc":
+	case "fc", "sdc":
 		wwnn, err := worldWideName(spec.WWNN)
 		if err != nil {
 			return nil, err
@@ -77,6 +80,9 @@ func hostBusAdapter(spec AdapterSpec, bus int32) (types.BaseHostHostBusAdapter, 
 			return nil, err
 		}
 		base.Model, base.Driver, base.StorageProtocol = "Emulex LightPulse LPe32002", "lpfc", "scsi"
+		if spec.Kind == "sdc" {
+			base.Model, base.Driver = "scini", "scini"
+		}
 		return &types.HostFibreChannelHba{
 			HostHostBusAdapter: base,
 			NodeWorldWideName:  wwnn,
@@ -95,7 +101,7 @@ func worldWideName(hex string) (int64, error) {
 }
 
 func adapterKey(spec AdapterSpec) string {
-	if spec.Kind == "fc" {
+	if spec.Kind != "iscsi" {
 		return "key-vim.host.FibreChannelHba-" + spec.Device
 	}
 	return "key-vim.host.InternetScsiHba-" + spec.Device
