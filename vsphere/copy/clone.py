@@ -54,7 +54,7 @@ class Order:
 
     def is_done_by(self, state: TaskState) -> bool:
         """Whether a task copies this disk onto this device."""
-        return (state.source, state.device) == (self.source, self.device.naa)
+        return (state.source, state.device) == (self.source, self.device.name)
 
 
 class Gate:
@@ -134,7 +134,7 @@ class Cloner:
         path = parse_vmdk(source)
         order = Order(path.host_path, self._tasks.spell(path), device)
         booted = self._boot_time()
-        held.note(device=device.naa, phase="clone")
+        held.note(device=device.name, phase="clone")
         task = self._running_already(order, held) or self._start(order, held, check, phase)
         held.note(task=task)
         with self._clock.grace(self._grace):
@@ -166,7 +166,7 @@ class Cloner:
             raise
         for state in states:
             order.earlier.add(state.task)
-            if state.device == order.device.naa and not state.ended:
+            if state.device == order.device.name and not state.ended:
                 return self._adopted(state, order, held)
             if order.is_done_by(state):
                 self._tasks.clean(state.task)
@@ -208,7 +208,7 @@ class Cloner:
             else:
                 phase("clone")
                 held.note(phase="clone")
-                log.info("copy started", extra={"facts": {"task": task, "device": order.device.naa}})
+                log.info("copy started", extra={"facts": {"task": task, "device": order.device.name}})
                 return task
             self._clock.wait(pause)
 
@@ -359,11 +359,11 @@ class Cloner:
     def _left(self, device: Device, held: Held, why: str, task: str = "") -> CopyMayBeRunning:
         """Return the error that leaves everything in place, and say so in the lease's journal."""
         which = f"task {task}" if task else "a task whose id is not known"
-        text = f"{why} A copy onto {device.naa} may be running on host {self._tasks.host} ({which})."
+        text = f"{why} A copy onto {device.name} may be running on host {self._tasks.host} ({which})."
         log.error("%s Device and mapping stay as they are.", text)
         held.leave(text)
         return CopyMayBeRunning(
             text,
             f"Device and mapping were left in place. When no vmkfstools runs on the host any more (ps | grep "
-            f"vmkfstools), detach {device.naa} and remove the LUN's mapping, then start the migration again.",
+            f"vmkfstools), detach {device.name} and remove the LUN's mapping, then start the migration again.",
         )

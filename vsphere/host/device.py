@@ -11,7 +11,8 @@ Row = dict[str, str]
 class Device:
     """A device as the host sees it."""
 
-    naa: str
+    name: str
+    """`naa.…` or `eui.…`"""
     status: str
     size_mib: int
     """rounded down"""
@@ -21,7 +22,7 @@ class Device:
     @property
     def path(self) -> str:
         """Return where the host's commands find it."""
-        return f"/vmfs/devices/disks/{self.naa}"
+        return f"/vmfs/devices/disks/{self.name}"
 
     @property
     def is_on(self) -> bool:

@@ -44,64 +44,64 @@ class DeviceReader:
         self._clock = clock
         self._datastores = cache(datastores)
 
-    def visible(self, naa: str) -> Device | None:
+    def visible(self, name: str) -> Device | None:
         """Return the device as it is now, in whatever state, or None where the host does not know it."""
-        return self._certain(lambda: self._find(naa))
+        return self._certain(lambda: self._find(name))
 
-    def busy(self, naa: str) -> tuple[str, ...]:
+    def busy(self, name: str) -> tuple[str, ...]:
         """Return the names of the worlds (processes) that have the device open."""
-        return self._certain(lambda: self._openers(naa))
+        return self._certain(lambda: self._openers(name))
 
-    def see_idle(self, naa: str) -> None:
+    def see_idle(self, name: str) -> None:
         """Return once nothing has the device open any more, after a copy onto it.
 
         Raises `CopyMayBeRunning` when something keeps it open, when somebody else has taken it away, or when the host
         cannot be asked. Told to stop, it goes on for a while.
         """
         with self._clock.grace(IDLE_UNTIL):
-            self._wait_until_idle(naa, BUSY_SECONDS)
-            device = self._however_long(naa, lambda: self.visible(naa))
+            self._wait_until_idle(name, BUSY_SECONDS)
+            device = self._however_long(name, lambda: self.visible(name))
             if device is None or device.is_off:
                 raise CopyMayBeRunning(
-                    f"Device {naa} was taken away from host {self._esxcli.host} right after the copy, not by us.",
+                    f"Device {name} was taken away from host {self._esxcli.host} right after the copy, not by us.",
                     "Another run works on this volume. See that none does, then start the migration again.",
                 )
 
-    def ensure_idle(self, naa: str) -> None:
+    def ensure_idle(self, name: str) -> None:
         """Raise `CopyMayBeRunning` when something has the device open for more than a moment."""
-        self._wait_until_idle(naa, MOMENT)
+        self._wait_until_idle(name, MOMENT)
 
-    def check_spare(self, naa: str, device: Device | None) -> None:
+    def check_spare(self, name: str, device: Device | None) -> None:
         """Raise where a datastore, or the host itself, lives on a LUN; `device` is None where it is not visible."""
-        if owner := self._owner(naa, device):
+        if owner := self._owner(name, device):
             raise VsphereError(
-                f"LUN {naa} is not a volume to copy onto: {owner}.",
+                f"LUN {name} is not a volume to copy onto: {owner}.",
                 "See which LUN the PersistentVolume leads to. If what lies on it is a leftover, wipe it first.",
             )
 
-    def _owner(self, naa: str, device: Device | None) -> str:
+    def _owner(self, name: str, device: Device | None) -> str:
         """Return what lives on a LUN, in words; empty for nothing that is known."""
-        if datastore := self._datastores().get(naa):
+        if datastore := self._datastores().get(name):
             return f"datastore {datastore} lies on it"
         extents = self._certain(lambda: self._rows("storage vmfs extent list", "DeviceName"))
-        if found := _of(naa, extents, "DeviceName"):
+        if found := _of(name, extents, "DeviceName"):
             return f"datastore {found[0].get('VolumeName', '?')} of host {self._esxcli.host} lies on it"
         if device is None:
             return ""
         if device.boots:
             return f"host {self._esxcli.host} has booted from it"
-        rows = self._certain(lambda: self._rows("storage core device partition list", "Device", device=naa))
-        kinds = [PARTITIONS.get(row.get("Type", "").lower()) for row in _of(naa, rows, "Device")]
+        rows = self._certain(lambda: self._rows("storage core device partition list", "Device", device=name))
+        kinds = [PARTITIONS.get(row.get("Type", "").lower()) for row in _of(name, rows, "Device")]
         return next((f"it holds {kind}" for kind in kinds if kind), "")
 
-    def _wait_until_idle(self, naa: str, seconds: float) -> None:
+    def _wait_until_idle(self, name: str, seconds: float) -> None:
         deadline = self._clock.now() + seconds
-        while writers := self._however_long(naa, lambda: self.busy(naa)):
+        while writers := self._however_long(name, lambda: self.busy(name)):
             if self._clock.now() > deadline or self._clock.expired():
-                raise self._in_use(naa, writers)
+                raise self._in_use(name, writers)
             self._clock.wait(0.5)
 
-    def _however_long(self, naa: str, ask: Callable[[], Result]) -> Result:
+    def _however_long(self, name: str, ask: Callable[[], Result]) -> Result:
         """Return what is asked once the host is back, if that does not take too long: a copy is not given up early."""
         deadline = self._clock.now() + AWAY_PATIENCE
         while True:
@@ -109,35 +109,35 @@ class DeviceReader:
                 return ask()
             except VsphereError as error:
                 if not error.passing or self._clock.now() > deadline or self._clock.expired():
-                    text = f"Whether a copy uses device {naa} is not known. {error.text}"
-                    raise CopyMayBeRunning(text, error.hint or self._when_idle(naa)) from error
+                    text = f"Whether a copy uses device {name} is not known. {error.text}"
+                    raise CopyMayBeRunning(text, error.hint or self._when_idle(name)) from error
             self._clock.wait(1.0)
 
-    def _find(self, naa: str) -> Device | None:
+    def _find(self, name: str) -> Device | None:
         try:
-            rows = self._rows("storage core device list", "Device", device=naa)
+            rows = self._rows("storage core device list", "Device", device=name)
         except (EsxcliFault, Unreadable):
             rows = []  # a device that the host does not know is a fault to it, but so is much else
-        if found := _of(naa, rows, "Device"):
+        if found := _of(name, rows, "Device"):
             return parse_device(found[0])
         everything = self._rows("storage core device list", "Device")
         if not everything:
             raise Unreadable(f"Host {self._esxcli.host} lists no storage device at all.")
-        return next(map(parse_device, _of(naa, everything, "Device")), None)
+        return next(map(parse_device, _of(name, everything, "Device")), None)
 
-    def _openers(self, naa: str) -> tuple[str, ...]:
+    def _openers(self, name: str) -> tuple[str, ...]:
         try:
-            rows = self._rows("storage core device world list", "Device", device=naa)
+            rows = self._rows("storage core device world list", "Device", device=name)
         except (EsxcliFault, Unreadable):
-            if self._find(naa):
+            if self._find(name):
                 raise
             return ()
-        worlds = _of(naa, rows, "Device")
+        worlds = _of(name, rows, "Device")
         return tuple(sorted({row.get("WorldName") or f"world {row.get('WorldID', '?')}" for row in worlds}))
 
-    def _listed_as_detached(self, naa: str) -> bool:
+    def _listed_as_detached(self, name: str) -> bool:
         return self._certain(
-            lambda: bool(_of(naa, self._rows("storage core device detached list", "DeviceUID"), "DeviceUID"))
+            lambda: bool(_of(name, self._rows("storage core device detached list", "DeviceUID"), "DeviceUID"))
         )
 
     def _rows(self, command: str, key: str, device: str = "") -> list[Row]:
@@ -162,19 +162,19 @@ class DeviceReader:
                 log.info("asking again: %s", error.text)
             self._clock.wait(1.0)
 
-    def _in_use(self, naa: str, writers: Iterable[str]) -> CopyMayBeRunning:
+    def _in_use(self, name: str, writers: Iterable[str]) -> CopyMayBeRunning:
         """Return the error that keeps the LUN mapped."""
         return CopyMayBeRunning(
-            f"Device {naa} is in use on host {self._esxcli.host}: {', '.join(writers)} has it open.",
-            self._when_idle(naa),
+            f"Device {name} is in use on host {self._esxcli.host}: {', '.join(writers)} has it open.",
+            self._when_idle(name),
         )
 
-    def _when_idle(self, naa: str) -> str:
+    def _when_idle(self, name: str) -> str:
         return (
-            f"When nothing uses it any more (esxcli storage core device world list -d {naa}), detach it and remove the "
-            "LUN's mapping, then start the migration again."
+            f"When nothing uses it any more (esxcli storage core device world list -d {name}), detach it and remove "
+            "the LUN's mapping, then start the migration again."
         )
 
 
-def _of(naa: str, rows: Iterable[Row], key: str) -> list[Row]:
-    return [row for row in rows if row[key].strip() == naa]
+def _of(name: str, rows: Iterable[Row], key: str) -> list[Row]:
+    return [row for row in rows if row[key].strip() == name]

@@ -32,13 +32,13 @@ RESCAN_SECONDS = 300.0
 class Devices(DeviceReader):
     """The devices of one host."""
 
-    def discover(self, naa: str, size: int, held: Held, mapped: str = "") -> Device:
+    def discover(self, name: str, size: int, held: Held, mapped: str = "") -> Device:
         """Make a mapped LUN usable on the host; raise unless the device has at least `size` bytes.
 
         `mapped` says in words how it is mapped, for the error when it does not appear.
         """
-        held.note(device=naa, phase="discover")
-        device = self._switched_on(self._look(naa), held)
+        held.note(device=name, phase="discover")
+        device = self._switched_on(self._look(name), held)
         deadline = self._clock.now() + DISCOVERY_SECONDS
         for kind in RESCANS:
             if device.is_on or self._clock.now() > deadline:
@@ -48,61 +48,61 @@ class Devices(DeviceReader):
             raise self._never_appeared(device, mapped)
         return self._large_enough(device, size)
 
-    def detach(self, naa: str, held: Held) -> None:
+    def detach(self, name: str, held: Held) -> None:
         """Take the device off the host in an orderly way, so that its LUN can be unmapped; repeatable.
 
         Raises where it is not certain to be off: the LUN must stay mapped. `CopyMayBeRunning` says that something
         has it open.
         """
-        device = self.visible(naa)
+        device = self.visible(name)
         if device is None:
             return
         if not device.is_off:
-            self._wait_until_idle(naa, BUSY_SECONDS)
+            self._wait_until_idle(name, BUSY_SECONDS)
         with held.teardown("detach"):
             if not device.is_off:
-                self._switch_off(naa)
-                self._wait_until_off(naa)
-            self._unlist(naa)
+                self._switch_off(name)
+                self._wait_until_off(name)
+            self._unlist(name)
 
-    def forget(self, naa: str, adapters: Sequence[Adapter], held: Held) -> None:
+    def forget(self, name: str, adapters: Sequence[Adapter], held: Held) -> None:
         """Have the host remove all that reminds of an unmapped device; repeatable. Raises where something stays."""
         for adapter in adapters:
-            if self.visible(naa) is None:
+            if self.visible(name) is None:
                 break
-            with held.teardown("remove dead paths", unless=lambda: self.visible(naa) is None) as needed:
+            with held.teardown("remove dead paths", unless=lambda: self.visible(name) is None) as needed:
                 if needed:
                     self._esxcli.ask(
                         "storage core adapter rescan", RESCAN_SECONDS, type="delete", adapter=adapter.name
                     )
         else:
-            self._ensure_gone(naa)
-        if self._listed_as_detached(naa):
+            self._ensure_gone(name)
+        if self._listed_as_detached(name):
             with held.teardown("clear the detached list"):
-                self._esxcli.ask("storage core device detached remove", device=naa)
+                self._esxcli.ask("storage core device detached remove", device=name)
 
-    def _ensure_gone(self, naa: str) -> None:
-        if self.visible(naa):
+    def _ensure_gone(self, name: str) -> None:
+        if self.visible(name):
             raise VsphereError(
-                f"Host {self._esxcli.host} still has device {naa}.",
+                f"Host {self._esxcli.host} still has device {name}.",
                 "When its LUN is unmapped, remove the dead paths: esxcli storage core adapter rescan -a -t delete",
             )
 
-    def _look(self, naa: str) -> Device:
-        return self.visible(naa) or Device(naa, ABSENT, 0)
+    def _look(self, name: str) -> Device:
+        return self.visible(name) or Device(name, ABSENT, 0)
 
     def _rescan(self, device: Device, kind: str, held: Held) -> Device:
         """Rescan for new LUNs and look for the device; return it as last seen."""
         if device.status != ABSENT:
             with held.step("clear the detached list"):
-                self._unlist(device.naa, partial(held.guard, "clear the detached list"))
-        with held.step("rescan", unless=lambda: self._look(device.naa).is_on) as needed:
+                self._unlist(device.name, partial(held.guard, "clear the detached list"))
+        with held.step("rescan", unless=lambda: self._look(device.name).is_on) as needed:
             if needed:
                 self._run_rescan(kind, partial(held.guard, "rescan"))
         begin = self._clock.now()
         for moment in LOOKS:
             self._clock.wait(begin + moment - self._clock.now())
-            device = self._look(device.naa)
+            device = self._look(device.name)
             if device.is_on or device.is_off:
                 break
         return device
@@ -120,57 +120,57 @@ class Devices(DeviceReader):
         """Bring back a device that was detached and never attached again; return others as they are."""
         if not device.is_off:
             return device
-        with held.step("switch the device on", unless=lambda: self._look(device.naa).is_on) as needed:
+        with held.step("switch the device on", unless=lambda: self._look(device.name).is_on) as needed:
             if needed:
-                self._switch_on(device.naa, partial(held.guard, "switch the device on"))
-        return self._look(device.naa)
+                self._switch_on(device.name, partial(held.guard, "switch the device on"))
+        return self._look(device.name)
 
-    def _switch_on(self, naa: str, guard: Guard) -> None:
-        log.info("device %s is off on %s; bringing it back", naa, self._esxcli.host)
+    def _switch_on(self, name: str, guard: Guard) -> None:
+        log.info("device %s is off on %s; bringing it back", name, self._esxcli.host)
         try:
-            self._esxcli.ask("storage core device set", guard=guard, device=naa, state="on")
+            self._esxcli.ask("storage core device set", guard=guard, device=name, state="on")
         except EsxcliFault as fault:
             log.warning("%s", fault.text)
 
-    def _unlist(self, naa: str, guard: Guard | None = None) -> None:
+    def _unlist(self, name: str, guard: Guard | None = None) -> None:
         """Take the device off the list of detached ones, which outlives its paths and reboots; harmless."""
         try:
-            self._esxcli.ask("storage core device detached remove", guard=guard, device=naa)
+            self._esxcli.ask("storage core device detached remove", guard=guard, device=name)
         except EsxcliFault as fault:
-            log.info("device %s is not taken off the detached list: %s", naa, fault.reason)
+            log.info("device %s is not taken off the detached list: %s", name, fault.reason)
 
-    def _switch_off(self, naa: str) -> None:
+    def _switch_off(self, name: str) -> None:
         """Detach; a device that the copy has only just left may still be busy for a moment."""
         deadline = self._clock.now() + BUSY_SECONDS
         while True:
             try:
-                self._esxcli.ask("storage core device set", device=naa, state="off")
+                self._esxcli.ask("storage core device set", device=name, state="off")
             except EsxcliFault as fault:
                 if self._clock.now() > deadline or self._clock.expired():
-                    if writers := self.busy(naa):
-                        raise self._in_use(naa, writers) from fault
+                    if writers := self.busy(name):
+                        raise self._in_use(name, writers) from fault
                     raise
             else:
                 return
             self._clock.wait(0.5)
 
-    def _wait_until_off(self, naa: str) -> None:
+    def _wait_until_off(self, name: str) -> None:
         begin = self._clock.now()
         for moment in LOOKS:
             self._clock.wait(begin + moment - self._clock.now())
-            device = self.visible(naa)
+            device = self.visible(name)
             if device is None or device.is_off:
                 return
         raise VsphereError(
-            f"Device {naa} is still not off on host {self._esxcli.host}.",
-            f"Detach it by hand: esxcli storage core device set --state=off -d {naa}",
+            f"Device {name} is still not off on host {self._esxcli.host}.",
+            f"Detach it by hand: esxcli storage core device set --state=off -d {name}",
         )
 
     def _large_enough(self, device: Device, size: int) -> Device:
         """Refuse a device that is certainly too small; its size is reported in whole MiB, rounded down."""
         if (device.size_mib + 1) * MIB <= size:
             raise VsphereError(
-                f"Device {device.naa} has {device.size_mib} MiB on host {self._esxcli.host}, "
+                f"Device {device.name} has {device.size_mib} MiB on host {self._esxcli.host}, "
                 f"but the disk has {math.ceil(size / MIB)} MiB.",
                 "If the LUN was made larger lately, rescan the host; else make the volume larger.",
             )
@@ -179,11 +179,11 @@ class Devices(DeviceReader):
     def _never_appeared(self, device: Device, mapped: str) -> VsphereError:
         if device.status == ABSENT:
             return VsphereError(
-                f"Device {device.naa} did not appear on host {self._esxcli.host} after its LUN was mapped{mapped}.",
+                f"Device {device.name} did not appear on host {self._esxcli.host} after its LUN was mapped{mapped}.",
                 "Check that the host has paths to the array (zoning, iSCSI targets logged in), and that the LUN id "
                 "is below the host's advanced setting Disk.MaxLUN.",
             )
         return VsphereError(
-            f"Device {device.naa} is not usable on host {self._esxcli.host}: its state is {device.status}.",
+            f"Device {device.name} is not usable on host {self._esxcli.host}: its state is {device.status}.",
             "Check the host's paths to it: esxcli storage core path list.",
         )

@@ -570,7 +570,7 @@ def test_a_disconnected_host_is_refused(site: Site, esxcli: Esxcli) -> None:
 def test_a_mapped_lun_becomes_a_device_by_one_rescan(site: Site, devices: Devices, slot: Slot) -> None:
     lun = site.lun()
     device = devices.discover(lun.naa, SIZE, slot)
-    assert (device.naa, device.is_on, device.size_mib) == (lun.naa, True, SIZE >> 20)
+    assert (device.name, device.is_on, device.size_mib) == (lun.naa, True, SIZE >> 20)
     assert site.labels().count("esxcli storage.core.adapter.rescan") == 1
     assert slot.steps == ["rescan"]
     assert slot.journal["device"] == lun.naa

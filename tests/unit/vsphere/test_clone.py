@@ -218,7 +218,7 @@ class Host:
             "stdErr": "" if running else self.stderr,
         }
         if self.capabilities:
-            state |= {"source": HOST_PATH, "device": DEVICE.naa, "state": "running" if running else "ended"}
+            state |= {"source": HOST_PATH, "device": DEVICE.name, "state": "running" if running else "ended"}
             state |= {"xcopy": self.xcopy_counts, "fallback": self.fallback}
         if id in self.stopped:
             state |= {"exitCode": "143", "state": "stopped"}
@@ -303,11 +303,11 @@ def after(
 
 def test_copies_once_reports_and_cleans_up(run: Run) -> None:
     assert run.copy() == CopyResult(TASK, xcopy_used=True)
-    assert run.host.started == [("/vmfs/volumes/ds one/vm a/disk.vmdk", f"/vmfs/devices/disks/{DEVICE.naa}")]
+    assert run.host.started == [("/vmfs/volumes/ds one/vm a/disk.vmdk", f"/vmfs/devices/disks/{DEVICE.name}")]
     assert run.host.cleaned == [TASK]
     assert run.slot.steps == ["clone"]
     assert run.checks == [0], "before the guard"
-    assert run.slot.journal == {"device": DEVICE.naa, "task": TASK, "phase": "copied"}
+    assert run.slot.journal == {"device": DEVICE.name, "task": TASK, "phase": "copied"}
     assert not run.slot.left
 
 
@@ -598,7 +598,7 @@ def test_a_lost_answer_ends_the_run_with_all_left_in_place(run: Run, error: Faul
     with pytest.raises(CopyMayBeRunning, match="may be running") as caught:
         run.copy()
     assert len(run.host.started) == 1
-    assert DEVICE.naa in run.slot.left
+    assert DEVICE.name in run.slot.left
     assert "vmkfstools" in caught.value.hint
     assert not run.host.cleaned
 
@@ -895,7 +895,7 @@ OTHER_TASK = "11111111-d9cb-469f-a165-70867728950e"
 
 
 def foreign(
-    source: str = HOST_PATH, device: str = DEVICE.naa, exit_code: str = "", task: str = OTHER_TASK
+    source: str = HOST_PATH, device: str = DEVICE.name, exit_code: str = "", task: str = OTHER_TASK
 ) -> dict[str, object]:
     return {"taskId": task, "pid": 3, "exitCode": exit_code, "source": source, "device": device}
 
@@ -1056,7 +1056,7 @@ def test_who_knows_of_a_copy_does_not_lose_it_over_a_host_that_is_away(able: Run
     cloner.version()
     able.host.tasks[TASK] = able.clock.time
     assert not cloner.copies(SOURCE, "naa.2")
-    assert cloner.copies(SOURCE, DEVICE.naa)
+    assert cloner.copies(SOURCE, DEVICE.name)
     able.host.fault = lambda command, number: unreachable(sent=False) if command == "taskList" else None
     with pytest.raises(CopyMayBeRunning):
         cloner.copy(SOURCE, DEVICE, able.slot, able.told.append)
