@@ -4,19 +4,38 @@ Two facts about the failed call decide what its caller may do next. `unclear`: i
 the same, so an act must not be made again blindly. `passing`: the same call may well work a little later.
 """
 
+from enum import StrEnum, auto
+
 from vsphere.model import CopyResult
 
 
+class Setting(StrEnum):
+    """What a hint is about that the program around this package has its own name for, to be added to the hint."""
+
+    VCENTER_ADDRESS = auto()
+    VCENTER_LOGIN = auto()
+    VCENTER_CA = auto()
+    CLONE_METHOD = auto()
+    PRIVATE_KEY = auto()
+    KNOWN_HOSTS = auto()
+    FINGERPRINTS = auto()
+    KEY_LINE = auto()
+    VIB = auto()
+    PLUGIN = auto()
+    """the VIB being installed on a host"""
+
+
 class VsphereError(Exception):
-    """Base: `text` says what is wrong, `hint` what to do next; neither holds a secret."""
+    """Base: `text` says what is wrong, `hint` what to do next, `setting` with what; none holds a secret."""
 
     unclear = False
     passing = False
 
-    def __init__(self, text: str, hint: str = "") -> None:
+    def __init__(self, text: str, hint: str = "", setting: Setting | None = None) -> None:
         super().__init__(text)
         self.text = text
         self.hint = hint
+        self.setting = setting
 
 
 class Unreachable(VsphereError):
@@ -24,8 +43,8 @@ class Unreachable(VsphereError):
 
     passing = True
 
-    def __init__(self, text: str, hint: str = "", *, sent: bool) -> None:
-        super().__init__(text, hint)
+    def __init__(self, text: str, hint: str = "", setting: Setting | None = None, *, sent: bool) -> None:
+        super().__init__(text, hint, setting)
         self.sent = sent
         self.unclear = sent
 

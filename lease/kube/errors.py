@@ -67,7 +67,7 @@ def _no_answer(error: ApiError) -> tuple[str, str]:
     if error.reason == "Config":
         return (
             f"There is no way to the Kubernetes API: {error.message}.",
-            "Run in a pod with a service account, or give --kubeconfig.",
+            "Name a kubeconfig, or run in a pod with a service account.",
         )
     if error.reason == "Untrusted":
         hint = "Check the server's address and its certificate authority: "

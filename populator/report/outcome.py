@@ -1,9 +1,13 @@
-"""The one table from a family of errors to exit code and reason, and what is said of each."""
+"""The one table from a family of errors to exit code and reason, and what is said of each; README explains the codes.
+
+A code means the same for every command.
+"""
 
 from dataclasses import dataclass
 
 from lease.errors import LeaseError
 from populator import errors
+from populator.settings.names import NAMES
 from vsphere.errors import CloneFailed, CopyMayBeRunning, VsphereError
 
 
@@ -19,8 +23,16 @@ SUCCESS = Outcome(0, "Succeeded")
 
 UNEXPECTED = Outcome(1, "UnexpectedError")
 
+BAD_CALL = 2
+NEEDS_ATTENTION = 10
+"""a command looked, and somebody has something to do"""
+INTERRUPTED = 130
+"""Ctrl-C ended a command that had nothing to finish or to put back; as shells have it"""
+NOBODY_READS = 141
+"""whoever read the output went away; as shells have it"""
+
 OUTCOMES: tuple[tuple[type[BaseException], Outcome], ...] = (
-    (errors.SettingsError, Outcome(2, "InvalidSettings")),
+    (errors.SettingsError, Outcome(BAD_CALL, "InvalidSettings")),
     (errors.VolumeError, Outcome(3, "VolumeError")),
     (errors.StorageError, Outcome(4, "StorageError")),
     (CopyMayBeRunning, Outcome(8, "CopyMayBeRunning")),
@@ -41,6 +53,8 @@ def outcome_of(error: BaseException | None) -> Outcome:
 
 def explain(error: BaseException) -> tuple[str, str]:
     """Return text and hint of an error, of ours or not."""
+    if isinstance(error, VsphereError) and error.setting:
+        return error.text, f"{error.hint} {NAMES[error.setting]}".strip()
     if isinstance(error, errors.PopulatorError | VsphereError | LeaseError):
         return error.text, error.hint
     text = f"Unexpected {type(error).__name__}: {error}"

@@ -122,7 +122,7 @@ class Esxcli:
             try:
                 self._executer = self._session.read(lambda: self._session.invoke(self._host, retrieve))
             except Unreachable as error:
-                raise Unreachable(error.text, error.hint, sent=False) from error
+                raise Unreachable(error.text, error.hint, error.setting, sent=False) from error
         return self._executer
 
     def _execute(

@@ -17,7 +17,7 @@ from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
-from vsphere.errors import LoginRefused, Unreachable, Unreadable, VsphereError
+from vsphere.errors import LoginRefused, Setting, Unreachable, Unreadable, VsphereError
 from vsphere.host.ssh_keys import HostTrust, load_private_key
 from vsphere.ports import Clock, Guard
 
@@ -187,8 +187,8 @@ class Ssh:
             if isinstance(error, library.AuthenticationException) and transport.is_active():
                 raise LoginRefused(
                     f"Host {login.host} does not accept our SSH key for {login.user}.",
-                    "Put the key's public half into the host's /etc/ssh/keys-root/authorized_keys; for the method ssh, "
-                    "`populator ssh-key` prints the line.",
+                    "Put the key's public half into the host's /etc/ssh/keys-root/authorized_keys.",
+                    Setting.KEY_LINE,
                 ) from error
             text = f"Host {login.host} broke off the SSH connection before it was made ({describe(error)})."
             raise Unreachable(text, START_SSH.format(port=login.port), sent=False) from error

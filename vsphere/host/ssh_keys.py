@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from vsphere.errors import HostKeyRefused, VsphereError
+from vsphere.errors import HostKeyRefused, Setting, VsphereError
 
 if TYPE_CHECKING:
     import paramiko
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 NEW_KEY = (
     "There may be a man in the middle, or the host was reinstalled. Compare with what the host itself says "
-    "(ssh-keygen -lf /etc/ssh/ssh_host_rsa_key.pub), then correct {setting}."
+    "(ssh-keygen -lf /etc/ssh/ssh_host_rsa_key.pub), then correct what is expected."
 )
 
 
@@ -41,7 +41,8 @@ def load_private_key(pem: str) -> "paramiko.PKey":
     except Exception as error:  # noqa: BLE001 - the library has a dozen kinds, and all mean the same
         raise VsphereError(
             f"The private key for SSH cannot be read ({type(error).__name__}).",
-            "Give an unencrypted key in PEM; SSH_PRIVATE_KEY is the base64 of one: base64 -w0 <key file>.",
+            "Give an unencrypted key in PEM.",
+            Setting.PRIVATE_KEY,
         ) from None
     text = key.private_bytes(
         forms.Encoding.PEM, forms.PrivateFormat.OpenSSH, forms.NoEncryption()
@@ -95,10 +96,10 @@ class HostTrust:
         if self.known_hosts and any(known.asbytes() == key.asbytes() for known in self._known(names)):
             return
         if self.known_hosts or self.fingerprints:
-            setting = "SSH_KNOWN_HOSTS" if self.known_hosts else "SSH_HOST_FINGERPRINTS"
             raise HostKeyRefused(
                 f"Host {names[0]} shows an SSH key that is not the expected one: {key.get_name()} {shown}.",
-                NEW_KEY.format(setting=setting),
+                NEW_KEY,
+                Setting.KNOWN_HOSTS if self.known_hosts else Setting.FINGERPRINTS,
             )
         if names[0] not in self._seen:
             log.info("trusting the SSH key that host %s shows first: %s", names[0], shown)
@@ -106,7 +107,8 @@ class HostTrust:
         if first != shown:
             raise HostKeyRefused(
                 f"Host {names[0]} shows another SSH key ({shown}) than a while ago ({first}).",
-                NEW_KEY.format(setting="SSH_HOST_FINGERPRINTS"),
+                NEW_KEY,
+                Setting.FINGERPRINTS,
             )
 
     def _known(self, names: Sequence[str]) -> list["paramiko.PKey"]:
@@ -137,7 +139,8 @@ def _entry(line: str) -> Any:
     if entry is None:
         raise VsphereError(
             f"A line of the known SSH hosts cannot be used: {line[:60]}",
-            "SSH_KNOWN_HOSTS holds lines as ssh-keyscan prints them, without markers.",
+            "Known hosts are lines as ssh-keyscan prints them, without markers.",
+            Setting.KNOWN_HOSTS,
         )
     return entry
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from vsphere.errors import VsphereError
+from vsphere.errors import Setting, VsphereError
 from vsphere.vcenter.properties import Properties, collect, id_of, property_spec, unseen
 from vsphere.vcenter.session import Session
 
@@ -46,6 +46,7 @@ def find_placement(session: Session, host_id: str, host_name: str) -> Placement:
         raise VsphereError(
             f"vCenter reports no management address of host {host_name}.",
             "Mark one of its VMkernel adapters for management traffic, or use the method vib.",
+            Setting.CLONE_METHOD,
         )
     root = id_of(session.content.rootFolder)
     above = list(_ancestors(found, host_id, root))

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from vsphere.errors import LoginRefused, Unreachable, VcenterFault, VsphereError, is_passing
+from vsphere.errors import LoginRefused, Setting, Unreachable, VcenterFault, VsphereError, is_passing
 from vsphere.ports import Clock, Guard, Retry
 from vsphere.vcenter.soap import Proxy, Soap, pyvmomi, tls_context
 
@@ -179,7 +179,7 @@ class Session:
         try:
             self._login()
         except Unreachable as error:
-            raise Unreachable(error.text, error.hint, sent=False) from error
+            raise Unreachable(error.text, error.hint, error.setting, sent=False) from error
 
     def _login(self) -> None:
         if self._content is None:
@@ -207,7 +207,8 @@ class Session:
         if name in {"InvalidLogin", "PasswordExpired"}:
             return LoginRefused(
                 f"vCenter {self.host} refuses the user name or the password.",
-                "Correct GOVMOMI_USERNAME and GOVMOMI_PASSWORD in the provider's Secret.",
+                "Correct user name and password.",
+                Setting.VCENTER_LOGIN,
             )
         message = " ".join(str(getattr(fault, "msg", "") or "").split())
         detail = f": {message}" if message else "."

@@ -20,7 +20,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection, Incomple
 from typing import Any, TypeVar
 from xml.parsers.expat import ExpatError
 
-from vsphere.errors import Unreachable, VsphereError
+from vsphere.errors import Setting, Unreachable, VsphereError
 from vsphere.ports import Guard
 
 API_VERSION = "vim.version.version11"
@@ -84,7 +84,7 @@ def tls_context(ca_pem: str = "", *, insecure: bool = False) -> ssl.SSLContext:
         context = ssl.create_default_context(cadata=ca_pem or None)
     except (ssl.SSLError, ValueError) as error:
         raise VsphereError(
-            "The CA bundle for vCenter is not valid PEM.", "Correct the Secret's cacert key."
+            "The CA bundle for vCenter is not valid PEM.", "Correct it.", Setting.VCENTER_CA
         ) from error
     # vCenter's own CA issues certificates that lack what Python 3.13 began to insist on; and people put the
     # server's certificate itself into the bundle, which Go's populator accepts.
@@ -239,28 +239,29 @@ class Soap:
 
     def _not_sent(self, error: BaseException) -> VsphereError:
         """Put into words why there is no connection."""
-        where = f"vCenter {self.name}"
+        where, setting = f"vCenter {self.name}", Setting.VCENTER_ADDRESS
         if isinstance(error, ssl.SSLCertVerificationError):
             return VsphereError(
                 f"The certificate of {where} is not trusted: {error.verify_message}",
-                "Put the CA that signed it into the Secret's cacert key, or set GOVMOMI_INSECURE=true.",
+                "Put the CA that signed it into the CA bundle for vCenter.",
+                Setting.VCENTER_CA,
             )
         if self._proxy:
             return self._proxy_failed(self._proxy, error)
         if isinstance(error, socket.gaierror):
             text = f"The host name of {where} cannot be resolved."
-            hint = "Check GOVMOMI_HOSTNAME, and the cluster's DNS."
+            hint = "Check the address of vCenter, and the DNS."
             return (
-                Unreachable(text, hint, sent=False)
+                Unreachable(text, hint, setting, sent=False)
                 if error.errno == socket.EAI_AGAIN
-                else VsphereError(text, hint)
+                else VsphereError(text, hint, setting)
             )
-        hint = (
-            f"Check GOVMOMI_HOSTNAME, that vCenter is up, and that port {self.port} is open from the cluster."
-        )
+        hint = f"Check its address, that vCenter is up, and that port {self.port} can be reached from here."
         if isinstance(error, ConnectionRefusedError):
-            return Unreachable(f"{where} refuses connections on port {self.port}.", hint, sent=False)
-        return Unreachable(f"There is no connection to {where}: {describe(error)}.", hint, sent=False)
+            return Unreachable(f"{where} refuses connections on port {self.port}.", hint, setting, sent=False)
+        return Unreachable(
+            f"There is no connection to {where}: {describe(error)}.", hint, setting, sent=False
+        )
 
     def _proxy_failed(self, proxy: Proxy, error: BaseException) -> VsphereError:
         """Put into words why there is no connection through the proxy."""

@@ -79,7 +79,7 @@ class Decision:
 def decide_install(facts: Facts, package: Package) -> Decision:
     """Decide how the host gets the package."""
     if facts.installed and order(facts.installed.version) > order(package.version):
-        hint = f"To go back to {package.version}, remove it first: populator vib remove."
+        hint = f"To go back to {package.version}, remove it first."
         return Decision(Act.NOTHING, f"has the newer version {facts.installed.version}", hint)
     if facts.installed and facts.installed.version == package.version:
         return _same_version(facts, package)
@@ -87,7 +87,7 @@ def decide_install(facts: Facts, package: Package) -> Decision:
         return Decision(
             Act.REFUSE,
             "UEFI Secure Boot is on: with an unsigned VIB the host would not start any more.",
-            "Use the SSH method on this host (ESXI_CLONE_METHOD=ssh), or switch Secure Boot off.",
+            "Use the SSH method on this host, or switch Secure Boot off.",
         )
     return _unless_copying(facts, _installing(facts, package))
 
@@ -114,7 +114,7 @@ def _same_version(facts: Facts, package: Package) -> Decision:
         return Decision(
             Act.REFUSE,
             f"has {facts.before} with other files than this package's.",
-            "Remove it first: populator vib remove.",
+            "Remove it first.",
         )
     if facts.answers == package.version and facts.complete:
         return Decision(Act.NOTHING, "is up to date")

@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass, field
 from xml.etree import ElementTree as ET
 
-from vsphere.errors import VsphereError
+from vsphere.errors import Setting, VsphereError
 from vsphere.vib.build import MAGIC, NAME, PLUGIN_FILE, SCRIPT_FILE, TOKEN
 
 
@@ -42,10 +42,10 @@ def parse_package(data: bytes) -> Package:
         commands = commands_of(plugin)
     except (ValueError, KeyError, ET.ParseError, tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise VsphereError(
-            f"The file is not a VIB of {NAME}: {error!r}.", "Build one: populator vib build."
+            f"The file is not a VIB of {NAME}: {error!r}.", "Build one.", Setting.VIB
         ) from error
     if facts["name"] != NAME or not all(map(TOKEN.fullmatch, facts.values())):
-        raise VsphereError(f"The VIB is {facts['name']!r}, not {NAME}.", "Build one: populator vib build.")
+        raise VsphereError(f"The VIB is {facts['name']!r}, not {NAME}.", "Build one.", Setting.VIB)
     return Package(
         facts["version"], facts["vendor"], data, _sha256(data), _sha256(script), _sha256(plugin), commands
     )

@@ -6,7 +6,7 @@ become the same answer here.
 
 from functools import partial
 
-from vsphere.errors import EsxcliFault, EsxcliNotFound, WrapperMissing
+from vsphere.errors import EsxcliFault, EsxcliNotFound, Setting, WrapperMissing
 from vsphere.paths import VmdkPath, encode, refuse_unsafe
 from vsphere.ports import Commands, Guard
 from vsphere.wrapper.answers import parse_answer
@@ -19,8 +19,7 @@ POLL_SECONDS = 10.0
 STOP_SECONDS = 12.0
 """timeout of the call that ends a copy: the wrapper itself takes 8 s at most"""
 TRY_VIB = (
-    "Install the VIB on the host: populator vib install (deploy/docs/host.md says what else can be done). Where it is "
-    "installed, restart hostd, which loads plugins when it starts."
+    "Install the VIB on the host; where it is installed, restart hostd, which loads plugins when it starts."
 )
 
 
@@ -84,7 +83,8 @@ class Plugin:
                 return parse_answer(self._esxcli.ask(words, seconds, guard=guard, **arguments))
             return parse_answer(self._esxcli.run(words, seconds, fresh=fresh, guard=guard, **arguments))
         except EsxcliNotFound as error:
-            raise WrapperMissing(f"Host {self.host} has no vmkfstools plugin loaded.", TRY_VIB) from error
+            text = f"Host {self.host} has no vmkfstools plugin loaded."
+            raise WrapperMissing(text, TRY_VIB, Setting.PLUGIN) from error
         except EsxcliFault as error:
             answer = Answer("1", error.reason)
             # What hostd itself could not do tells nothing of a task.

@@ -8,7 +8,7 @@ told them percent-encoded. The answer is read before the exit code, which says l
 import re
 from xml.etree import ElementTree
 
-from vsphere.errors import Unreadable, VsphereError, WrapperMissing, is_passing
+from vsphere.errors import Setting, Unreadable, VsphereError, WrapperMissing, is_passing
 from vsphere.host.ssh import Output, Ssh
 from vsphere.paths import VmdkPath, encode, refuse_unsafe
 from vsphere.ports import Guard, Retry
@@ -38,7 +38,8 @@ class Script:
         if set(datastore) & UNSAFE_DATASTORE or not datastore.isprintable() or not datastore.strip("."):
             raise VsphereError(
                 f"Datastore {datastore!r} cannot be used by the SSH method because of its name.",
-                "Rename the datastore, or use the method vib (ESXI_CLONE_METHOD).",
+                "Rename the datastore, or use the method vib.",
+                Setting.CLONE_METHOD,
             )
         self._ssh = ssh
         self.datastore = datastore
@@ -114,7 +115,8 @@ class Script:
             )
         return Unreadable(
             f"The script on host {self.host} gave no answer that can be read (exit status {output.status}: {said}).",
-            "Renew the host's key line with the one that `populator ssh-key` prints.",
+            "Renew the host's key line.",
+            Setting.KEY_LINE,
         )
 
 

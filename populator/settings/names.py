@@ -1,0 +1,20 @@
+"""What users of this program call the settings that hints of `vsphere` are about."""
+
+from collections.abc import Mapping
+
+from vsphere.errors import Setting
+
+NAMES: Mapping[Setting, str] = {
+    Setting.VCENTER_ADDRESS: "The address is GOVMOMI_HOSTNAME (--vsphere-hostname).",
+    Setting.VCENTER_LOGIN: "They are GOVMOMI_USERNAME and GOVMOMI_PASSWORD, in a pod from the provider's Secret.",
+    Setting.VCENTER_CA: "The bundle is `cacert`, in a pod from the provider's Secret; GOVMOMI_INSECURE=true verifies "
+    "nothing.",
+    Setting.CLONE_METHOD: "The method is ESXI_CLONE_METHOD.",
+    Setting.PRIVATE_KEY: "SSH_PRIVATE_KEY is the base64 of one: base64 -w0 <key file>.",
+    Setting.KNOWN_HOSTS: "They are SSH_KNOWN_HOSTS.",
+    Setting.FINGERPRINTS: "Expected are SSH_HOST_FINGERPRINTS, or SSH_KNOWN_HOSTS.",
+    Setting.KEY_LINE: "For the SSH method, `populator ssh-key` prints the line.",
+    Setting.VIB: "`populator vib build` does.",
+    Setting.PLUGIN: "`populator vib install` does that; deploy/docs/host.md says what else can be done.",
+}
+"""a sentence each, to stand behind the hint"""
