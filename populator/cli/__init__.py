@@ -1,7 +1,8 @@
 """The command line: flags and environment in, exit code out. The only user of click, a module for each command.
 
-Called with flags alone, as Forklift does, it populates. A command's module is imported when it is called, since the
-populating one has no time to lose.
+Called with options alone, as Forklift does, it populates: problems are lines of the log and stand in the pod's
+termination message. All other commands are for people, and say `error: …`. A command's module is imported when it is
+called, since the populating one has no time to lose.
 """
 
 import importlib
@@ -14,24 +15,38 @@ from typing import NoReturn
 import click
 
 from populator import __version__, log, process, resolver
-from populator.cli.failure import fail
-from populator.cli.flags import add
+from populator.cli import failure
+from populator.cli.flags import Option, add
+from populator.cli.help import SETTINGS, Group, UnknownCommand
 from populator.cli.log_flags import set_up_log
-from populator.cli.populate import FLAGS, TERMINATION_MESSAGE, populate
+from populator.cli.populate import EXAMPLES, GROUPS, TERMINATION_MESSAGE, populate
 from populator.errors import SettingsError
+from populator.report.outcome import INTERRUPTED
 
-INTERRUPTED = 130
+NAME = "populator"
+COMPLETE = "_POPULATOR_COMPLETE"
+"""variable by which a shell asks for completions"""
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "leases": ("leases", "Show who holds the slots of which ESXi host."),
     "vib": ("vib", "Build the hosts' VIB, and bring it onto ESXi hosts or off them."),
     "ssh-key": ("ssh_key", "Print the line that lets the populator into an ESXi host by SSH."),
-    "leases": ("leases", "Show who holds the slots of which ESXi host."),
+    "completion": ("completion", "Print what makes a shell complete commands and options."),
 }
 """name -> module below this package that has a click command `command`, and the line of help"""
 
 
-class Commands(click.Group):
+class Program(Group):
     """Finds commands by the table above; lists them without importing them."""
+
+    def is_for_people(self) -> bool:
+        """Whether somebody reads what goes to stderr; a pod has no terminal, and its values may be in variables."""
+        return sys.stderr.isatty()
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write both ways to call the program."""
+        formatter.write_usage(ctx.command_path, "COMMAND [OPTIONS]")
+        formatter.write_usage(ctx.command_path, "OPTIONS", prefix=" " * len("Usage: "))
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names in the order of the table."""
@@ -40,31 +55,24 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import a command's module."""
         if cmd_name not in COMMANDS:
-            raise click.UsageError(f"No such command {cmd_name!r}; there are {', '.join(COMMANDS)}.")
+            return None
         command: click.Command = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name][0]}").command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """Write the table into the help."""
-        if COMMANDS:
-            with formatter.section("Commands"):
-                formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+    def lines(self) -> list[tuple[str, str]]:
+        """Return the table, without importing the commands."""
+        return [(name, text) for name, (_, text) in COMMANDS.items()]
 
 
-@click.group(
-    cls=Commands,
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    subcommand_metavar="[COMMAND]",
-)
-@click.version_option(__version__, prog_name="populator")
-@add(FLAGS)
+@click.group(NAME, cls=Program, invoke_without_command=True, context_settings=SETTINGS, examples=EXAMPLES)
+@add(*GROUPS)
+@click.version_option(__version__, prog_name=NAME, cls=Option, help="Show the version and exit.")
 @click.pass_context
 def cli(context: click.Context, /, **arguments: str | None) -> None:
-    """Copy one vSphere disk onto the LUN behind one PVC, by the storage array (SCSI XCOPY).
+    """Copy one vSphere disk onto the volume behind one PVC, by the storage array itself (SCSI XCOPY).
 
-    Started by Forklift, once per disk; every flag with an environment variable may be given there instead.
-    The commands are for people.
+    Called with options alone it copies; Forklift does that, once for each disk. Every option that has a variable
+    may be given by that. The commands are for people.
     """
     set_up_log(context)
     if context.invoked_subcommand is None:
@@ -75,24 +83,37 @@ def cli(context: click.Context, /, **arguments: str | None) -> None:
 def main() -> NoReturn:
     """Run the program and exit with its code, whatever happens."""
     resolver.install()
-    try:
-        code = cli(standalone_mode=False)
-    except click.ClickException as error:
-        code = refuse(error, sys.argv[1:])
-    except click.Abort:
-        code = INTERRUPTED
-    except Exception as error:
-        code = fail(error)
+    code = run(sys.argv[1:])
     process.ignore_stop()
     sys.exit(code)
 
 
-def refuse(error: click.ClickException, words: Sequence[str]) -> int:
-    """Tell about a wrong call; one that was to populate ends with a termination message, as with any other error."""
-    if not (isinstance(error, click.UsageError) and error.ctx and error.ctx.command is cli):
-        error.show()
-        return error.exit_code
-    log.set_up(os.environ.get("LOG_LEVEL", ""), os.environ.get("LOG_FORMAT", ""), ())
-    flag = "--termination-message-path="
-    file = next((word.removeprefix(flag) for word in words if word.startswith(flag)), TERMINATION_MESSAGE)
-    return process.refuse(SettingsError([error.format_message()]), Path(file))
+def run(words: Sequence[str]) -> int:
+    """Run the program with these arguments; return its exit code."""
+    try:
+        code = cli.main(list(words), prog_name=NAME, complete_var=COMPLETE, standalone_mode=False)
+    except click.UsageError as error:
+        return refuse(error, words)
+    except click.Abort:
+        return INTERRUPTED
+    except Exception as error:
+        return failure.fail(error)
+    return int(code or 0)
+
+
+def refuse(error: click.UsageError, words: Sequence[str]) -> int:
+    """Refuse a wrong call; one that was to populate ends with a termination message, as with any other error."""
+    if was_to_populate(error, words):
+        log.set_up(os.environ.get("LOG_LEVEL", ""), os.environ.get("LOG_FORMAT", ""), ())
+        flag = "--termination-message-path="
+        file = next((word.removeprefix(flag) for word in words if word.startswith(flag)), TERMINATION_MESSAGE)
+        return process.refuse(
+            SettingsError([" ".join([failure.problem(error), *failure.near(error)])]), Path(file)
+        )
+    return failure.refuse(error)
+
+
+def was_to_populate(error: click.UsageError, words: Sequence[str]) -> bool:
+    """Whether a call has nothing but options of the program itself."""
+    at_top = error.ctx is not None and error.ctx.command is cli
+    return at_top and not isinstance(error, UnknownCommand) and not set(words) & COMMANDS.keys()

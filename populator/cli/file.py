@@ -22,4 +22,4 @@ def write_whole(file: Path, data: bytes) -> None:
                 beside.unlink(missing_ok=True)
                 raise
     except OSError as error:
-        raise SettingsError([f"--output: cannot write {file}: {error.strerror}."]) from error
+        raise SettingsError([f"--file: cannot write {file}: {error.strerror}."]) from error

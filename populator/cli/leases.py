@@ -8,79 +8,88 @@ from typing import Any
 import click
 
 from lease.decision import check_settings
+from lease.errors import LeaseError
 from lease.kube import errors
 from lease.kube.api import Api, ApiError
 from lease.overview import TROUBLED, Names, SlotView, by_dates, in_order
 from lease.record import TEMPLATE, parse_record
-from populator.cli.slot_table import COLUMNS, WIDE, Table, as_json, as_yaml, item, listed
+from populator.cli.failure import fail
+from populator.cli.flags import KUBERNETES, LOG, add, option
+from populator.cli.help import Command
+from populator.cli.output import Table, document, listed, output_option
+from populator.cli.slot_table import COLUMNS, WIDE, item, row
 from populator.cli.slot_watch import Reader, SlotWatch
 from populator.clock import Clock
-from populator.log import printable
+from populator.report.outcome import INTERRUPTED, NEEDS_ATTENTION, SUCCESS
 from populator.settings.parse import LEASE_NAMESPACE
 
-ALL_WELL, UNREADABLE, TROUBLE, INTERRUPTED = 0, 6, 10, 130
+HELP = """Show the slots of the host lease: who may run disruptive operations on which ESXi host.
 
-HELP = """Show the slots of the host lease: who may shake which ESXi host.
+STATE is held, free, expired, expired?, or stale. A single look can judge only by the dates in the record, which
+another machine's clock wrote: a slot that has run out by those is "expired?". With --watch a slot is judged by
+whether its record changes, as waiting populators do, and "expired" is certain. The next populator that wants an
+expired slot takes it; a "stale" slot ran out more than an hour ago, or has no dates to judge by.
 
-STATE is held, free, expired, expired?, or stale. A single look can judge only by the holder's dates, which are of
-another machine's clock; where by those his word has run out, it says "expired?". With --watch a slot is judged by
-whether its record changes before our eyes, as those who wait for it do, and "expired" is sure. A slot that is expired
-is taken by the next one who wants it; "stale" is one that ran out more than an hour ago, or has no dates to judge by.
-
-Exit code: 0 when every slot is held or free, 10 when one is expired, expired? or stale, 6 when the Leases cannot be
-read, 2 for a wrong call, 130 when --watch was ended by Ctrl-C.
+Exit code: 0 if every slot is held or free, 10 if any is expired, expired? or stale, 6 if the Leases cannot be read,
+130 if Ctrl-C ended --watch.
 
 Needs the right to list leases in the namespace, and for --watch to watch them.
 """
+EXAMPLES = ("populator leases", "populator leases --namespace=openshift-mtv --watch --output=wide")
 
 
-@click.command("leases", help=HELP)
-@click.option(
+@click.command("leases", cls=Command, help=HELP, examples=EXAMPLES)
+@option(
+    "Kubernetes",
     "-n",
     "--namespace",
     envvar="HOST_LEASE_NAMESPACE",
     default=LEASE_NAMESPACE,
     show_default=True,
     show_envvar=True,
-    help="Where the Leases are.",
+    metavar="NAMESPACE",
+    help="Namespace of the Leases.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "wide", "json", "yaml"]),
-    default="table",
-    show_default=True,
-    help="wide adds host name, device, task, mapping, what was left, and the Lease's name.",
-)
-@click.option("-w", "--watch", is_flag=True, help="Go on, and print what changes, until Ctrl-C.")
-@click.option(
+@option(
+    "Kubernetes",
     "--template",
     envvar="HOST_LEASE_NAME_TEMPLATE",
     default=TEMPLATE,
     show_default=True,
     show_envvar=True,
-    help="Names of the Leases; those of the Go populator are shown as well.",
+    metavar="TEMPLATE",
+    help="Names of the Leases; the Go populator's are shown as well.",
 )
-@click.option("--kubeconfig", envvar="KUBECONFIG", show_envvar=True, help="Kubeconfig file.")
-@click.option("--master", help="URL of the API server, instead of the kubeconfig's.")
+@add(KUBERNETES)
+@output_option(
+    "wide",
+    help="table, json, yaml, or wide, which adds host name, device, task, mapping, what was left, and the Lease.",
+)
+@option("Output", "-w", "--watch", is_flag=True, help="Print each slot again that changes, until Ctrl-C.")
+@add(LOG)
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
     """Show the slots."""
-    problems = check_settings(10, 2, given["template"] or TEMPLATE, "copy")
+    template = given["template"] or TEMPLATE
+    problems = check_settings(10, 2, template, "copy")
     if problems:
         raise click.BadParameter(problems["template"], context, param_hint="--template")
-    show = Show(given["namespace"] or LEASE_NAMESPACE, given["output"], Names(given["template"] or TEMPLATE))
+    show = Show(given["namespace"] or LEASE_NAMESPACE, given["output"], Names(template))
     try:
         api = Api.connect(given["kubeconfig"] or None, given["master"] or None)
         code = show.follow(api) if given["watch"] else show.once(api)
     except ApiError as error:
-        rights = "list,watch" if given["watch"] else "list"
-        hint = errors.grant(error, rights) if error.forbidden else error.hint
-        click.echo("\n".join(map(printable, filter(None, (error.text, hint)))), err=True)
-        code = UNREADABLE
+        code = fail(explained(error, "list,watch" if given["watch"] else "list"))
     except KeyboardInterrupt:
         code = INTERRUPTED
     context.exit(code)
+
+
+def explained(error: ApiError, rights: str) -> LeaseError:
+    """Return why the Leases cannot be read, with what this command needs, which is less than a populator does."""
+    if error.reason == "Config":
+        return LeaseError(error.text, "Name a kubeconfig: --kubeconfig or KUBECONFIG.")
+    return LeaseError(error.text, errors.grant(error, rights) if error.forbidden else error.hint)
 
 
 class Show:
@@ -92,7 +101,8 @@ class Show:
         self._names = names
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         self._clock = Clock()
-        self._table = Table(WIDE if output == "wide" else COLUMNS)
+        self._columns = WIDE if output == "wide" else COLUMNS
+        self._table = Table([title for title, _ in self._columns])
 
     def once(self, api: Api) -> int:
         """Print the slots as they are; return the exit code."""
@@ -106,12 +116,12 @@ class Show:
             ]
         )
         if self._output in {"json", "yaml"}:
-            click.echo(self._document(listed(slots, self._namespace)))
+            click.echo(document(listed(item(slot, self._namespace) for slot in slots), self._output))
         elif slots:
             self._rows(slots)
         else:
             click.echo(f"No host leases found in {self._namespace} namespace.", err=True)
-        return TROUBLE if any(slot.state in TROUBLED for slot in slots) else ALL_WELL
+        return NEEDS_ATTENTION if any(slot.state in TROUBLED for slot in slots) else SUCCESS.exit_code
 
     def follow(self, api: Api) -> int:
         """Print the slots, and then each one that changes, until somebody ends it."""
@@ -121,16 +131,13 @@ class Show:
                     self._one(slot)
             else:
                 self._rows(slots)
-        return ALL_WELL
+        return SUCCESS.exit_code
 
     def _rows(self, slots: list[SlotView]) -> None:
-        for line in self._table.lines(slots, self._clock.utc()):
-            click.echo(line)
+        now = self._clock.utc()
+        self._table.print(row(slot, self._columns, now) for slot in slots)
 
     def _one(self, slot: SlotView) -> None:
         if self._output == "yaml":
             click.echo("---")
-        click.echo(self._document(item(slot, self._namespace)))
-
-    def _document(self, value: Any) -> str:
-        return as_yaml(value) if self._output == "yaml" else as_json(value)
+        click.echo(document(item(slot, self._namespace), self._output))

@@ -5,64 +5,119 @@ import os
 from pathlib import Path
 
 from populator import process
-from populator.cli.flags import Flag
-from populator.cli.log_flags import LOG_FLAGS
+from populator.cli.flags import KUBERNETES, LOG, VCENTER, Flag, FlagGroup, by_name
 from populator.settings.parse import parse_page, parse_settings
 
 log = logging.getLogger(__name__)
 
 TERMINATION_MESSAGE = "/dev/termination-log"
 
-FLAGS = (
-    Flag(("source-vm-id",), None, None, "Source VM: managed object id (vm-1234), name or inventory path."),
-    Flag(("source-vmdk",), None, None, "Source disk: '[datastore] folder/disk.vmdk'."),
-    Flag(("target-namespace",), None, None, "Namespace of the target PVC."),
-    Flag(("owner-name",), None, None, "Name of the target PVC."),
-    Flag(("owner-uid",), None, None, "UID of the target PVC."),
-    Flag(("cr-name",), None, None, "Name of the VSphereXcopyVolumePopulator (informational)."),
-    Flag(("cr-namespace",), None, None, "Namespace of the VSphereXcopyVolumePopulator (informational)."),
-    Flag(("secret-name",), None, None, "Secret that the environment comes from (informational)."),
-    Flag(("storage-vendor-product",), "STORAGE_VENDOR", None, "Storage array: ontap."),
-    Flag(("migration-host",), None, None, "ESXi host to copy on (host-1234); else the VM's own."),
-    Flag(("pvc-size",), None, None, "Size of the PVC in bytes (informational)."),
-    Flag(("storage-hostname",), "STORAGE_HOSTNAME", None, "Management address of the array."),
-    Flag(("storage-username",), "STORAGE_USERNAME", None, "User of the array's API."),
-    Flag(("storage-password",), "STORAGE_PASSWORD", None, "Password; rather give it in the environment."),
-    Flag(("storage-token",), "STORAGE_TOKEN", None, "API token; rather give it in the environment."),
-    Flag(
-        ("storage-skip-ssl-verification",),
-        "STORAGE_SKIP_SSL_VERIFICATION",
-        "false",
-        "Trust any certificate.",
-        bare=True,
+DISK = FlagGroup(
+    "Disk",
+    (
+        Flag(("source-vm-id",), "VM", "VM whose disk it is: managed object id, name or inventory path."),
+        Flag(("source-vmdk",), "'[DATASTORE] PATH'", "Disk to copy: the link of its chain that is named."),
     ),
-    Flag(
-        ("storage-http-timeout-seconds",),
-        "STORAGE_HTTP_TIMEOUT_SECONDS",
-        "30",
-        "Time-out of one array request.",
+)
+
+STORAGE = FlagGroup(
+    "Storage array",
+    (
+        Flag(("storage-vendor-product",), "VENDOR", "Kind of array: ontap.", "STORAGE_VENDOR"),
+        Flag(("storage-hostname",), "HOST[:PORT]", "Management address; a URL will do.", "STORAGE_HOSTNAME"),
+        Flag(("storage-username",), "NAME", "User of the array's API.", "STORAGE_USERNAME"),
+        Flag(
+            ("storage-password",),
+            "PASSWORD",
+            "Password of that user; better given by the variable.",
+            "STORAGE_PASSWORD",
+        ),
+        Flag(
+            ("storage-token",),
+            "TOKEN",
+            "API token, where the array takes one; better given by the variable.",
+            "STORAGE_TOKEN",
+        ),
+        Flag(
+            ("storage-skip-ssl-verification",),
+            "",
+            "Accept any certificate of the array.",
+            "STORAGE_SKIP_SSL_VERIFICATION",
+            "false",
+        ),
+        Flag(
+            ("storage-http-timeout-seconds",),
+            "SECONDS",
+            "Timeout of one request to the array.",
+            "STORAGE_HTTP_TIMEOUT_SECONDS",
+            "30",
+        ),
     ),
-    Flag(("vsphere-hostname",), "GOVMOMI_HOSTNAME", None, "vCenter: host, host:port or URL."),
-    Flag(("vsphere-username",), "GOVMOMI_USERNAME", None, "vCenter user."),
-    Flag(("vsphere-password",), "GOVMOMI_PASSWORD", None, "Password; rather give it in the environment."),
-    Flag(("esxi-clone-method",), "ESXI_CLONE_METHOD", "vib", "How the host is told to clone: vib or ssh."),
-    Flag(("kubeconfig",), "KUBECONFIG", None, "Kubeconfig file; in a pod the service account is used."),
-    Flag(("master",), None, None, "URL of the API server, instead of the kubeconfig's."),
-    Flag(("http-endpoint",), None, ":8443", "Address of the metrics page."),
-    Flag(("metrics-path",), None, "/metrics", "Path of the metrics page."),
-    Flag(("termination-message-path",), None, TERMINATION_MESSAGE, "The pod's termination message file."),
-    *LOG_FLAGS,
+)
+
+VSPHERE = FlagGroup(
+    "vSphere",
+    (
+        *VCENTER.flags,
+        Flag(("migration-host",), "HOST-ID", "ESXi host to copy on (host-1234), instead of the VM's own."),
+        Flag(
+            ("esxi-clone-method",),
+            "METHOD",
+            "How the host is asked to copy: vib or ssh.",
+            "ESXI_CLONE_METHOD",
+            "vib",
+        ),
+    ),
+)
+
+VOLUME = FlagGroup(
+    "Kubernetes",
+    (
+        Flag(("target-namespace",), "NAMESPACE", "Namespace of the PVC to fill."),
+        Flag(("owner-name",), "NAME", "Name of the PVC."),
+        Flag(("owner-uid",), "UID", "UID of the PVC."),
+        Flag(("pvc-size",), "BYTES", "Size of the PVC; for information only."),
+        Flag(("cr-name",), "NAME", "VSphereXcopyVolumePopulator; for information only."),
+        Flag(("cr-namespace",), "NAMESPACE", "Its namespace; for information only."),
+        Flag(("secret-name",), "NAME", "Secret behind the variables; for information only."),
+        *KUBERNETES.flags,
+    ),
+)
+
+POD = FlagGroup(
+    "Pod",
+    (
+        Flag(("http-endpoint",), "[HOST]:PORT", "Where the metrics page is served.", None, ":8443"),
+        Flag(("metrics-path",), "PATH", "Path of the metrics page.", None, "/metrics"),
+        Flag(
+            ("termination-message-path",),
+            "FILE",
+            "The pod's termination message; written only where the file exists.",
+            None,
+            TERMINATION_MESSAGE,
+        ),
+    ),
+)
+
+GROUPS = (DISK, STORAGE, VSPHERE, VOLUME, POD, LOG)
+
+EXAMPLES = (
+    r"""populator --source-vm-id=vm-1234 --source-vmdk='[ds1] my vm/disk.vmdk' \
+    --target-namespace=vms --owner-name=my-disk \
+    --owner-uid="$(oc get pvc my-disk -n vms -o jsonpath={.metadata.uid})" \
+    --storage-vendor-product=ontap""",
+    "populator leases -o wide",
 )
 
 
 def populate(arguments: dict[str, str | None]) -> int:
     """Populate one volume as the flags say; return the exit code, whatever happens."""
-    by_name = {name.replace("_", "-"): value for name, value in arguments.items()}
+    values = by_name(arguments)
     try:
-        settings = parse_settings(by_name, os.environ)
+        settings = parse_settings(values, os.environ)
         for warning in settings.warnings:
             log.warning("%s", warning)
         return process.run(settings)
     except Exception as error:
-        message = Path(by_name["termination-message-path"] or TERMINATION_MESSAGE)
-        return process.refuse(error, message, parse_page(by_name))
+        message = Path(values["termination-message-path"] or TERMINATION_MESSAGE)
+        return process.refuse(error, message, parse_page(values))

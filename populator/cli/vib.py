@@ -1,19 +1,22 @@
-"""`populator vib`: build the hosts' package, and bring it onto hosts. Flags and environment as Forklift's installer."""
+"""`populator vib`: build the hosts' package, and bring it onto hosts. Options and variables of Forklift's installer."""
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from populator import process
 from populator.cli.failure import fail
 from populator.cli.file import write_whole
-from populator.cli.flags import Flag, add
-from populator.cli.log_flags import set_up_log
-from populator.cli.output import draw
+from populator.cli.flags import LOG, VCENTER, Flag, FlagGroup, add, by_name, option
+from populator.cli.help import Group
+from populator.cli.output import Table, document, listed, output_option
 from populator.clock import Clock
-from populator.errors import PopulatorError
+from populator.errors import Cancelled, PopulatorError
+from populator.report.outcome import NEEDS_ATTENTION, SUCCESS, outcome_of
 from populator.settings.fleet import parse_fleet_settings
 from vsphere.errors import VsphereError
 from vsphere.vib import installer
@@ -22,44 +25,76 @@ from vsphere.wrapper.files import PLUGIN_XML, SCRIPT, VERSION
 
 log = logging.getLogger(__name__)
 
-COMMON: tuple[Flag, ...] = (
-    Flag(
-        ("esxi-hosts", "hosts"), "ESXI_HOSTS", None, "Hosts, separated by commas; else all that vCenter has."
+HOSTS = FlagGroup(
+    "Hosts",
+    (
+        Flag(
+            ("esxi-hosts", "hosts"),
+            "HOST[:PORT],…",
+            "Hosts to visit, instead of all that vCenter has.",
+            "ESXI_HOSTS",
+        ),
+        Flag(("datacenter",), "NAME", "Only the hosts of this datacenter of vCenter."),
+        Flag(("parallel",), "N", "Hosts at a time.", None, "4"),
+        Flag(("ssh-key-file",), "FILE", "Private key with which root may log in.", "SSH_KEY_FILE"),
+        Flag(
+            ("ssh-timeout-seconds",),
+            "SECONDS",
+            "Timeout of connecting to a host.",
+            "SSH_TIMEOUT_SECONDS",
+            "30",
+        ),
     ),
-    Flag(("vsphere-hostname", "vcenter"), "GOVMOMI_HOSTNAME", None, "vCenter: host, host:port or URL."),
-    Flag(("vsphere-username",), "GOVMOMI_USERNAME", None, "vCenter user."),
-    Flag(("vsphere-password",), "GOVMOMI_PASSWORD", None, "Password; rather give it in the environment."),
-    Flag(("vsphere-insecure",), "GOVMOMI_INSECURE", "false", "Trust any certificate of vCenter.", bare=True),
-    Flag(("datacenter",), None, None, "Only the hosts of this datacenter of vCenter."),
-    Flag(("ssh-key-file",), "SSH_KEY_FILE", None, "Private key that may log in to the hosts as root."),
-    Flag(("ssh-timeout-seconds",), "SSH_TIMEOUT_SECONDS", "30", "Time-out of connecting to a host."),
-    Flag(("parallel",), None, "4", "Hosts at a time."),
 )
-VIB_PATH = Flag(("vib-path",), "VIB_PATH", None, "VIB to install; else the one that `vib build` writes.")
+VIB_PATH = Flag(
+    ("vib-path",), "FILE", "VIB to install, instead of the one that `vib build` writes.", "VIB_PATH"
+)
 RESTART = Flag(
-    ("restart-hostd",),
-    "RESTART_HOSTD",
-    "true",
-    "Restart hostd where it has to load plugins anew.",
-    bare=True,
+    ("restart-hostd",), "", "Restart hostd where it has to load plugins anew.", "RESTART_HOSTD", "true"
 )
+INSTALL_FLAGS = (HOSTS, VCENTER, FlagGroup("Package", (VIB_PATH, RESTART)))
+STATUS_FLAGS = (HOSTS, VCENTER, FlagGroup("Package", (VIB_PATH,)))
+REMOVE_FLAGS = (HOSTS, VCENTER, FlagGroup("Package", (RESTART,)))
+
+KEYS = """
+Host keys are checked against SSH_KNOWN_HOSTS (lines as ssh-keyscan prints them) or SSH_HOST_FINGERPRINTS (SHA256:…).
+Without either, the key that a host shows first is trusted, and logged. SSH_PORT_NUMBER is the hosts' port, 22 by
+default.
+"""
+
+dry_run_option = option("Package", "--dry-run", is_flag=True, help="Only say what would be done.")
+format_option = output_option(help="table, json or yaml.")
 
 
-@click.group()
-def command() -> None:
-    """Build the VIB of the vmkfstools wrapper, and bring it onto ESXi hosts or off them.
+@click.group(
+    "vib",
+    cls=Group,
+    examples=(
+        "populator vib build",
+        "populator vib status --hosts=esx-1 --ssh-key-file=key",
+    ),
+)
+@add(LOG)
+def command(**_: str) -> None:
+    """Build the VIB of the vmkfstools wrapper, and bring it onto ESXi hosts or off them."""
 
-    Hosts are visited whose SSH key is in SSH_KNOWN_HOSTS (lines as ssh-keyscan prints them) or SSH_HOST_FINGERPRINTS
-    (SHA256:…). Without either, the key that a host shows first is trusted, and logged. SSH_PORT_NUMBER is 22.
-    """
 
-
-@command.command()
-@click.option("--output", type=click.Path(path_type=Path), help=f"File to write; else {NAME}-{VERSION}.vib.")
+@command.command(
+    examples=("populator vib build", "populator vib build --file=/tmp/wrapper.vib"),
+)
+@option(
+    "Package",
+    "--file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    default=f"{NAME}-{VERSION}.vib",
+    show_default=True,
+    help="File to write.",
+)
+@add(LOG)
 @click.pass_context
-def build(context: click.Context, output: Path | None) -> None:
-    """Write the VIB: always the same bytes."""
-    file = output or Path(f"{NAME}-{VERSION}.vib")
+def build(context: click.Context, /, file: Path, **_: str) -> None:
+    """Write the VIB, the same bytes every time, and print the file's name."""
     try:
         write_whole(file, build_vib(SCRIPT, PLUGIN_XML, VERSION))
     except (PopulatorError, VsphereError) as error:
@@ -67,44 +102,66 @@ def build(context: click.Context, output: Path | None) -> None:
     click.echo(file)
 
 
-@command.command()
-@add((*COMMON, VIB_PATH, RESTART))
-@click.option("--dry-run", is_flag=True, help="Look, and tell what would be done.")
+@command.command(
+    help="Install or update the VIB on hosts, and make sure that the plugin can be called.\n" + KEYS,
+    examples=(
+        "populator vib install --hosts=esx-1,esx-2 --ssh-key-file=key --dry-run",
+        "populator vib install --vcenter=vc.example.com --ssh-key-file=key",
+    ),
+)
+@add(*INSTALL_FLAGS)
+@dry_run_option
+@format_option
+@add(LOG)
 @click.pass_context
-def install(context: click.Context, /, dry_run: bool, **arguments: str | None) -> None:
-    """Install or update the VIB on hosts, and make sure that the plugin can be called."""
-    context.exit(visit(installer.install, arguments, dry_run=dry_run))
+def install(context: click.Context, /, dry_run: bool, output: str, **arguments: str | None) -> None:
+    """Install or update the VIB."""
+    context.exit(visit(installer.install, arguments, output, dry_run=dry_run))
 
 
-@command.command()
-@add((*COMMON, VIB_PATH))
+@command.command(
+    help="Show the state of hosts, and what installing would do.\n"
+    + KEYS
+    + "\nExit code: 0 if installing would do nothing, 10 if it would do something, 5 if a host could not be asked.",
+    examples=(
+        "populator vib status --hosts=esx-1 --ssh-key-file=key",
+        "populator vib status --vcenter=vc.example.com --ssh-key-file=key -o json",
+    ),
+)
+@add(*STATUS_FLAGS)
+@format_option
+@add(LOG)
 @click.pass_context
-def status(context: click.Context, /, **arguments: str | None) -> None:
-    """Tell how hosts stand, and what installing would do; exit code 1 where that is not nothing."""
-    context.exit(visit(installer.status, {**arguments, "restart_hostd": "true"}, dry_run=True))
+def status(context: click.Context, /, output: str, **arguments: str | None) -> None:
+    """Show the state of hosts."""
+    context.exit(
+        visit(installer.status, {**arguments, RESTART.names[0]: RESTART.default}, output, dry_run=True)
+    )
 
 
-@command.command()
-@add((*COMMON, RESTART))
-@click.option("--dry-run", is_flag=True, help="Look, and tell what would be done.")
+@command.command(
+    help="Remove the VIB from hosts.\n" + KEYS,
+    examples=(
+        "populator vib remove --vcenter=vc.example.com --ssh-key-file=key",
+        "populator vib remove --hosts=esx-1 --ssh-key-file=key --restart-hostd=false",
+    ),
+)
+@add(*REMOVE_FLAGS)
+@dry_run_option
+@format_option
+@add(LOG)
 @click.pass_context
-def remove(context: click.Context, /, dry_run: bool, **arguments: str | None) -> None:
-    """Take the VIB off hosts."""
-    context.exit(visit(installer.remove, arguments, dry_run=dry_run))
+def remove(context: click.Context, /, dry_run: bool, output: str, **arguments: str | None) -> None:
+    """Remove the VIB."""
+    context.exit(visit(installer.remove, arguments, output, dry_run=dry_run))
 
 
-def visit(story: installer.Story, arguments: dict[str, str | None], *, dry_run: bool) -> int:
-    """Go through with a story on all hosts, print the table, and return the exit code."""
-    by_name = {name.replace("_", "-"): value for name, value in arguments.items()}
-    set_up_log(click.get_current_context(), [by_name.get("vsphere-password") or ""])
+def visit(story: installer.Story, arguments: dict[str, str | None], output: str, *, dry_run: bool) -> int:
+    """Go through with a story on all hosts, print what came of it, and return the exit code."""
     clock = Clock()
     process.listen_for_stop(clock)
-    given = {
-        "GOVMOMI_INSECURE": by_name.get("vsphere-insecure") or "",
-        "SSH_TIMEOUT_SECONDS": by_name.get("ssh-timeout-seconds") or "",
-    }
     try:
-        settings = parse_fleet_settings(by_name, {**os.environ, **given}, dry_run=dry_run)
+        settings = parse_fleet_settings(by_name(arguments), os.environ, dry_run=dry_run)
         for warning in settings.warnings:
             log.warning("%s", warning)
         from populator.stories import fleet  # noqa: PLC0415 - it brings in the clients, which `build` has no use for
@@ -112,6 +169,37 @@ def visit(story: installer.Story, arguments: dict[str, str | None], *, dry_run: 
         rows = fleet.visit_all(story, settings, clock)
     except (PopulatorError, VsphereError) as error:
         return fail(error)
-    head = ("HOST", "BEFORE", "AFTER", "RESULT", "WHAT TO DO")
-    click.echo(draw([head, *((host, one.before, one.after, one.result, one.todo) for host, one in rows)]))
-    return 1 if any(outcome.failed for _, outcome in rows) else 0
+    show(rows, output)
+    outcomes = [outcome for _, outcome in rows]
+    if fleet.NOT_BEGUN in outcomes:
+        return outcome_of(Cancelled()).exit_code
+    return exit_code(outcomes)
+
+
+def show(rows: Sequence[tuple[str, installer.Outcome]], output: str) -> None:
+    """Print what came of the hosts."""
+    if output == "table":
+        table = Table(("HOST", "BEFORE", "AFTER", "RESULT", "NEXT"), prose=2)
+        table.print((host, end.before, end.after, end.result, end.todo) for host, end in rows)
+    else:
+        click.echo(document(listed(item(host, end) for host, end in rows), output))
+
+
+def item(host: str, outcome: installer.Outcome) -> dict[str, Any]:
+    """Return what came of a host as an item of a List."""
+    return {
+        "kind": "HostPackage",
+        "host": host,
+        "before": outcome.before,
+        "after": outcome.after,
+        "result": outcome.result,
+        "next": outcome.todo or None,
+        "failed": outcome.failed,
+    }
+
+
+def exit_code(outcomes: Sequence[installer.Outcome]) -> int:
+    """Return the code for the hosts together: a failure of any counts more than what is left to do."""
+    if any(outcome.failed for outcome in outcomes):
+        return outcome_of(VsphereError("")).exit_code
+    return NEEDS_ATTENTION if any(outcome.pending for outcome in outcomes) else SUCCESS.exit_code

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from populator.errors import SettingsError
-from populator.settings.parse import Parser
+from populator.settings.reading import LONGEST_TIMEOUT, Reader
 from populator.settings.values import SshSettings, VsphereSettings
+from populator.settings.vsphere import read_key_file, read_ssh, read_vsphere
 
 MOST_AT_A_TIME = 1000
 
@@ -42,50 +43,36 @@ def parse_fleet_settings(
     arguments: Mapping[str, str | None], environment: Mapping[str, str], *, dry_run: bool
 ) -> FleetSettings:
     """Check all values and return them; raise `SettingsError` with every problem found."""
-    return FleetParser(arguments, environment).fleet(dry_run=dry_run)
+    reader = Reader(arguments, environment)
+    seconds = reader.number("--ssh-timeout-seconds", reader.text("ssh-timeout-seconds"), LONGEST_TIMEOUT)
+    ssh = read_ssh(reader, read_key_file(reader), seconds)
+    hosts = read_hosts(reader, ssh.port)
+    settings = FleetSettings(
+        hosts=hosts,
+        vsphere=None if hosts else read_vcenter(reader),
+        datacenter=reader.text("datacenter"),
+        ssh=ssh,
+        parallel=reader.number("--parallel", reader.text("parallel"), MOST_AT_A_TIME),
+        vib=Path(path) if (path := reader.text("vib-path")) else None,
+        restart_hostd=reader.flag("--restart-hostd", reader.text("restart-hostd")),
+        dry_run=dry_run,
+        warnings=tuple(reader.warnings),
+    )
+    if reader.problems:
+        raise SettingsError(reader.problems)
+    return settings
 
 
-class FleetParser(Parser):
-    """Reads one value after the other and gathers the problems."""
+def read_hosts(reader: Reader, port: int) -> tuple[HostAddress, ...]:
+    """Read the hosts, each once: two installations at a time on one would be in each other's way."""
+    names = [name.strip() for name in reader.text("esxi-hosts").split(",")]
+    places = {reader.address("esxi-hosts", name): name for name in names if name}
+    return tuple(HostAddress(name, place.host, place.port or port) for place, name in places.items())
 
-    def fleet(self, *, dry_run: bool) -> FleetSettings:
-        """Return the settings, or raise with all problems."""
-        ssh = self.ssh()
-        hosts = self.hosts(ssh.port)
-        settings = FleetSettings(
-            hosts=hosts,
-            vsphere=None if hosts else self.vcenter(),
-            datacenter=self.text("datacenter"),
-            ssh=ssh,
-            parallel=self.number("--parallel", self.text("parallel"), MOST_AT_A_TIME),
-            vib=Path(path) if (path := self.text("vib-path")) else None,
-            restart_hostd=self.flag("--restart-hostd", self.text("restart-hostd")),
-            dry_run=dry_run,
-            warnings=tuple(self.warnings),
-        )
-        if self.problems:
-            raise SettingsError(self.problems)
-        return settings
 
-    def hosts(self, port: int) -> tuple[HostAddress, ...]:
-        """Read the hosts, each once: two installations at a time on one would be in each other's way."""
-        names = [name.strip() for name in self.text("esxi-hosts").split(",")]
-        found = {self.address("esxi-hosts", name): name for name in names if name}
-        return tuple(HostAddress(name, place.host, place.port or port) for place, name in found.items())
-
-    def vcenter(self) -> VsphereSettings | None:
-        """Read how to reach vCenter, needed where no hosts are named."""
-        if not any(self.text(f"vsphere-{name}") for name in ("hostname", "username", "password")):
-            self.problems.append("Name the hosts (--esxi-hosts), or the vCenter that has them (--vcenter).")
-            return None
-        return self.vsphere()
-
-    def private_key(self) -> str:
-        """Read the key from a file: another one than Forklift's, which may do no more than call the wrapper."""
-        path = self.required("ssh-key-file")
-        try:
-            return Path(path).read_text(encoding="utf-8") if path else ""
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
-            self.problems.append(f"--ssh-key-file: cannot read {path}: {reason}.")
-            return ""
+def read_vcenter(reader: Reader) -> VsphereSettings | None:
+    """Read how to reach vCenter, needed where no hosts are named."""
+    if not any(reader.text(f"vsphere-{name}") for name in ("hostname", "username", "password")):
+        reader.problems.append("Name the hosts (--esxi-hosts), or the vCenter that has them (--vcenter).")
+        return None
+    return read_vsphere(reader)

@@ -10,9 +10,8 @@ from pathlib import Path
 from lease.decision import SHORTEST, check_settings
 from lease.record import TEMPLATE
 from populator import log
-from populator.address import HIGHEST_PORT, Address, parse_endpoint
+from populator.address import Address, parse_endpoint
 from populator.errors import SettingsError
-from populator.pem import decoded
 from populator.settings.reading import LARGEST, LONGEST_TIMEOUT, Reader, short
 from populator.settings.values import (
     SLOTS,
@@ -25,16 +24,13 @@ from populator.settings.values import (
     SshSettings,
     StorageSettings,
     TargetSettings,
-    VsphereSettings,
 )
+from populator.settings.vsphere import read_private_key, read_ssh, read_ssh_timeout, read_vsphere
 from populator.storage.access import Access
 from populator.storage.registry import BUILT, VENDORS, Credentials
 from vsphere.errors import VsphereError
 from vsphere.paths import VmdkPath, parse_vmdk
 
-SSH_PORT = "SSH_PORT_NUMBER"
-"""not SSH_PORT, which Kubernetes sets to `tcp://…` in a namespace that has a Service called ssh"""
-FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
 LEASE_NAMESPACE = "openshift-mtv"
 LEASE_DEFAULTS = {
     "HOST_LEASE_NAMESPACE": LEASE_NAMESPACE,
@@ -79,7 +75,7 @@ class Parser(Reader):
                 pvc=self.matching("owner-name", OBJECT_NAME, "the name of a PersistentVolumeClaim"),
                 uid=self.uid(),
             ),
-            vsphere=self.vsphere(),
+            vsphere=read_vsphere(self),
             ssh=self.ssh() if self.clone_method() == "ssh" else None,
             storage=self.storage(),
             kubernetes=self.kubernetes(),
@@ -111,18 +107,6 @@ class Parser(Reader):
             except VsphereError as error:
                 self.problems.append(f"--source-vmdk: {error.text} {error.hint}")
         return SourceSettings(vm, vmdk, self.text("migration-host"))
-
-    def vsphere(self) -> VsphereSettings:
-        """Read how to reach vCenter."""
-        address = self.address("vsphere-hostname", self.required("vsphere-hostname"))
-        return VsphereSettings(
-            host=address.host,
-            port=address.port or 443,
-            username=self.required("vsphere-username"),
-            password=self.required_password("vsphere-password"),
-            ca_pem=self.certificates("cacert"),
-            insecure=self.flag("GOVMOMI_INSECURE", self.variable("GOVMOMI_INSECURE")),
-        )
 
     def storage(self) -> StorageSettings:
         """Read how to reach the array."""
@@ -226,24 +210,4 @@ class Parser(Reader):
 
     def ssh(self) -> SshSettings:
         """Read how to reach hosts over SSH; of no interest to the other method, which gets the key all the same."""
-        fingerprints = re.split(r"[\s,]+", self.variable("SSH_HOST_FINGERPRINTS"))
-        for wrong in [one for one in fingerprints if one and not FINGERPRINT.fullmatch(one)]:
-            self.problems.append(f"SSH_HOST_FINGERPRINTS: {short(wrong)} is not of the form SHA256:….")
-        seconds = self.variable("SSH_TIMEOUT_SECONDS", "30")
-        return SshSettings(
-            private_key=self.private_key(),
-            known_hosts=self.variable("SSH_KNOWN_HOSTS"),
-            fingerprints=frozenset(one.rstrip("=") for one in fingerprints if one),
-            port=self.number(SSH_PORT, self.variable(SSH_PORT, "22"), HIGHEST_PORT),
-            seconds=self.number("SSH_TIMEOUT_SECONDS", seconds, LONGEST_TIMEOUT),
-        )
-
-    def private_key(self) -> str:
-        """Read the key that hosts let in; its kind is looked at when it is used."""
-        value = self.variable("SSH_PRIVATE_KEY")
-        pem = decoded(value)
-        if not value:
-            self.problems.append("SSH_PRIVATE_KEY is missing.")
-        elif "PRIVATE KEY" not in pem:
-            self.problems.append("SSH_PRIVATE_KEY: this is not the base64 of a private key in PEM.")
-        return pem
+        return read_ssh(self, read_private_key(self), read_ssh_timeout(self))

@@ -41,6 +41,8 @@ class Outcome:
     result: str
     todo: str = ""
     failed: bool = False
+    pending: bool = False
+    """nothing was to be done, but something is left to do"""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def carry_out(story: Story, host: HostSoftware, package: Package, options: Optio
     try:
         return story(Job(host, facts, package, options, clock))
     except VsphereError as error:
-        todo = error.hint or "Look at the host again: populator vib status."
+        todo = error.hint or "Look at the host again."
         return Outcome(facts.before, _after_failure(host), f"failed: {error.text}", todo, failed=True)
 
 
@@ -98,14 +100,14 @@ def remove(job: Job) -> Outcome:
 
 
 def status(job: Job) -> Outcome:
-    """Tell how a host stands, and what installing would do; failed where that is not nothing."""
+    """Report how a host stands, and what installing would do; pending where that is not nothing."""
     facts = job.facts
     decision = decide_install(facts, job.package)
     boot = {True: "on", False: "off", None: "unknown"}[facts.secure_boot]
     told = [f"plugin {facts.answers or 'not loaded'}", facts.level, f"Secure Boot {boot}"]
     told += [f"copying onto {device}" for device in facts.copies]
     todo = f"{decision.text} {decision.hint}".strip()
-    return Outcome(facts.before, facts.before, ", ".join(told), todo, failed=decision.act is not Act.NOTHING)
+    return Outcome(facts.before, facts.before, ", ".join(told), todo, pending=decision.act is not Act.NOTHING)
 
 
 def _settled(job: Job, decision: Decision) -> Outcome | None:

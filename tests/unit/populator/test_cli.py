@@ -2,22 +2,41 @@
 
 import ast
 import base64
+import fcntl
 import hashlib
 import json
+import os
+import pty
 import re
+import shlex
 import shutil
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
 import pytest
 
 from populator import __version__
-from populator.cli import COMMANDS, cli
+from populator.cli import COMMANDS
+from populator.report.outcome import (
+    INTERRUPTED,
+    NEEDS_ATTENTION,
+    NOBODY_READS,
+    OUTCOMES,
+    SUCCESS,
+    UNEXPECTED,
+    explain,
+)
+from populator.settings.names import NAMES
 from tests.lab.esxi.sshd import make_key
 from tests.lab.program import ROOT
+from tests.unit.populator.face import commands, find_command, read_variables, sources
+from vsphere.errors import Setting, VsphereError
 from vsphere.wrapper import key_line
 from vsphere.wrapper.files import SCRIPT
 
@@ -78,6 +97,7 @@ def test_only_a_call_that_was_to_populate_writes_the_termination_message(tmp_pat
     message.write_text("as it was")
     for words in (
         ("leases", "--typo"),
+        ("--typo", "leases"),
         ("vib", "install", "--typo"),
         ("lease",),
         ("vib", "instal"),
@@ -144,17 +164,6 @@ def words_of(file: Path) -> Iterator[str]:
             yield node.value
 
 
-def find_command(*path: str) -> click.Command:
-    """Return a command by its name, such as `vib`, `install`."""
-    command: click.Command = cli
-    for name in path:
-        assert isinstance(command, click.Group)
-        found = command.get_command(click.Context(command), name)
-        assert found, f"there is no command {' '.join(path)}"
-        command = found
-    return command
-
-
 def flags_of(*path: str) -> set[str]:
     return {flag for parameter in find_command(*path).params for flag in parameter.opts}
 
@@ -178,8 +187,14 @@ OF_OTHERS = {
 
 def commands_that_show(file: str) -> tuple[tuple[str, ...], ...]:
     """Return the commands whose errors may hold a text of a module."""
+    if file == "populator/cli/vib.py":
+        return ()  # the options themselves, and the examples
     if file.startswith("populator/cli/") and (name := Path(file).stem.replace("_", "-")) in COMMANDS:
-        return VISITS[:1] if name == "vib" else ((name,),)
+        return ((name,),)
+    if file == "populator/cli/file.py":
+        return (("vib", "build"),)
+    if file == "populator/cli/output.py":
+        return (("leases",), *VISITS)
     if file in {"populator/stories/fleet.py", "populator/settings/fleet.py"}:
         return VISITS[:1]
     if file.startswith("lease/"):
@@ -190,25 +205,197 @@ def commands_that_show(file: str) -> tuple[tuple[str, ...], ...]:
 
 
 def test_every_flag_and_command_that_a_text_names_exists() -> None:
-    flags = commands = 0
-    for file in sorted(
-        path for part in ("populator", "vsphere", "lease") for path in (ROOT / part).rglob("*.py")
-    ):
+    flags = called_commands = 0
+    for file in sources():
         name = file.relative_to(ROOT).as_posix()
         for text in words_of(file):
             for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - OF_OTHERS.get(name, set()):
                 flags += 1
                 for path in commands_that_show(name):
-                    assert flag in flags_of(*path) | {"--help", "--output"}, f"{name}: {flag} of {path}"
+                    assert flag in flags_of(*path) | {"--help"}, f"{name}: {flag} of {path}"
             for called in re.findall(rf"populator ((?:{'|'.join(COMMANDS)})(?: (?!-)[a-z]+)?)", text):
-                commands += 1
-                find_command(*called.split())
-    assert flags > 30
-    assert commands > 3
+                called_commands += 1
+                name_of, *below = called.split()
+                find_command(name_of, *(below if isinstance(find_command(name_of), click.Group) else ()))
+    assert flags > 20
+    assert called_commands > 5
 
 
-def test_a_flag_that_go_takes_alone_is_taken_alone() -> None:
-    assert "--storage-skip-ssl-verification" not in run("--storage-skip-ssl-verification").stderr
+FORKLIFTS = (
+    "--source-vm-id=vm-1", "--source-vmdk=[ds] a/b.vmdk", "--target-namespace=n", "--owner-name=o", "--owner-uid=u",
+    "--cr-name=c", "--cr-namespace=n", "--secret-name=s", "--storage-vendor-product=ontap", "--migration-host=host-1",
+    "--pvc-size=1", "--storage-hostname=h", "--storage-username=u", "--storage-password=p", "--storage-token=t",
+    "--storage-skip-ssl-verification=true", "--storage-http-timeout-seconds=1", "--vsphere-hostname=h",
+    "--vsphere-username=u", "--vsphere-password=p", "--esxi-clone-method=ssh", "--kubeconfig=k", "--master=m",
+    "--http-endpoint=:1", "--metrics-path=/m",
+)  # fmt: skip
+"""every argument of the contract, as its controller or the Go populator's users write them"""
+
+
+def test_forklifts_arguments_arrive_to_the_letter() -> None:
+    values = values_of(*FORKLIFTS)
+    for word in FORKLIFTS:
+        name, _, value = word.removeprefix("--").partition("=")
+        assert values[name.replace("-", "_")] == value
+    spaced = values_of(*(part for word in FORKLIFTS for part in word.split("=", 1) if "-ssl-" not in word))
+    assert {**spaced, "storage_skip_ssl_verification": "true"} == values
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ((), "false"),
+        (("--storage-skip-ssl-verification",), "true"),
+        (("--storage-skip-ssl-verification=false",), "false"),
+        (("--storage-skip-ssl-verification=maybe",), "maybe"),  # for the settings to refuse
+        (("--storage-skip-ssl-verification", "--pvc-size=1"), "true"),
+        (("--storage-skip-ssl-verification", "leases"), "true"),
+    ],
+)
+def test_a_switch_stands_alone_as_in_go_and_its_value_is_never_the_next_word(
+    words: tuple[str, ...], value: str
+) -> None:
+    assert values_of(*words)["storage_skip_ssl_verification"] == value
+
+
+def values_of(*words: str) -> dict[str, str | None]:
+    """Return the values that the program reads from these arguments."""
+    return find_command().make_context("populator", list(words)).params
+
+
+CALLED = re.compile(rf"populator (?:{'|'.join(COMMANDS)})")
+
+
+def test_vsphere_and_lease_name_nothing_of_the_program_around_them() -> None:
+    """They could be used by another; what a hint is about they say by a `Setting`."""
+    flags = {flag for path, _ in commands() for flag in flags_of(*path) if flag.startswith("--")}
+    variables = read_variables() - {"HOSTNAME"}
+    for file in sources():
+        name = file.relative_to(ROOT).as_posix()
+        if name.startswith("populator/"):
+            continue
+        for text in words_of(file):
+            words = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+|[A-Za-z_]+", text)) - OF_OTHERS.get(name, set())
+            assert not words & (flags | variables), f"{name}: {text!r}"
+            assert not CALLED.search(text), f"{name}: {text!r}"
+
+
+def test_every_setting_that_a_hint_is_about_has_a_name() -> None:
+    assert NAMES.keys() == set(Setting)
+    assert explain(VsphereError("No.", "Correct it.", Setting.VCENTER_CA))[1].startswith(
+        "Correct it. The bundle is"
+    )
+    assert explain(VsphereError("No.", "Correct it."))[1] == "Correct it."
+
+
+def test_every_command_has_two_examples_that_can_be_called() -> None:
+    for path, command in commands():
+        assert len(getattr(command, "examples", ())) == 2, path
+        for example in command.examples:  # type: ignore[attr-defined]
+            assert max(map(len, example.splitlines())) <= 78 - 2, "it fits a narrow terminal"
+            words = shlex.split(
+                example.replace("\\\n", " ").replace('eval "$(', "").replace('bash)"', "bash")
+            )
+            words = words[: next((n for n, word in enumerate(words) if word.startswith(">")), None)]
+            context: click.Context | None = None
+            while words:
+                target = context.command if context else find_command()
+                if context:
+                    assert isinstance(target, click.Group)
+                    name, below, words = target.resolve_command(context, words)
+                    assert below
+                    context = below.make_context(name, words, parent=context)
+                else:
+                    context = target.make_context(words[0], words[1:])
+                words = [*context._protected_args, *context.args]
+
+
+def test_every_command_takes_the_flags_of_the_log() -> None:
+    for path, _ in commands():
+        assert {"--log-level", "--log-format"} <= flags_of(*path), path
+
+
+@pytest.mark.parametrize("words", [("--log-level=debug", "ssh-key"), ("ssh-key", "--log-level=debug")])
+def test_the_log_goes_by_the_flag_wherever_it_stands(words: tuple[str, ...]) -> None:
+    nonsense = base64.b64encode(b"nonsense").decode()
+    assert "DEBUG" in run(*words, SSH_PRIVATE_KEY=nonsense, LOG_LEVEL="error").stderr
+    assert "DEBUG" not in run("ssh-key", SSH_PRIVATE_KEY=nonsense).stderr
+
+
+def at_a_terminal(*words: str) -> tuple[int, str]:
+    """Run the program with a terminal of 80 columns behind stdout and stderr; return exit code and output."""
+    outer, inner = pty.openpty()
+    fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "populator", *words],
+        cwd=ROOT,
+        env={"LANG": "C.UTF-8"},
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+    )
+    os.close(inner)
+    shown = b""
+    with suppress(OSError):  # Linux has an error for the end of a terminal
+        while part := os.read(outer, 65536):
+            shown += part
+    os.close(outer)
+    return process.wait(60), shown.decode().replace("\r\n", "\n")
+
+
+def test_a_person_who_gives_nothing_is_shown_help() -> None:
+    code, shown = at_a_terminal()
+    assert code == 2
+    assert shown == run("--help", COLUMNS="80").stdout
+    code, shown = at_a_terminal("--log-level=info")
+    assert (code, "--source-vm-id is missing." in shown) == (2, True), "a call that was to populate"
+
+
+def test_output_that_nobody_reads_ends_the_command_quietly() -> None:
+    """As `populator completion bash | head -1` does."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "populator", "completion", "bash"]
+    done = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
+    """As bash asks, by the function that it is given."""
+    script = run("completion", "bash").stdout
+    (tmp_path / "populator").write_text(f'#!/bin/sh\nexec {sys.executable} -m populator "$@"\n')
+    (tmp_path / "populator").chmod(0o755)
+    ask = """
+        COMP_WORDS=($1); COMP_CWORD=$2; _populator_completion populator; echo "${COMPREPLY[*]}"
+    """
+    for line, number, expected in (
+        ("populator vib ins", 2, "install"),
+        ("populator leases --wat", 2, "--watch"),
+        ("populator --storage-t", 1, "--storage-token"),
+        ("populator completion f", 2, "fish"),
+    ):
+        done = subprocess.run(
+            ["bash", "-c", f"{script}\n{ask}", "bash", line, str(number)],
+            cwd=ROOT,
+            env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.stdout.split() == [expected], done.stderr
+
+
+def test_the_readme_explains_every_exit_code() -> None:
+    text = (ROOT / "README.md").read_text()
+    explained = [int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
+    families = {SUCCESS, UNEXPECTED, *(outcome for _, outcome in OUTCOMES)}
+    assert explained == sorted(
+        {*(outcome.exit_code for outcome in families), NEEDS_ATTENTION, INTERRUPTED, NOBODY_READS}
+    )
+    for outcome in families:
+        assert f"| {outcome.exit_code} | {outcome.reason} |" in text
 
 
 def test_no_message_file_is_made_where_no_kubelet_made_one(tmp_path: Path) -> None:
@@ -240,9 +427,9 @@ def test_the_hardened_line_pins_this_programs_script() -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ((), "both missing"),
+        ((), "There is no key"),
         (("--public-key", "nonsense"), "neither a public key"),
-        (("--public-key", KEY, "--datastore", "ds"), "needs --hardened"),
+        (("--public-key", KEY, "--datastore", "ds"), "it needs --hardened"),
         (("--public-key", KEY, "--hardened", "--datastore", "a/b"), "no datastore's name"),
         (("--private-key", "secret"), "No such option"),
     ],

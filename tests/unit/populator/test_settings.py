@@ -2,7 +2,6 @@
 
 import base64
 import os
-from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -10,13 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from populator.cli.populate import FLAGS
-from populator.cli.vib import COMMON, RESTART, VIB_PATH
 from populator.errors import SettingsError
 from populator.settings.fleet import parse_fleet_settings
 from populator.settings.parse import parse_settings
 from populator.settings.values import LeaseSettings, Settings
 from tests.lab.pki import Pki
+from tests.unit.populator.face import read_variables
 
 ARGUMENTS = {
     "source-vm-id": "vm-62",
@@ -113,7 +111,7 @@ def test_a_password_in_an_address_is_not_shown() -> None:
 
 def test_all_problems_at_once() -> None:
     found = problems(
-        {"HOST_LEASE_DURATION_SECONDS": "soon", "GOVMOMI_INSECURE": "maybe", "cacert": "not a PEM"},
+        {"HOST_LEASE_DURATION_SECONDS": "soon", "cacert": "not a PEM"},
         source_vm_id=None,
         source_vmdk="no brackets.vmdk",
         owner_uid='6f"',
@@ -123,6 +121,7 @@ def test_all_problems_at_once() -> None:
         storage_skip_ssl_verification="perhaps",
         vsphere_hostname="vc:notaport",
         vsphere_password=None,
+        vsphere_insecure="maybe",
         pvc_size="-1",
         http_endpoint="8443",
         metrics_path="metrics",
@@ -142,7 +141,7 @@ def test_all_problems_at_once() -> None:
         "--metrics-path",
         "--esxi-clone-method: 'telepathy'",
         "HOST_LEASE_DURATION_SECONDS: 'soon'",
-        "GOVMOMI_INSECURE: 'maybe'",
+        "--vsphere-insecure: 'maybe'",
         "cacert",
     ):
         assert [p for p in found if p.startswith(name)], f"{name} is not among {found}"
@@ -257,8 +256,8 @@ def test_a_line_end_behind_a_value_does_not_count(end: str) -> None:
     """As `echo value | base64` leaves it in a Secret."""
     plain = {name: value for name, value in ARGUMENTS.items() if value}
     ended = {name: f"{value}{end}" for name, value in plain.items() if name != "storage-password"}
-    as_usual = parse_settings(plain, {"ONTAP_SVM": "svm1", "GOVMOMI_INSECURE": "true"})
-    cut = parse_settings(plain | ended, {"ONTAP_SVM": f"svm1{end}", "GOVMOMI_INSECURE": f"true{end}"})
+    as_usual = parse_settings(plain, {"ONTAP_SVM": "svm1"})
+    cut = parse_settings(plain | ended, {"ONTAP_SVM": f"svm1{end}"})
     assert replace(cut, warnings=()) == as_usual
     assert cut.warnings == ("--vsphere-password: the line end behind the password does not count.",)
 
@@ -277,30 +276,6 @@ def test_a_token_is_of_no_use_to_ontap() -> None:
     (warning,) = settings.warnings
     assert "STORAGE_TOKEN" in warning
     assert "geheim" not in warning
-
-
-class Noting(Mapping[str, str]):
-    """An environment that notes which variables are asked for."""
-
-    def __init__(self, given: dict[str, str]) -> None:
-        self.given, self.asked = given, set[str]()
-
-    def __getitem__(self, name: str) -> str:
-        self.asked.add(name)
-        return self.given[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.given)
-
-    def __len__(self) -> int:
-        return len(self.given)
-
-
-def read_variables() -> set[str]:
-    """Return every variable that is a setting: those of flags, and those that the parser reads itself."""
-    noting = Noting({"SSH_PRIVATE_KEY": ENCODED})
-    parse_settings(ARGUMENTS | {"esxi-clone-method": "ssh"}, noting)
-    return noting.asked | {flag.variable for flag in (*FLAGS, *COMMON, VIB_PATH, RESTART) if flag.variable}
 
 
 def service_variables(name: str) -> dict[str, str]:

@@ -10,7 +10,8 @@ import yaml
 from lease.decision import Sighting
 from lease.overview import Names, SlotView, by_change, by_dates, in_order, moment
 from lease.record import GO_TEMPLATE, JOURNAL, Record, micro_time, parse_record
-from populator.cli.slot_table import COLUMNS, WIDE, Table, age, as_json, as_yaml, item, listed
+from populator.cli.output import Table, as_json, as_yaml, listed
+from populator.cli.slot_table import COLUMNS, WIDE, Column, age, item, row
 from populator.cli.slot_watch import SlotWatch
 from populator.clock import Clock
 
@@ -57,9 +58,19 @@ def some() -> list[SlotView]:
     )
 
 
+class Slots:
+    """A table of slots."""
+
+    def __init__(self, columns: tuple[Column, ...]) -> None:
+        self.columns, self.table = columns, Table([title for title, _ in columns])
+
+    def lines(self, slots: list[SlotView]) -> list[str]:
+        return self.table.lines(row(slot, self.columns, NOW) for slot in slots)
+
+
 def test_the_table() -> None:
     assert (
-        "\n".join(Table(COLUMNS).lines(some(), NOW))
+        "\n".join(Slots(COLUMNS).lines(some()))
         == """\
 HOST      SLOT   STATE      HOLDER       PHASE    VOLUME         HELD     RENEWED
 host-9    0      held       populate-1   clone    pvc-6f1c8a52   5m3s     2s
@@ -70,7 +81,7 @@ host-10   0      free       <none>       <none>   <none>         <none>   66m"""
 
 
 def test_the_wide_table() -> None:
-    (line,) = Table(WIDE).lines(some()[:1], NOW)[1:]
+    (line,) = Slots(WIDE).lines(some()[:1])[1:]
     assert line.split() == [
         "host-9", "0", "held", "populate-1", "clone", "pvc-6f1c8a52", "5m3s", "2s", "esx-1.lab", "naa.600a0980", "t-1",
         "xcopy-hostsystem-host-9-iscsi", "<none>", "esxi-lock-host-9-slot-0",
@@ -78,19 +89,19 @@ def test_the_wide_table() -> None:
 
 
 def test_rows_that_come_later_have_no_heading_and_no_narrower_columns() -> None:
-    table = Table(COLUMNS)
-    first = table.lines(some(), NOW)
-    (later,) = table.lines(some()[:1], NOW)
+    table = Slots(COLUMNS)
+    first = table.lines(some())
+    (later,) = table.lines(some()[:1])
     assert later == first[1]
 
 
 def test_a_journal_cannot_break_a_line() -> None:
     (slot,) = views(held("esxi-lock-host-9-slot-0", 1, 1, journal={"volume": "a\nb\x1b[31m", "phase": "p"}))
-    assert "a?b?[31m" in Table(COLUMNS).lines([slot], NOW)[1]
+    assert r"a b\x1b[31m" in Slots(COLUMNS).lines([slot])[1]
 
 
 def test_json_and_yaml_are_a_list_of_the_same_items() -> None:
-    value = listed(some(), "openshift-mtv")
+    value = listed(item(slot, "openshift-mtv") for slot in some())
     assert json.loads(as_json(value)) == yaml.safe_load(as_yaml(value)) == value
     assert (value["kind"], value["apiVersion"], len(value["items"])) == ("List", "v1", 4)
     assert value["items"][0] == {
