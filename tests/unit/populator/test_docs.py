@@ -1,0 +1,76 @@
+"""What the docs list is what the code has: each variable, and each metric with its type and labels."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from populator.cli import COMPLETE
+from populator.report import lease_metrics, page
+from populator.report.lease_metrics import LeaseMetrics
+from populator.report.page import Page
+from tests.lab.program import ROOT
+from tests.unit.populator.face import options, read_variables, variables_read_elsewhere
+
+DOCS = ROOT / "deploy/docs"
+BY_LIBRARIES = {"HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+"""variables that requests reads, and by its rules all other parts"""
+
+
+def rows(name: str) -> Iterator[list[str]]:
+    """Yield the cells of a page's tables, without their heads."""
+    for line in (DOCS / name).read_text().splitlines():
+        if line.startswith("| `"):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_settings_are_all_there_and_each_once() -> None:
+    documented = [row[0].strip("`") for row in rows("settings.md")]
+    assert sorted(documented) == sorted(read_variables() | variables_read_elsewhere() | BY_LIBRARIES)
+    assert COMPLETE not in documented, "between the program and a shell"
+
+
+def test_variables_stand_beside_their_options_and_defaults() -> None:
+    documented = {row[0].strip("`"): row for row in rows("settings.md")}
+    by_option = {str(option.envvar): option for option in options() if option.envvar}
+    for variable, (_, option, default, _) in documented.items():
+        if variable not in by_option:
+            assert option == "", variable
+            continue
+        found = by_option[variable]
+        assert option.strip("`") in found.opts, variable
+        if isinstance(found.default, str):
+            assert default == f"`{found.default}`"
+
+
+def full_page() -> str:
+    """Return a page that shows everything."""
+    full = Page("uid", "ontap", "vib")
+    full.lease = LeaseMetrics("uid")
+    full.array("NetApp", "ONTAP", "", "9.15.1")
+    full.vib("0.4.2")
+    full.protocol = "iscsi"
+    full.disk(2, 1)
+    full.xcopy(2, 1, 3)
+    full.pace(1, 1)
+    shown, _ = full.render()
+    full.finish("success", 1, xcopy_used=True)
+    return shown + full.render()[0]
+
+
+def test_the_metrics_are_all_there_with_type_and_labels() -> None:
+    shown = full_page()
+    families = {}
+    for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", shown, re.MULTILINE):
+        samples = re.findall(rf"^{name}(?:_bucket|_sum|_count)?{{(.*)}} ", shown, re.MULTILINE)
+        families[name] = (kind, set(re.findall(r"(\w+)=", " ".join(samples))))
+    documented = {}
+    for name, kind, labels, _ in rows("metrics.md"):
+        prefix = page.PREFIX if name.strip("`") in page.HELP else lease_metrics.PREFIX
+        documented[prefix + name.strip("`")] = (kind, set(re.findall(r"`(\w+)`", labels)))
+    assert documented == families
+
+
+@pytest.mark.parametrize("name", ["settings.md", "metrics.md"])
+def test_the_readme_leads_there(name: str) -> None:
+    assert f"(deploy/docs/{name})" in (ROOT / "README.md").read_text()
