@@ -85,7 +85,7 @@ def populate(
 
     with lease.hold(job.host.id, **journal(job, lun)) as held, UndoStack(clock, report) as undo:
         report.phase("map the LUN")
-        there, keep = seen_already(before, job.host), [one for one in before if not one.ours]
+        there, keep = seen_already(before, job.host), [mapping for mapping in before if not mapping.ours]
         ours, adapters = there is None or there.ours, job.host.adapters
         undo.later(
             "remove the dead paths", lambda: devices.forget(lun.device, adapters, held), when=lambda: ours
@@ -149,8 +149,10 @@ def seen_already(mappings: Sequence[Mapping], host: EsxiHost) -> Mapping | None:
     Somebody else's by whatever adapter; failing that, what an earlier run left behind for adapters that can work.
     """
     working = {adapter.initiator for adapter in host.adapters}
-    seen = [one for one in mappings if one.initiators & (working if one.ours else host.initiators)]
-    return min(seen, key=lambda one: one.ours, default=None)
+    seen = [
+        mapping for mapping in mappings if mapping.initiators & (working if mapping.ours else host.initiators)
+    ]
+    return min(seen, key=lambda mapping: mapping.ours, default=None)
 
 
 def map_lun(array: StorageArray, lun: Lun, host: EsxiHost) -> Mapping:
@@ -161,7 +163,7 @@ def map_lun(array: StorageArray, lun: Lun, host: EsxiHost) -> Mapping:
 
 def adapters_in(mapping: Mapping, host: EsxiHost) -> tuple[Adapter, ...]:
     """Return the host's adapters that see a LUN by a mapping."""
-    return tuple(one for one in host.adapters if one.initiator in mapping.initiators)
+    return tuple(adapter for adapter in host.adapters if adapter.initiator in mapping.initiators)
 
 
 def is_for(mapping: Mapping, host: EsxiHost) -> bool:

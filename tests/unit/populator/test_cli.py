@@ -185,23 +185,23 @@ OF_OTHERS = {
 """flags of other programs, by the module that names them"""
 
 
+SHOWN_BY: dict[str, tuple[tuple[str, ...], ...]] = {
+    "lease/": ((), ("leases",)),
+    "populator/cli/file.py": (("vib", "build"),),
+    "populator/cli/output.py": (("leases",), *VISITS),
+    "populator/cli/vib.py": (),  # the options themselves, and the examples
+    "populator/log.py": ((), ("leases",), *VISITS),
+    "populator/report/outcome.py": ((), ("leases",), *VISITS),
+    "populator/settings/fleet.py": VISITS[:1],
+    "populator/settings/vsphere.py": VISITS[:1],
+    "populator/stories/fleet.py": VISITS[:1],
+    **{f"populator/cli/{name.replace('-', '_')}.py": ((name,),) for name in COMMANDS if name != "vib"},
+}
+"""by module or folder: the commands whose errors may hold a text of it; of all others a call that is to populate"""
+
+
 def commands_that_show(file: str) -> tuple[tuple[str, ...], ...]:
-    """Return the commands whose errors may hold a text of a module."""
-    if file == "populator/cli/vib.py":
-        return ()  # the options themselves, and the examples
-    if file.startswith("populator/cli/") and (name := Path(file).stem.replace("_", "-")) in COMMANDS:
-        return ((name,),)
-    if file == "populator/cli/file.py":
-        return (("vib", "build"),)
-    if file == "populator/cli/output.py":
-        return (("leases",), *VISITS)
-    if file in {"populator/stories/fleet.py", "populator/settings/fleet.py"}:
-        return VISITS[:1]
-    if file.startswith("lease/"):
-        return ((), ("leases",))
-    return (
-        ((), ("leases",), *VISITS) if file in {"populator/report/outcome.py", "populator/log.py"} else ((),)
-    )
+    return next((shown for place, shown in SHOWN_BY.items() if file.startswith(place)), ((),))
 
 
 def test_every_flag_and_command_that_a_text_names_exists() -> None:

@@ -18,11 +18,10 @@ from populator.storage.failures import Refused, passing
 from populator.storage.http import Http
 from populator.storage.initiators import read_initiators
 from populator.storage.login import Send
-from vsphere.model import Initiator, InitiatorKind
+from vsphere.model import Initiator
 
 TOKEN = "X-Token"
 EXPIRED, MAPPED, UNMAPPED = "expired", "mapped", "unmapped"
-KINDS = {InitiatorKind.FC, InitiatorKind.ISCSI}
 Result = TypeVar("Result")
 
 
@@ -84,12 +83,11 @@ class ToyArray:
             (row, read_initiators(row.texts("initiators")))
             for row in self._ask("/hosts", "list its hosts").rows()
         ]
-        wanted = [initiator for initiator in initiators if initiator.kind in KINDS]
-        first = next((one for one in wanted for row, _ in hosts if one.name in row.texts("logged_in")), None)
-        for initiator in [first, *wanted] if first else wanted:
+        first = [one for one in initiators for row, _ in hosts if one.name in row.texts("logged_in")]
+        for initiator in [*first, *initiators]:
             for row, own in hosts:
                 if initiator in own:
-                    mine = tuple(one for one in wanted if one in own)
+                    mine = tuple(one for one in initiators if one in own)
                     return GroupPlan(Group(row.text("id"), row.text("name"), mine))
         raise StorageError(
             f"The array knows no host with any of {', '.join(map(str, initiators)) or 'no initiators'}.",
