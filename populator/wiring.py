@@ -34,7 +34,7 @@ from vsphere.paths import parse_vmdk
 from vsphere.ports import Retry
 from vsphere.vcenter.datastore import Datastore
 from vsphere.vcenter.extents import datastore_extents
-from vsphere.vcenter.inventory import boot_time, find_source
+from vsphere.vcenter.inventory import boot_time, find_disk, find_host
 from vsphere.vcenter.placement import find_placement
 from vsphere.vcenter.session import Session
 from vsphere.vcenter.soap import Proxy
@@ -55,7 +55,8 @@ def run(settings: Settings, clock: Clock, report: Report) -> None:
     registry.check_driver(binding.volume, settings.storage.vendor)
     report.phase("find the disk")
     with connect(site, clock) as session, ExitStack() as parts:
-        disk, host = find_source(session, source.vm, str(source.vmdk), source.migration_host)
+        disk = find_disk(session, source.vm, str(source.vmdk))
+        host = find_host(session, disk, source.migration_host)
         log.about(host=host.id)
         esxcli = Esxcli(session, host.id, host.name)
         wrapper = reach_wrapper(settings, session, esxcli, host, disk, clock)

@@ -48,18 +48,68 @@ class EsxiHost:
     """of all its storage adapters, whatever their state: by any of them it may see a LUN already"""
 
 
+class DiskKind(StrEnum):
+    """What is behind a disk's file."""
+
+    VMDK = "vmdk"
+    """extents on a datastore"""
+    VVOL = "vvol"
+    """a volume of the array, for this file alone"""
+    RDM = "rdm"
+    """a raw device mapping: a LUN of the array"""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link of a disk's chain: a file with a descriptor of its own."""
+
+    path: str
+    """`[datastore] folder/disk.vmdk`, as vSphere spells it"""
+    datastore: str
+    """managed object id; empty where vSphere does not say"""
+    kind: DiskKind
+    backing: str
+    """what the array can know it by: a vVol's `backingObjectId`, the device name of a raw device mapping; else empty"""
+    encrypted: bool
+    extents: int | None
+    """bytes that its own extents take on the datastore, where vSphere says"""
+
+
 @dataclass(frozen=True)
 class SourceDisk:
     """A virtual disk as seen at one link of its chain: with all that this link inherits, and nothing written later."""
 
-    path: str
-    """`[datastore] folder/disk.vmdk`, as vSphere spells it"""
+    links: tuple[Link, ...]
+    """the one to copy first, the base last"""
     capacity: int
-    """bytes, as the VM saw them when it wrote to this link; never fewer than there are"""
-    allocated: int | None
-    """bytes that its extents, and those it inherits from, take on their datastores, where vSphere says"""
-    kind: str
-    """`vmdk`, `vvol` or `rdm`"""
+    """bytes, as the VM saw them when it wrote to the first link; never fewer than there are"""
+    vm: str
+    """managed object id, `vm-1234`"""
+    host: str
+    """managed object id of the host that the VM is on; empty where vCenter does not say"""
+    datastores: tuple[str, ...]
+    """managed object ids: those that the links are on; all that the VM uses where not each link names its own"""
+
+    @property
+    def path(self) -> str:
+        """The first link's path."""
+        return self.links[0].path
+
+    @property
+    def kind(self) -> DiskKind:
+        """The first link's kind: what the array would have to copy."""
+        return self.links[0].kind
+
+    @property
+    def backing(self) -> str:
+        """The first link's backing; see `Link`."""
+        return self.links[0].backing
+
+    @property
+    def allocated(self) -> int | None:
+        """Bytes that the extents of all links take on their datastores; None where vSphere does not say so of each."""
+        sizes = [link.extents for link in self.links]
+        return None if None in sizes else sum(size for size in sizes if size)
 
 
 @dataclass(frozen=True)

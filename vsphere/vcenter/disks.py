@@ -8,20 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Link:
-    """A link of a chain: a disk file with a descriptor of its own."""
-
-    path: str
-    """as vSphere spells it"""
-    datastore: str
-    """managed object id; empty where vSphere does not say"""
-    kind: str
-    """`vmdk`, `vvol` or `rdm`"""
-    encrypted: bool
-    extents: int | None
-    """bytes that its own extents take on the datastore, where vSphere says"""
+from vsphere.model import DiskKind, Link
 
 
 @dataclass(frozen=True)
@@ -48,12 +35,6 @@ def disks_of(devices: Sequence[Any], layout: Any) -> list[VmDisk]:
 def frozen_capacities(devices: Sequence[Any]) -> dict[str, int]:
     """Return the capacity of each link that a snapshot froze, by path; `devices` are the snapshot's."""
     return {device.backing.fileName: _capacity(device) for device in devices if _is_file(device)}
-
-
-def allocated(links: Sequence[Link]) -> int | None:
-    """Return the bytes that the links' extents take, where vSphere says so of each."""
-    sizes = [link.extents for link in links]
-    return None if None in sizes else sum(size for size in sizes if size)
 
 
 def _is_file(device: Any) -> bool:
@@ -90,20 +71,23 @@ def _link(backing: Any, parts: Sequence[Sequence[Any]]) -> Link:
         if file.type == "diskExtent"
     ]
     datastore = getattr(backing, "datastore", None)
+    kind, behind = _behind(backing)
     return Link(
         path=backing.fileName,
         datastore="" if datastore is None else str(datastore._GetMoId()),
-        kind=_kind(backing),
+        kind=kind,
+        backing=behind,
         encrypted=getattr(backing, "keyId", None) is not None,
         extents=sum(extents) if extents else None,
     )
 
 
-def _kind(backing: Any) -> str:
-    """Tell by the backing: a raw device mapping has a `lunUuid` field, a VVol a `backingObjectId`.
+def _behind(backing: Any) -> tuple[DiskKind, str]:
+    """Return kind and id of what is behind a file: a raw device mapping has a `lunUuid`, a vVol a `backingObjectId`.
 
     What is a link above a raw device mapping lies in a file, and is no LUN that an array could copy.
     """
     if hasattr(backing, "lunUuid") and getattr(backing, "parent", None) is None:
-        return "rdm"
-    return "vvol" if getattr(backing, "backingObjectId", None) else "vmdk"
+        return DiskKind.RDM, str(backing.deviceName or "")
+    volume = str(getattr(backing, "backingObjectId", None) or "")
+    return (DiskKind.VVOL if volume else DiskKind.VMDK), volume

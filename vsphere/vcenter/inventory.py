@@ -1,19 +1,19 @@
 """The inventory: VM, disk, datastores and host as frozen values, read by the PropertyCollector in few round trips.
 
 Asks for exactly the properties needed: reading attributes of managed objects would fetch whole subtrees, one
-round trip each. Two calls for a VM known by its id, a few more for one known by name, one more for a link of a
-chain that is not the newest, and one for a host with PowerFlex's client.
+round trip each. A disk of a VM known by its id takes one call, a few more where the VM is known by name, and one more
+for a link of a chain that is not the newest; a host takes one call, and one more with PowerFlex's client.
 """
 
 import logging
 from collections.abc import Sequence
 
 from vsphere.errors import VcenterFault, VsphereError
-from vsphere.model import EsxiHost, SourceDisk
+from vsphere.model import EsxiHost, Link, SourceDisk
 from vsphere.paths import parse_vmdk
 from vsphere.vcenter import mounts
 from vsphere.vcenter.adapters import Storage, adapters_for, describe, has_sdc, initiators_of
-from vsphere.vcenter.disks import Link, VmDisk, allocated, disks_of
+from vsphere.vcenter.disks import VmDisk, disks_of
 from vsphere.vcenter.modules import MODULES, find_sdc_guid
 from vsphere.vcenter.properties import Properties, id_of, read
 from vsphere.vcenter.session import Session
@@ -33,28 +33,40 @@ HOST_PATHS = (
 )
 
 
-def find_source(
-    session: Session, vm: str, vmdk: str, migration_host: str = ""
-) -> tuple[SourceDisk, EsxiHost]:
-    """Find a VM's disk by the link of its chain that is to be copied, and the host to copy it on.
+def find_disk(session: Session, vm: str, vmdk: str) -> SourceDisk:
+    """Find a VM's disk by the link of its chain that is to be copied; raise what keeps that from being copied.
 
-    Raises what keeps them from being used. `vm` is a managed object id, a name or an inventory path; `migration_host`
-    an id, empty for the VM's own host.
+    `vm` is a managed object id, a name or an inventory path.
     """
     found = find_vm(session, vm)
     disk, links = _find_links(found, vmdk)
     _check_readable(links)
-    host_id = migration_host or id_of(found.get("runtime.host"))
-    if not host_id:
-        raise VsphereError(f"{found.subject} is on no host.", "Name a migration host, or register the VM.")
-    host, stores = _read_host(session, host_id, _store_ids(found, links))
-    _check_usable(host)
-    mounted = mounts.stores_of(links, stores, host)
     _tell_what_is_copied(found, disk, links)
-    source = SourceDisk(
-        links[0].path, _capacity(session, found, disk, links[0]), allocated(links), links[0].kind
-    )
-    return source, _host(session, host, [mounts.device_of(store) for store in mounted])
+    host = "" if found.withheld("runtime.host") else id_of(found.get("runtime.host"))
+    capacity = _capacity(session, found, disk, links[0])
+    return SourceDisk(links, capacity, found.id, host, _store_ids(found, links))
+
+
+def find_host(session: Session, disk: SourceDisk, migration_host: str = "") -> EsxiHost:
+    """Find the host to copy a disk on; raise what keeps it from that.
+
+    `migration_host` is a managed object id, empty for the VM's own host.
+    """
+    host_id = migration_host or disk.host or _host_of(session, disk.vm)
+    host, stores = _read_host(session, host_id, disk.datastores)
+    _check_usable(host)
+    mounted = mounts.stores_of(disk.links, stores)
+    for link, store in zip(disk.links, mounted, strict=True):
+        _check_mounted(session, link, store, host)
+    return _host(session, host, [mounts.device_of(store) for store in mounted])
+
+
+def hosts_of(session: Session, datastore: str) -> dict[str, str]:
+    """Return the names of the hosts that can use a datastore now, by managed object id; in two calls."""
+    store = read(session, ("Datastore", ("name", "host"), [datastore]))[datastore]
+    ids = mounts.mounted_on(store)
+    hosts = read(session, ("HostSystem", ("name",), ids)) if ids else {}
+    return {moid: str(host.get("name", moid)) for moid, host in hosts.items()}
 
 
 def boot_time(session: Session, host_id: str) -> str:
@@ -94,15 +106,25 @@ def _check_readable(links: Sequence[Link]) -> None:
             )
 
 
-def _store_ids(vm: Properties, links: Sequence[Link]) -> list[str]:
+def _store_ids(vm: Properties, links: Sequence[Link]) -> tuple[str, ...]:
     """Return the ids of the links' datastores; of all that the VM uses where not each link names its own."""
     ids = [link.datastore for link in links]
     if "" in ids:
         ids += [id_of(store) for store in vm.get("datastore", [])]
-    return list(dict.fromkeys(moid for moid in ids if moid))
+    return tuple(dict.fromkeys(moid for moid in ids if moid))
 
 
-def _read_host(session: Session, host_id: str, stores: list[str]) -> tuple[Properties, dict[str, Properties]]:
+def _host_of(session: Session, vm: str) -> str:
+    """Return the id of the VM's host, asked for once more; raise why there is none."""
+    found = read(session, ("VirtualMachine", ("name", "runtime.host"), [vm]))[vm]
+    if host := id_of(found.get("runtime.host")):
+        return host
+    raise VsphereError(f"{found.subject} is on no host.", "Name a migration host, or register the VM.")
+
+
+def _read_host(
+    session: Session, host_id: str, stores: Sequence[str]
+) -> tuple[Properties, dict[str, Properties]]:
     """Read the host and the datastores in one call."""
     try:
         objects = read(session, ("HostSystem", HOST_PATHS, [host_id]), ("Datastore", mounts.PATHS, stores))
@@ -126,6 +148,22 @@ def _check_usable(host: Properties) -> None:
         raise VsphereError(
             f"{host.subject} is in maintenance mode.", "End that, or choose another migration host."
         )
+
+
+def _check_mounted(session: Session, link: Link, store: Properties, host: Properties) -> None:
+    if host.id in mounts.mounted_on(store):
+        return
+    name = parse_vmdk(link.path).datastore
+    try:
+        others = hosts_of(session, store.id)
+    except VsphereError as error:
+        log.debug("the hosts that have %s are not known: %s", store, error.text)
+        others = {}
+    listed = ", ".join(f"{name} ({moid})" for moid, name in sorted(others.items(), key=lambda item: item[1]))
+    raise VsphereError(
+        f"{host.subject} does not have datastore {name!r} mounted, on which {link.path!r} lies.",
+        f"Choose a migration host that has it{f': {listed};' if listed else ','} or mount it there.",
+    )
 
 
 def _tell_what_is_copied(vm: Properties, disk: VmDisk, links: Sequence[Link]) -> None:

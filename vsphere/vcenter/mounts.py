@@ -1,4 +1,4 @@
-"""The datastores under a disk: whether a host can read all of its links, and whether vmkfstools can copy from there.
+"""The datastores under a disk: whether vmkfstools can copy from there, and which hosts have them mounted.
 
 Pure, over what vCenter reports.
 """
@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from vsphere.errors import VsphereError
+from vsphere.model import Link
 from vsphere.paths import parse_vmdk
-from vsphere.vcenter.disks import Link
 from vsphere.vcenter.properties import Properties, id_of
 
 PATHS = ("name", "summary.type", "info", "host")
@@ -18,15 +18,21 @@ COPYABLE = frozenset({"VMFS", "VVOL"})
 TITLES = {"NFS41": "NFS 4.1", "VSAN": "vSAN", "PMEM": "persistent memory"}
 
 
-def stores_of(
-    links: Sequence[Link], stores: Mapping[str, Properties], host: Properties
-) -> tuple[Properties, ...]:
-    """Return the datastore of each link; raise unless the host has it mounted and the disk can be copied from there."""
+def stores_of(links: Sequence[Link], stores: Mapping[str, Properties]) -> tuple[Properties, ...]:
+    """Return the datastore of each link; raise where there is one that cannot be copied from."""
     found = tuple(_store_of(link, stores) for link in links)
     for link, store in zip(links, found, strict=True):
         _check_type(link, store)
-        _check_mounted(link, store, host)
     return found
+
+
+def mounted_on(store: Properties) -> list[str]:
+    """Return the ids of the hosts that can use a datastore now."""
+    return [
+        id_of(mount.key)
+        for mount in store.get("host", [])
+        if mount.mountInfo.accessible is not False and mount.mountInfo.mounted is not False
+    ]
 
 
 def device_of(store: Properties) -> str:
@@ -57,15 +63,3 @@ def _check_type(link: Link, store: Properties) -> None:
             "Move the disk onto a VMFS datastore of the target volume's array (Storage vMotion), or migrate it without "
             "copy offload.",
         )
-
-
-def _check_mounted(link: Link, store: Properties, host: Properties) -> None:
-    for mount in store.get("host", []):
-        info = mount.mountInfo
-        if id_of(mount.key) == host.id and info.accessible is not False and info.mounted is not False:
-            return
-    raise VsphereError(
-        f"{host.subject} does not have datastore {parse_vmdk(link.path).datastore!r} mounted, on which "
-        f"{link.path!r} lies.",
-        "Choose a migration host that has it, or mount it there.",
-    )

@@ -11,7 +11,7 @@ from tests.lab.pki import Pki
 from tests.lab.vcenter import AdapterSpec, DatastoreSpec, DiskSpec, HostSpec, PathSpec, VCenter, VmSpec
 from vsphere.errors import VsphereError
 from vsphere.model import Adapter, Initiator, InitiatorKind
-from vsphere.vcenter.inventory import find_source
+from vsphere.vcenter.inventory import find_disk, find_host
 from vsphere.vcenter.session import Session
 
 USER, PASSWORD = "u", "a secret"
@@ -67,7 +67,7 @@ def session(vcenter: tuple[VCenter, Pki]) -> Iterator[Session]:
     [("fibre-unplugged", ["vmhba64"]), ("one-fibre-left", ["vmhba3"]), ("both", ["vmhba3", "vmhba64"])],
 )
 def test_what_is_down_or_nameless_is_not_offered(session: Session, host: str, offered: list[str]) -> None:
-    _, found = find_source(session, host, DISK.format(host))
+    found = find_host(session, find_disk(session, host, DISK.format(host)))
     assert [adapter.name for adapter in found.adapters] == offered
     names = {initiator.name for initiator in found.initiators}
     assert (UNPLUGGED.wwpn in names) == (UNPLUGGED in HOSTS[host])
@@ -75,20 +75,21 @@ def test_what_is_down_or_nameless_is_not_offered(session: Session, host: str, of
 
 
 def test_with_all_down_each_is_named_with_its_state(session: Session) -> None:
+    disk = find_disk(session, "nothing-left", DISK.format("nothing-left"))
     with pytest.raises(VsphereError, match=r"Host nothing-left .* has no Fibre Channel or iSCSI") as caught:
-        find_source(session, "nothing-left", DISK.format("nothing-left"))
+        find_host(session, disk)
     assert "vmhba1 (Emulex LightPulse LPe32002, offline)" in caught.value.text
     assert "vmhba2 (Emulex LightPulse LPe32002, online, no initiator)" in caught.value.text
 
 
 def test_powerflexs_client_is_known_by_its_guid_and_not_by_what_it_shows(session: Session) -> None:
-    _, found = find_source(session, "powerflex", DISK.format("powerflex"))
+    found = find_host(session, find_disk(session, "powerflex", DISK.format("powerflex")))
     client = Initiator(InitiatorKind.SDC, GUID.lower())
     assert Adapter("vmhba65", client) in found.adapters
     assert found.initiators == {Initiator(InitiatorKind.ISCSI, IQN), client}
 
 
 def test_powerflexs_client_without_a_guid_is_left_out(session: Session) -> None:
-    _, found = find_source(session, "powerflex-unasked", DISK.format("powerflex-unasked"))
+    found = find_host(session, find_disk(session, "powerflex-unasked", DISK.format("powerflex-unasked")))
     assert [adapter.name for adapter in found.adapters] == ["vmhba64"]
     assert found.initiators == {Initiator(InitiatorKind.ISCSI, IQN)}

@@ -4,12 +4,13 @@ What is watched besides the results: how many calls vCenter gets, what the hosts
 that was taken to a host stays there.
 """
 
+import re
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ from vsphere.host.devices import Devices
 from vsphere.host.esxcli import Esxcli
 from vsphere.model import Adapter, CopyResult, Initiator, InitiatorKind
 from vsphere.vcenter.extents import datastore_extents
-from vsphere.vcenter.inventory import boot_time, find_source
+from vsphere.vcenter.inventory import boot_time, find_disk, find_host, hosts_of
 from vsphere.vcenter.session import Session
 from vsphere.vcenter.soap import Soap, pyvmomi, tls_context
 from vsphere.wrapper.by_esxcli import Plugin
@@ -354,7 +355,8 @@ def test_logging_out_of_a_dead_session_is_harmless(site: Site, clock: Clock) -> 
 
 
 def test_finds_disk_and_host_by_id_in_two_calls(site: Site, session: Session) -> None:
-    disk, host = find_source(session, site.vcenter.vms[world.PLAIN_VM], world.PLAIN_DISK)
+    disk = find_disk(session, site.vcenter.vms[world.PLAIN_VM], world.PLAIN_DISK)
+    host = find_host(session, disk)
     assert (disk.path, disk.capacity, disk.allocated, disk.kind) == (
         world.PLAIN_DISK,
         SIZE,
@@ -367,19 +369,19 @@ def test_finds_disk_and_host_by_id_in_two_calls(site: Site, session: Session) ->
 
 @pytest.mark.parametrize("name", [world.PLAIN_VM, f"/DC0/vm/{world.PLAIN_VM}", f"DC0/vm/{world.PLAIN_VM}"])
 def test_finds_a_vm_by_name_and_by_path(session: Session, name: str) -> None:
-    disk, _ = find_source(session, name, world.DATA_DISK)
+    disk = find_disk(session, name, world.DATA_DISK)
     assert disk.path == world.DATA_DISK
 
 
 @pytest.mark.parametrize("vm", ["vm-999999", "nobody", "/DC0/vm/nobody", "/DC0/vm"])
 def test_a_vm_that_is_not_there(session: Session, vm: str) -> None:
     with pytest.raises(VsphereError, match="There is no VM"):
-        find_source(session, vm, world.PLAIN_DISK)
+        find_disk(session, vm, world.PLAIN_DISK)
 
 
 def test_a_disk_that_is_not_there_lists_those_that_are(session: Session) -> None:
     with pytest.raises(VsphereError, match="has no disk") as caught:
-        find_source(session, world.PLAIN_VM, "[ds one] plain vm/other.vmdk")
+        find_disk(session, world.PLAIN_VM, "[ds one] plain vm/other.vmdk")
     assert world.PLAIN_DISK in caught.value.text
     assert world.DATA_DISK in caught.value.text
     assert "Hard disk 2" in caught.value.text
@@ -398,7 +400,7 @@ def test_a_disk_that_is_not_there_lists_those_that_are(session: Session) -> None
 def test_a_link_of_a_chain_is_found_as_it_is_named(
     session: Session, vm: str, link: str, capacity: int, allocated: int
 ) -> None:
-    disk, _ = find_source(session, vm, link)
+    disk = find_disk(session, vm, link)
     assert (disk.path, disk.capacity, disk.allocated, disk.kind) == (link, capacity, allocated, "vmdk")
 
 
@@ -423,32 +425,40 @@ def test_what_a_named_link_leaves_out_is_warned_of_where_nothing_is_to_follow(
     warned: bool,
 ) -> None:
     site.vcenter.set_vm(vm, power_state=power)  # type: ignore[arg-type]
-    find_source(session, vm, link)
+    find_disk(session, vm, link)
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert bool(warnings) == warned
     assert all(link in text and world.NEWEST in text for text in warnings)
 
 
 def test_a_host_must_have_mounted_what_a_linked_clone_inherits_from(site: Site, session: Session) -> None:
+    disk = find_disk(session, world.CLONE_VM, world.CLONE_DISK)
     with pytest.raises(VsphereError, match="does not have datastore 'local' mounted") as caught:
-        find_source(session, world.CLONE_VM, world.CLONE_DISK, site.vcenter.hosts[world.OTHER_HOST])
+        find_host(session, disk, site.vcenter.hosts[world.OTHER_HOST])
     assert world.CLONE_BASE in caught.value.text
 
 
 @pytest.mark.parametrize(
-    ("vm", "path", "kind"), [(world.RDM_VM, world.RDM_DISK, "rdm"), (world.VVOL_VM, world.VVOL_DISK, "vvol")]
+    ("vm", "path", "kind", "backing"),
+    [
+        (world.RDM_VM, world.RDM_DISK, "rdm", r"vml\.[0-9a-f]+"),
+        (world.VVOL_VM, world.VVOL_DISK, "vvol", r"rfc4122\.5f1b"),
+        (world.PLAIN_VM, world.PLAIN_DISK, "vmdk", ""),
+    ],
 )
-def test_tells_the_kind_of_backing(session: Session, vm: str, path: str, kind: str) -> None:
-    assert find_source(session, vm, path)[0].kind == kind
+def test_tells_what_is_behind_a_disk(session: Session, vm: str, path: str, kind: str, backing: str) -> None:
+    disk = find_disk(session, vm, path)
+    assert disk.kind == kind
+    assert re.fullmatch(backing, disk.backing)
 
 
 @pytest.mark.parametrize("path", world.ODD_DISKS)
 def test_odd_names_are_found_as_they_are(session: Session, path: str) -> None:
-    assert find_source(session, world.ODD_VM, path)[0].path == path
+    assert find_disk(session, world.ODD_VM, path).path == path
 
 
 def test_adapters_with_active_paths_to_the_datastore_come_first(site: Site, session: Session) -> None:
-    _, host = find_source(session, world.PLAIN_VM, world.PLAIN_DISK)
+    host = find_host(session, find_disk(session, world.PLAIN_VM, world.PLAIN_DISK))
     iscsi, fc = world.hosts()[0].adapters
     assert host.adapters == (
         Adapter("vmhba64", Initiator(InitiatorKind.ISCSI, iscsi.initiator)),
@@ -458,7 +468,7 @@ def test_adapters_with_active_paths_to_the_datastore_come_first(site: Site, sess
 
 
 def test_world_wide_names_are_read_as_unsigned(session: Session) -> None:
-    _, host = find_source(session, world.FC_VM, world.FC_DISK)
+    host = find_host(session, find_disk(session, world.FC_VM, world.FC_DISK))
     spec = world.hosts()[1].adapters[1]
     assert host.name == world.OTHER_HOST
     assert host.adapters[0] == Adapter("vmhba2", Initiator(InitiatorKind.FC, spec.wwpn))
@@ -466,7 +476,7 @@ def test_world_wide_names_are_read_as_unsigned(session: Session) -> None:
 
 def test_the_paths_of_all_links_count(session: Session) -> None:
     """A linked clone's delta lies on the SAN, its base here on a local disk."""
-    _, host = find_source(session, world.CLONE_VM, world.CLONE_DISK)
+    host = find_host(session, find_disk(session, world.CLONE_VM, world.CLONE_DISK))
     assert [adapter.name for adapter in host.adapters] == ["vmhba64", "vmhba2"]
 
 
@@ -474,37 +484,59 @@ def test_the_paths_of_all_links_count(session: Session) -> None:
     ("vm", "path"), [(world.LOCAL_VM, world.LOCAL_DISK), (world.VVOL_VM, world.VVOL_DISK)]
 )
 def test_without_an_active_path_all_are_offered_fc_first(session: Session, vm: str, path: str) -> None:
-    _, host = find_source(session, vm, path)
+    host = find_host(session, find_disk(session, vm, path))
     assert [adapter.name for adapter in host.adapters] == ["vmhba2", "vmhba64"]
 
 
 def test_the_migration_host_goes_before_the_vms_own(site: Site, session: Session) -> None:
     other = site.vcenter.hosts[world.OTHER_HOST]
-    _, host = find_source(session, world.PLAIN_VM, world.PLAIN_DISK, other)
+    host = find_host(session, find_disk(session, world.PLAIN_VM, world.PLAIN_DISK), other)
     assert (host.id, host.name) == (other, world.OTHER_HOST)
 
 
 def test_a_migration_host_that_is_not_there(session: Session) -> None:
+    disk = find_disk(session, world.PLAIN_VM, world.PLAIN_DISK)
     with pytest.raises(VsphereError, match="no ESXi host host-9999"):
-        find_source(session, world.PLAIN_VM, world.PLAIN_DISK, "host-9999")
+        find_host(session, disk, "host-9999")
 
 
-def test_a_migration_host_without_the_datastore(site: Site, session: Session) -> None:
-    with pytest.raises(VsphereError, match="does not have datastore 'local' mounted"):
-        find_source(session, world.LOCAL_VM, world.LOCAL_DISK, site.vcenter.hosts[world.OTHER_HOST])
+def test_a_migration_host_without_the_datastore_is_told_which_hosts_have_it(
+    site: Site, session: Session
+) -> None:
+    disk = find_disk(session, world.LOCAL_VM, world.LOCAL_DISK)
+    with pytest.raises(VsphereError, match="does not have datastore 'local' mounted") as caught:
+        find_host(session, disk, site.vcenter.hosts[world.OTHER_HOST])
+    assert f"a migration host that has it: {site.host.name} ({site.host.moid}); or" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("datastore", "names"),
+    [("ds one", {world.PLAIN_HOST, world.OTHER_HOST}), ("local", {world.PLAIN_HOST})],
+)
+def test_the_hosts_that_have_a_datastore(
+    site: Site, session: Session, datastore: str, names: set[str]
+) -> None:
+    found = hosts_of(session, site.vcenter.datastores[datastore])
+    assert found == {site.vcenter.hosts[name]: name for name in names}
+
+
+def test_a_vm_on_no_host_needs_a_migration_host(site: Site, session: Session) -> None:
+    disk = replace(find_disk(session, world.PLAIN_VM, world.PLAIN_DISK), host="")
+    assert find_host(session, disk).id == site.host.moid, "asked for once more"
+    assert find_host(session, disk, site.vcenter.hosts[world.OTHER_HOST]).name == world.OTHER_HOST
 
 
 @pytest.mark.parametrize("state", ["disconnected", "notResponding"])
 def test_a_host_that_is_not_connected(site: Site, session: Session, state: str) -> None:
     site.vcenter.set_host(site.host.moid, connection_state=state)  # type: ignore[arg-type]
     with pytest.raises(VsphereError, match=f"vCenter says it is {state}"):
-        find_source(session, world.PLAIN_VM, world.PLAIN_DISK)
+        find_host(session, find_disk(session, world.PLAIN_VM, world.PLAIN_DISK))
 
 
 def test_a_host_in_maintenance_mode(site: Site, session: Session) -> None:
     site.vcenter.set_host(site.host.moid, in_maintenance_mode=True)
     with pytest.raises(VsphereError, match="maintenance mode"):
-        find_source(session, world.PLAIN_VM, world.PLAIN_DISK)
+        find_host(session, find_disk(session, world.PLAIN_VM, world.PLAIN_DISK))
 
 
 def test_boot_time_changes_with_a_restart_only(site: Site, session: Session) -> None:
@@ -885,7 +917,8 @@ def test_a_whole_run_needs_few_calls(site: Site, clock: Clock, slot: Slot) -> No
     lun = site.lun(mapped=False)
     with site.session(clock) as session:
         session.login()
-        disk, host = find_source(session, site.vcenter.vms[world.PLAIN_VM], world.PLAIN_DISK)
+        disk = find_disk(session, site.vcenter.vms[world.PLAIN_VM], world.PLAIN_DISK)
+        host = find_host(session, disk)
         esxcli = Esxcli(session, host.id, host.name)
         devices, cloner = (
             Devices(esxcli, clock),

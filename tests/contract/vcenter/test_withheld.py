@@ -12,7 +12,7 @@ from tests.lab.lab import VCENTER_PASSWORD, VCENTER_USER, Lab
 from vsphere.errors import VsphereError
 from vsphere.vcenter.datastore import TASK_SECONDS, Datastore
 from vsphere.vcenter.hosts import find_hosts
-from vsphere.vcenter.inventory import boot_time, find_source
+from vsphere.vcenter.inventory import boot_time, find_disk, find_host
 from vsphere.vcenter.placement import Placement, find_placement
 from vsphere.vcenter.session import Session
 
@@ -70,7 +70,7 @@ def test_a_property_that_is_needed_is_named_with_object_and_privilege(
 ) -> None:
     lab.vcenter.withhold((of(lab), path, "System.Read"))
     with pytest.raises(VsphereError, match=rf"vCenter does not report {path}") as caught:
-        find_source(session, world.PLAIN_VM, world.PLAIN_DISK)
+        find_host(session, find_disk(session, world.PLAIN_VM, world.PLAIN_DISK))
     assert f"({of(lab)})" in caught.value.text
     assert "lacks the privilege System.Read on it" in caught.value.text
     assert "System.Read" in caught.value.hint
@@ -79,21 +79,21 @@ def test_a_property_that_is_needed_is_named_with_object_and_privilege(
 @pytest.mark.parametrize("path", ["name", "datastore", "layoutEx"])
 def test_what_is_not_needed_of_a_vm_may_be_withheld(lab: Lab, session: Session, path: str) -> None:
     lab.vcenter.withhold((vm_id(lab), path, "System.View"))
-    disk, _ = find_source(session, vm_id(lab), world.PLAIN_DISK)
+    disk = find_disk(session, vm_id(lab), world.PLAIN_DISK)
     assert disk.path == world.PLAIN_DISK
 
 
 def test_a_vm_whose_name_is_withheld_may_be_the_one_that_is_meant(lab: Lab, session: Session) -> None:
     lab.vcenter.withhold((vm_id(lab), "name", "System.View"))
     with pytest.raises(VsphereError, match=rf"report name of VM {vm_id(lab)}: .*System.View"):
-        find_source(session, world.PLAIN_VM, world.PLAIN_DISK)
-    assert find_source(session, world.FC_VM, world.FC_DISK)[0].path == world.FC_DISK
+        find_disk(session, world.PLAIN_VM, world.PLAIN_DISK)
+    assert find_disk(session, world.FC_VM, world.FC_DISK).path == world.FC_DISK
 
 
 def test_with_the_storage_withheld_no_adapter_is_guessed(lab: Lab, session: Session) -> None:
     lab.vcenter.withhold((lab.host.moid, "config.storageDevice.multipathInfo", "Host.Config.Storage"))
     with pytest.raises(VsphereError, match=r"lacks the privilege Host\.Config\.Storage"):
-        find_source(session, world.PLAIN_VM, world.PLAIN_DISK)
+        find_host(session, find_disk(session, world.PLAIN_VM, world.PLAIN_DISK))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_the_connection_state_of_a_vm_is_put_into_words(
 ) -> None:
     lab.vcenter.set_vm(world.PLAIN_VM, connection_state=state)  # type: ignore[arg-type]
     with pytest.raises(VsphereError, match=rf"VM plain vm \(vm-\d+\) is {state}: .*{means}") as caught:
-        find_source(session, world.PLAIN_VM, world.PLAIN_DISK)
+        find_disk(session, world.PLAIN_VM, world.PLAIN_DISK)
     assert caught.value.hint
 
 

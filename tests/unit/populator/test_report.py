@@ -16,7 +16,7 @@ from populator.report.pace import MIB
 from populator.report.page import Page
 from populator.report.run import Report
 from vsphere.errors import CloneFailed, CopyMayBeRunning, LoginRefused, VsphereError
-from vsphere.model import CopyResult, SourceDisk, Xcopy
+from vsphere.model import CopyResult, DiskKind, Link, SourceDisk, Xcopy
 
 
 @pytest.fixture
@@ -48,7 +48,8 @@ def test_whether_the_array_copied_is_in_log_page_and_termination_message(
 
 
 def test_rate_and_remaining_time_of_a_running_copy_are_on_the_page(report: Report) -> None:
-    report.uses("iscsi", SourceDisk("[ds] a/b.vmdk", 100 * MIB, None, "vmdk"))
+    link = Link("[ds] a/b.vmdk", "datastore-1", DiskKind.VMDK, "", encrypted=False, extents=None)
+    report.uses("iscsi", SourceDisk((link,), 100 * MIB, "vm-1", "host-1", ()))
     with report.copying() as copy:
         report.percent(50)
         running = report.page.render()[0]

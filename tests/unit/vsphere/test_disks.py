@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pyVmomi import vim
 
-from vsphere.vcenter.disks import allocated, disks_of, frozen_capacities
+from vsphere.model import SourceDisk
+from vsphere.vcenter.disks import VmDisk, disks_of, frozen_capacities
 
 Disk = vim.vm.device.VirtualDisk
 Layout = vim.vm.FileLayoutEx
@@ -18,8 +19,16 @@ def flat(name: str, parent: Any = None, kind: Any = Disk.FlatVer2BackingInfo, **
 
 def raw(name: str, parent: Any = None) -> Any:
     return Disk.RawDiskMappingVer1BackingInfo(
-        fileName=f"[ds] vm/{name}.vmdk", parent=parent, lunUuid="02000000", compatibilityMode="virtualMode"
+        fileName=f"[ds] vm/{name}.vmdk",
+        parent=parent,
+        lunUuid="02000000",
+        deviceName="vml.02000000",
+        compatibilityMode="virtualMode",
     )
+
+
+def allocated(links: Any) -> int | None:
+    return SourceDisk(links, 0, "vm-1", "host-1", ()).allocated
 
 
 def disk(backing: Any, capacity: int = 8 * MIB) -> Any:
@@ -30,6 +39,10 @@ def disk(backing: Any, capacity: int = 8 * MIB) -> Any:
         capacityInBytes=capacity,
         deviceInfo=vim.Description(label="Hard disk 1", summary=""),
     )
+
+
+def behind(found: VmDisk) -> list[tuple[str, str]]:
+    return [(link.kind, link.backing) for link in found.links]
 
 
 def layout(*units: dict[str, int], key: int = 2000) -> Any:
@@ -84,15 +97,15 @@ def test_what_vsphere_does_not_report_of_one_link_is_not_guessed() -> None:
         assert allocated(disks_of([backing], nothing)[0].links) is None
 
 
-def test_each_link_has_a_kind_of_its_own() -> None:
+def test_each_link_has_a_kind_and_a_backing_of_its_own() -> None:
     [mapped] = disks_of([disk(raw("d-01", raw("d")))], None)
-    assert [link.kind for link in mapped.links] == ["vmdk", "rdm"], "above a mapping there are files"
+    assert behind(mapped) == [("vmdk", ""), ("rdm", "vml.02000000")], "above a mapping there are files"
     [vvol] = disks_of(
         [disk(flat("d-01", flat("d", backingObjectId="rfc4122.2"), backingObjectId="rfc4122.3"))], None
     )
-    assert [link.kind for link in vvol.links] == ["vvol", "vvol"]
+    assert behind(vvol) == [("vvol", "rfc4122.3"), ("vvol", "rfc4122.2")]
     [plain] = disks_of([disk(flat("d"))], None)
-    assert [link.kind for link in plain.links] == ["vmdk"]
+    assert behind(plain) == [("vmdk", "")]
 
 
 def test_a_key_and_a_datastore_belong_to_a_link() -> None:
