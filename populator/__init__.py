@@ -2,7 +2,7 @@
 
 How it hangs together, in the order in which one disk meets it::
 
-    cli  ->  settings  ->  process  ->  wiring  ->  stories/xcopy     the story: read this one first
+    cli  ->  settings  ->  process  ->  wiring  ->  stories/populate, xcopy     the story: read these two first
                              |                        |
                              |   plan     PVC -> prime PVC -> PV -> volume handle        (Kubernetes)
                              |   writer   one writer for a volume, by a Lease            (Kubernetes)
@@ -14,9 +14,11 @@ How it hangs together, in the order in which one disk meets it::
                              +-- report, log, clock: what is published, and where, and when it has to end
 
 Beside that, `populator vib` brings the wrapper as a package onto hosts: `cli/vib`, `settings/fleet`, `stories/fleet`
-(many hosts at a time), `vsphere/vib/installer` (one host: look, `decision`, act by `software`, make sure).
+(many hosts at a time; `wiring_fleet` has its parts), `vsphere/vib/installer` (one host: look, `decision`, act by
+`software`, make sure).
 
-Directions: `stories` see contracts and values only; `wiring` alone knows which real part stands behind which;
+Directions: `stories` see contracts and values only, and ask for what they need by `stories/parts`; `wiring` alone knows
+which real part stands behind which, builds each on its first use, and closes it at the end (`reach` has the ways out);
 `vsphere` and `lease` know neither each other nor this package; vendors below `storage` do not know each other.
 Each foreign library has one door, where its errors become ours: pyVmomi `vsphere/vcenter/soap.py` (`host/esxcli.py`
 adds types to it), kubernetes `lease/kube/library.py`, requests `storage/http.py` with `storage/tls.py`,

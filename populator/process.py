@@ -74,9 +74,11 @@ def shown(place: MetricsSettings, report: Report, clock: Clock) -> Iterator[None
 def attempt(settings: Settings, clock: Clock, report: Report) -> BaseException | None:
     """Run the story; return what ended it, if not its success."""
     try:
-        from populator import wiring  # noqa: PLC0415 - slow, see above
+        from populator.stories.populate import populate  # noqa: PLC0415 - slow, see above
+        from populator.wiring import RealParts  # noqa: PLC0415 - slow, see above
 
-        wiring.run(settings, clock, report)
+        with RealParts(settings, clock, report) as parts:
+            populate(parts)
     except Exception as error:
         return error
     return None

@@ -1,161 +1,179 @@
-"""Where the parts meet: real clients built from the settings, then the story. Imported late, since it is slow.
+"""Where the parts meet: what stands behind each contract of the stories. Imported late, since it is slow.
 
-Nothing else knows which part stands behind which contract.
+Each part is built on its first use, with what it needs itself; at the end those that were built are closed, the last
+one first, so none loses what it stands on. Nothing else knows which part stands behind which contract.
 """
 
 import uuid
+from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import cached_property, partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from lease.hostlock import HostLock
-from lease.kube.api import Api, ApiError
+from lease.kube.api import Api
 from lease.stepwise import StepLock
 from lease.throughout import CopyLock
-from populator import log
-from populator.address import Address
 from populator.clock import Clock
-from populator.errors import VolumeError
 from populator.plan.volume import Claim
-from populator.proxy import find_proxy
+from populator.reach import reach_kubernetes, reach_vcenter, repeat, trust_of
 from populator.report.lease_metrics import LeaseMetrics
 from populator.report.run import Report
-from populator.retry import READ
-from populator.settings.values import SLOTS, KubernetesSettings, Settings, SshSettings, VsphereSettings
+from populator.settings.values import SLOTS, Settings, SshSettings
 from populator.storage import registry
-from populator.stories.xcopy import HostLease, Job, populate
+from populator.storage.array import StorageArray, Volume
+from populator.stories.parts import HostLease
 from populator.writer import Writer
 from vsphere.copy.clone import Cloner
-from vsphere.errors import VsphereError
 from vsphere.host.devices import Devices
 from vsphere.host.esxcli import Esxcli
 from vsphere.host.ssh import Login, Ssh
-from vsphere.host.ssh_keys import HostTrust, public_key
+from vsphere.host.ssh_keys import public_key
 from vsphere.model import EsxiHost, SourceDisk
 from vsphere.paths import parse_vmdk
-from vsphere.ports import Retry
 from vsphere.vcenter.datastore import Datastore
 from vsphere.vcenter.extents import datastore_extents
 from vsphere.vcenter.inventory import boot_time, find_disk, find_host
 from vsphere.vcenter.placement import find_placement
 from vsphere.vcenter.session import Session
-from vsphere.vcenter.soap import Proxy
 from vsphere.wrapper.by_esxcli import Plugin
 from vsphere.wrapper.by_ssh import Script
 from vsphere.wrapper.contract import Wrapper
 from vsphere.wrapper.files import SCRIPT, VERSION
 from vsphere.wrapper.upload import OurScript, ensure_script
 
-
-def run(settings: Settings, clock: Clock, report: Report) -> None:
-    """Look up volume and disk, build the parts, and populate."""
-    source, target, site = settings.source, settings.target, settings.vsphere
-    report.phase("find the volume")
-    api = reach_kubernetes(settings.kubernetes)
-    claim = Claim(api, target.namespace, target.pvc, target.uid, clock)
-    binding = claim.find()
-    registry.check_driver(binding.volume, settings.storage.vendor)
-    report.phase("find the disk")
-    with connect(site, clock) as session, ExitStack() as parts:
-        disk = find_disk(session, source.vm, str(source.vmdk))
-        host = find_host(session, disk, source.migration_host)
-        log.about(host=host.id)
-        esxcli = Esxcli(session, host.id, host.name)
-        wrapper = reach_wrapper(settings, session, esxcli, host, disk, clock)
-        parts.callback(wrapper.close)
-        limit = SLOTS if settings.lease.scope == "copy" else 0
-        cloner = Cloner(wrapper, lambda: boot_time(session, host.id), clock, limit=limit)
-        report.wrapper(wrapper.method, cloner.version().number)
-        cloner.check(disk.path)
-        report.page.lease = LeaseMetrics(target.uid)
-        me = identity(settings)
-        lease = host_lease(api, settings, me, clock, report.page.lease)
-        with closing(registry.connect(settings.storage.vendor, settings.storage.access, clock)) as array:
-            job = Job(disk, host, binding.volume)
-            devices = Devices(esxcli, clock, lambda: datastore_extents(session))
-            report.phase("become the volume's writer")
-            writer = Writer(api, target, me, settings.lease.duration, clock)
-            with writer.hold(claim, binding) as writing:
-                populate(job, writing, array, devices, cloner, lease, report, clock)
-                writing.succeeded(by=me, at=clock.utc().isoformat(timespec="seconds"), disk=disk.path)
+Part = TypeVar("Part")
 
 
-def host_lease(api: Api, settings: Settings, identity: str, clock: Clock, metrics: LeaseMetrics) -> HostLease:
-    """Return the host lease in the scope that was asked for."""
-    lock = HostLock(
-        api,
-        namespace=settings.lease.namespace,
-        identity=identity,
-        duration=settings.lease.duration,
-        clock=clock,
-        slots=SLOTS,
-        template=settings.lease.template,
-        observer=metrics,
-    )
-    return StepLock(lock, clock) if settings.lease.scope == "rescan" else CopyLock(lock, clock)
+class RealParts:
+    """The real parts of one run; satisfies `stories.parts.Parts`."""
 
+    def __init__(self, settings: Settings, clock: Clock, report: Report) -> None:
+        self.settings, self.clock, self.report = settings, clock, report
+        self._built = ExitStack()
+        self._of_hosts: dict[tuple[str, ...], Any] = {}
 
-def reach_wrapper(
-    settings: Settings, session: Session, esxcli: Esxcli, host: EsxiHost, disk: SourceDisk, clock: Clock
-) -> Wrapper:
-    """Return the way to the host's vmkfstools wrapper; by SSH our script is put there first."""
-    if settings.ssh is None:
-        return Plugin(esxcli)
-    place = find_placement(session, host.id, host.name)
-    name = parse_vmdk(disk.path).datastore
-    script = Script(reach_host(settings.ssh, host.name, place.address, clock), name, repeat(clock))
-    ours = OurScript(SCRIPT, VERSION, public_key(settings.ssh.private_key))
-    ensure_script(script, Datastore(session, name, place.datacenter, place.datacenter_path, clock), ours)
-    return script
+    def __enter__(self) -> Self:
+        """Begin; nothing is built yet."""
+        return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close what was built."""
+        self._built.close()
 
-def reach_host(ssh: SshSettings, name: str, address: str, clock: Clock) -> Ssh:
-    """Return the SSH of one host; nothing is sent yet."""
-    login = Login(name, address, ssh.private_key, ssh.port)
-    return Ssh(login, HostTrust(ssh.known_hosts, ssh.fingerprints), clock, ssh.seconds)
+    @cached_property
+    def claim(self) -> Claim:
+        """The PVC to fill."""
+        target = self.settings.target
+        return Claim(self._api, target.namespace, target.pvc, target.uid, self.clock)
 
+    def check_driver(self, volume: Volume) -> None:
+        """Raise unless a CSI driver of the vendor made the volume; see the contract."""
+        registry.check_driver(volume, self.settings.storage.vendor)
 
-def repeat(clock: Clock) -> Retry:
-    """Return the program's own policy of repeating what is passing."""
-    return lambda call, passing: READ.run(call, passing, clock)
-
-
-def reach_kubernetes(where: KubernetesSettings) -> Api:
-    """Return the way to the API server; nothing is sent yet."""
-    try:
-        return Api.connect(where.kubeconfig or None, where.master or None)
-    except ApiError as error:
-        raise VolumeError(error.text, error.hint) from error
-
-
-def connect(site: VsphereSettings, clock: Clock) -> Session:
-    """Return a session with vCenter that repeats what is passing, by the program's own policy."""
-    return Session(
-        site.host,
-        site.port,
-        site.username,
-        site.password,
-        clock=clock,
-        retry=repeat(clock),
-        ca_pem=site.ca_pem,
-        insecure=site.insecure,
-        proxy=proxy_to(site),
-    )
-
-
-def proxy_to(site: VsphereSettings) -> Proxy | None:
-    """Return the proxy on the way to vCenter, if the environment names one."""
-    try:
-        proxy = find_proxy(Address(site.host, site.port))
-    except ValueError as error:
-        raise VsphereError(str(error), "Correct it, or name vCenter in NO_PROXY.") from error
-    if proxy is None:
-        return None
-    if proxy.scheme != "http":
-        raise VsphereError(
-            f"vCenter cannot be reached through the proxy {proxy}, which itself is reached by TLS.",
-            "Give HTTPS_PROXY as http://host:port, or name vCenter in NO_PROXY.",
+    @cached_property
+    def writer(self) -> Writer:
+        """The PVC's one writer."""
+        return Writer(
+            self._api, self.settings.target, self._identity, self.settings.lease.duration, self.clock
         )
-    headers = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
-    return Proxy(proxy.host, proxy.port, headers)
+
+    @cached_property
+    def inventory(self) -> "VcenterInventory":
+        """The look-ups in vCenter."""
+        return VcenterInventory(self._session)
+
+    @cached_property
+    def array(self) -> StorageArray:
+        """The storage array; nothing is sent to it yet."""
+        where = self.settings.storage
+        return self._built.enter_context(closing(registry.connect(where.vendor, where.access, self.clock)))
+
+    @cached_property
+    def host_lease(self) -> HostLease:
+        """The host lease in the scope that was asked for; its figures are on the metrics page from now on."""
+        settings, clock = self.settings.lease, self.clock
+        self.report.page.lease = metrics = LeaseMetrics(self.settings.target.uid)
+        lock = HostLock(
+            self._api,
+            namespace=settings.namespace,
+            identity=self._identity,
+            duration=settings.duration,
+            clock=clock,
+            slots=SLOTS,
+            template=settings.template,
+            observer=metrics,
+        )
+        return StepLock(lock, clock) if settings.scope == "rescan" else CopyLock(lock, clock)
+
+    def devices(self, host: EsxiHost) -> Devices:
+        """Return the devices of a host."""
+        extents = partial(datastore_extents, self._session)
+        return self._once(("devices", host.id), lambda: Devices(self._esxcli(host), self.clock, extents))
+
+    def wrapper(self, host: EsxiHost, disk: SourceDisk) -> Wrapper:
+        """Return the vmkfstools wrapper of a host; by SSH our script is put onto the disk's datastore first."""
+        ssh, datastore = self.settings.ssh, parse_vmdk(disk.path).datastore
+        if ssh is None:
+            return self._once(("plugin", host.id), lambda: Plugin(self._esxcli(host)))
+        return self._once(("script", host.id, datastore), lambda: self._script(ssh, host, datastore))
+
+    def cloner(self, host: EsxiHost, disk: SourceDisk) -> Cloner:
+        """Return what copies that disk on that host."""
+        wrapper = self.wrapper(host, disk)
+        booted = partial(boot_time, self._session, host.id)
+        limit = SLOTS if self.settings.lease.scope == "copy" else 0
+        key = ("cloner", host.id, disk.path)
+        return self._once(key, lambda: Cloner(wrapper, booted, self.clock, limit=limit))
+
+    @cached_property
+    def _api(self) -> Api:
+        return reach_kubernetes(self.settings.kubernetes)
+
+    @cached_property
+    def _session(self) -> Session:
+        return self._built.enter_context(reach_vcenter(self.settings.vsphere, self.clock))
+
+    @cached_property
+    def _identity(self) -> str:
+        return identity(self.settings)
+
+    def _once(self, key: tuple[str, ...], build: Callable[[], Part]) -> Part:
+        if key not in self._of_hosts:
+            self._of_hosts[key] = build()
+        part: Part = self._of_hosts[key]
+        return part
+
+    def _esxcli(self, host: EsxiHost) -> Esxcli:
+        return Esxcli(self._session, host.id, host.name)
+
+    def _script(self, ssh: SshSettings, host: EsxiHost, datastore: str) -> Script:
+        place = find_placement(self._session, host.id, host.name)
+        login = Login(host.name, place.address, ssh.private_key, ssh.port)
+        shell = Ssh(login, trust_of(ssh), self.clock, ssh.seconds)
+        script = Script(shell, datastore, repeat(self.clock))
+        self._built.callback(script.close)
+        store = Datastore(self._session, datastore, place.datacenter, place.datacenter_path, self.clock)
+        ensure_script(script, store, OurScript(SCRIPT, VERSION, public_key(ssh.private_key)))
+        return script
+
+
+class VcenterInventory:
+    """The look-ups of one session; satisfies `stories.parts.Inventory`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def find_disk(self, vm: str, vmdk: str) -> SourceDisk:
+        """Find a disk; see the contract."""
+        return find_disk(self._session, vm, vmdk)
+
+    def find_host(self, disk: SourceDisk, migration_host: str) -> EsxiHost:
+        """Find the host; see the contract."""
+        return find_host(self._session, disk, migration_host)
 
 
 def identity(settings: Settings) -> str:

@@ -7,7 +7,7 @@ Lease belongs to the PVC, and is deleted with it, where the cluster lets us say 
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from lease.errors import LeaseError
@@ -32,10 +32,14 @@ RELEASED_BY = 24.5
 class Writing:
     """The right to write to a volume, while it lasts."""
 
-    def __init__(self, held: Held, claim: Claim, binding: Binding) -> None:
+    def __init__(
+        self, held: Held, claim: Claim, binding: Binding, credit: Callable[[], dict[str, str]]
+    ) -> None:
+        """`credit` says who fills the volume, and what time it is."""
         self._held = held
         self._claim = claim
         self._binding = binding
+        self._credit = credit
 
     def check(self) -> None:
         """Raise `VolumeError` unless the volume is still ours to write to, and still the PVC's; two calls.
@@ -64,13 +68,13 @@ class Writing:
                 "See that this other run comes to its end: its result counts.",
             )
 
-    def succeeded(self, **facts: str) -> None:
-        """Say that the volume has been filled: it is written down at the end, and none begins again.
+    def succeeded(self, disk: str) -> None:
+        """Say that the volume has been filled from that disk: it is written down at the end, and none begins again.
 
         Raises as `confirm` does.
         """
         self.confirm()
-        self._held.conclude(populated="true", **facts)
+        self._held.conclude(populated="true", **self._credit(), disk=disk)
 
 
 class Writer:
@@ -78,6 +82,7 @@ class Writer:
 
     def __init__(self, api: Api, target: TargetSettings, identity: str, duration: int, clock: Clock) -> None:
         self._target = target
+        self._identity = identity
         self._clock = clock
         self._name = f"{target.namespace}/{target.pvc}"
         self._uid = target.uid.lower()
@@ -107,13 +112,16 @@ class Writer:
         """
         held = self._acquire(binding)
         try:
-            yield Writing(held, claim, binding)
+            yield Writing(held, claim, binding, self._credit)
         except CopyMayBeRunning as error:
             held.leave(error.text)
             raise
         finally:
             with self._clock.grace(RELEASED_BY):
                 held.release()
+
+    def _credit(self) -> dict[str, str]:
+        return {"by": self._identity, "at": self._clock.utc().isoformat(timespec="seconds")}
 
     def _acquire(self, binding: Binding) -> Held:
         try:

@@ -164,9 +164,11 @@ def visit(story: installer.Story, arguments: dict[str, str | None], output: str,
         settings = parse_fleet_settings(by_name(arguments), os.environ, dry_run=dry_run)
         for warning in settings.warnings:
             log.warning("%s", warning)
-        from populator.stories import fleet  # noqa: PLC0415 - it brings in the clients, which `build` has no use for
+        # They bring in the clients, which `build` has no use for.
+        from populator.stories import fleet  # noqa: PLC0415
+        from populator.wiring_fleet import RealFleet  # noqa: PLC0415
 
-        rows = fleet.visit_all(story, settings, clock)
+        rows = fleet.visit_all(story, RealFleet(settings, clock))
     except (PopulatorError, VsphereError) as error:
         return fail(error)
     show(rows, output)

@@ -5,23 +5,19 @@ and that, told to stop, the hosts under way are finished (each command there has
 """
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from contextlib import AbstractContextManager
+from typing import Protocol
 
-from populator import wiring
 from populator.clock import Clock
-from populator.errors import SettingsError
 from populator.report.outcome import explain
 from populator.settings.fleet import FleetSettings, HostAddress
 from vsphere.errors import VsphereError
-from vsphere.host.ssh import Login, Ssh
-from vsphere.host.ssh_keys import HostTrust
-from vsphere.vcenter.hosts import find_hosts
-from vsphere.vib.build import build_vib
+from vsphere.vcenter.hosts import ManagedHost
 from vsphere.vib.installer import Options, Outcome, Story, carry_out
-from vsphere.vib.package import Package, parse_package
+from vsphere.vib.package import Package
 from vsphere.vib.software import HostSoftware
-from vsphere.wrapper.files import PLUGIN_XML, SCRIPT, VERSION
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +25,36 @@ UNKNOWN = "unknown"
 NOT_BEGUN = Outcome(UNKNOWN, UNKNOWN, "not begun: told to stop", "Run this again.", failed=True)
 
 
-def visit_all(story: Story, settings: FleetSettings, clock: Clock) -> list[tuple[str, Outcome]]:
+class FleetParts(Protocol):
+    """What a visit to many hosts may take."""
+
+    @property
+    def settings(self) -> FleetSettings:
+        """What the program was told."""
+
+    @property
+    def clock(self) -> Clock:
+        """Time, and the wish to stop."""
+
+    @property
+    def package(self) -> Package:
+        """The package that is to be on the hosts."""
+
+    def managed_hosts(self) -> Sequence[ManagedHost]:
+        """Return the hosts that vCenter has where we were told to look."""
+
+    def software(self, host: HostAddress, clock: Clock) -> AbstractContextManager[HostSoftware]:
+        """Reach the packages of a host, until the end of the block; for the thread of one visit."""
+
+    def lasting_clock(self) -> Clock:
+        """Return a clock that nobody stops: a host that was begun is finished."""
+
+
+def visit_all(story: Story, parts: FleetParts) -> list[tuple[str, Outcome]]:
     """Go through with a story on every host; return names and outcomes, in their order."""
-    visit = Visit(story, settings, clock)
-    hosts = settings.hosts or discover(settings, clock)
-    with ThreadPoolExecutor(settings.parallel, "host") as pool:
+    visit = Visit(story, parts)
+    hosts = parts.settings.hosts or discover(parts)
+    with ThreadPoolExecutor(parts.settings.parallel, "host") as pool:
         visits = [(host, pool.submit(visit, host)) for host in hosts]
     return [(host.name, outcome_of(future)) for host, future in visits]
 
@@ -41,22 +62,20 @@ def visit_all(story: Story, settings: FleetSettings, clock: Clock) -> list[tuple
 class Visit:
     """What is done on each host, in a thread of its own."""
 
-    def __init__(self, story: Story, settings: FleetSettings, clock: Clock) -> None:
-        self._story, self._settings, self._clock = story, settings, clock
-        self._package = load_package(settings.vib)
-        self._trust = HostTrust(settings.ssh.known_hosts, settings.ssh.fingerprints)
-        self._options = Options(restart_hostd=settings.restart_hostd, dry_run=settings.dry_run)
+    def __init__(self, story: Story, parts: FleetParts) -> None:
+        self._story, self._parts = story, parts
+        self._package = parts.package
+        self._options = Options(restart_hostd=parts.settings.restart_hostd, dry_run=parts.settings.dry_run)
 
     def __call__(self, host: HostAddress) -> Outcome:
         """Visit a host, unless told to stop before."""
-        if self._clock.stopping():
+        if self._parts.clock.stopping():
             return NOT_BEGUN
         facts = {"host": host.name}
         log.info("begins", extra={"facts": facts})
-        ssh, clock = self._settings.ssh, Clock()  # one that nobody stops: who has begun shall finish
-        login = Login(host.name, host.address, ssh.private_key, host.port)
-        with Ssh(login, self._trust, clock, ssh.seconds) as shell:
-            outcome = carry_out(self._story, HostSoftware(shell), self._package, self._options, clock)
+        clock = self._parts.lasting_clock()
+        with self._parts.software(host, clock) as software:
+            outcome = carry_out(self._story, software, self._package, self._options, clock)
         log.log(
             logging.ERROR if outcome.failed else logging.INFO, "%s", outcome.result, extra={"facts": facts}
         )
@@ -72,26 +91,13 @@ def outcome_of(visit: Future[Outcome]) -> Outcome:
     return Outcome(UNKNOWN, UNKNOWN, f"failed: {text}", hint, failed=True)
 
 
-def load_package(file: Path | None) -> Package:
-    """Return the package in a file, or our own."""
-    if file is None:
-        return parse_package(build_vib(SCRIPT, PLUGIN_XML, VERSION))
-    try:
-        return parse_package(file.read_bytes())
-    except OSError as error:
-        raise SettingsError([f"--vib-path: cannot read {file}: {error.strerror}."]) from error
-
-
-def discover(settings: FleetSettings, clock: Clock) -> tuple[HostAddress, ...]:
+def discover(parts: FleetParts) -> tuple[HostAddress, ...]:
     """Return the hosts that vCenter has; those whose address it does not report are left out, with a warning."""
-    if settings.vsphere is None:
-        return ()
-    with wiring.connect(settings.vsphere, clock) as session:
-        found = find_hosts(session, settings.datacenter)
-    for host in found:
+    settings, managed = parts.settings, parts.managed_hosts()
+    for host in managed:
         if not host.address:
             log.warning("left out: %s", host.problem, extra={"facts": {"host": host.name}})
-    hosts = tuple(HostAddress(host.name, host.address, settings.ssh.port) for host in found if host.address)
+    hosts = tuple(HostAddress(host.name, host.address, settings.ssh.port) for host in managed if host.address)
     if not hosts:
         place = f"datacenter {settings.datacenter}" if settings.datacenter else "vCenter"
         raise VsphereError(f"There is no host to visit in {place}.", "Name the hosts: --esxi-hosts.")

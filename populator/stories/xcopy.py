@@ -6,9 +6,7 @@ slot is held throughout, teardown included, or for each step alone, is for the l
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
 
 from populator import log
 from populator.clock import Clock
@@ -16,11 +14,11 @@ from populator.errors import StorageError, VolumeError
 from populator.report.run import Report
 from populator.storage.array import Lun, Mapping, StorageArray, Volume
 from populator.storage.initiators import protocol_of
+from populator.stories.parts import HostLease, Writing
 from populator.undo import UndoStack
 from vsphere.copy.clone import Cloner
 from vsphere.host.devices import Devices
 from vsphere.model import Adapter, EsxiHost, SourceDisk
-from vsphere.ports import Held
 
 
 @dataclass(frozen=True)
@@ -30,36 +28,6 @@ class Job:
     disk: SourceDisk
     host: EsxiHost
     volume: Volume
-
-
-class Lease(Held, Protocol):
-    """The lease of one host, for one copy."""
-
-    def acquire(self) -> None:
-        """Wait until disruptive steps may begin."""
-
-    def settle(self) -> None:
-        """Wait a little where it is not certain whether the slot is ours: a renewal may be under way again."""
-
-
-class Writing(Protocol):
-    """The right to write to the volume."""
-
-    def check(self) -> None:
-        """Raise unless the volume is still ours to write to, and still the one that was meant."""
-
-    def confirm(self) -> None:
-        """Raise where somebody else may write over what we have written."""
-
-
-class HostLease(Protocol):
-    """Who may do what is disruptive to a host, and when: for the whole of a copy, or step by step."""
-
-    def prepare(self, host: str) -> None:
-        """Find out, before anything is changed, whether the lease of that host can be had at all."""
-
-    def hold(self, host: str, /, **facts: str) -> AbstractContextManager[Lease]:
-        """Give the lease of that host, and release it at the end; `facts` go into its journal."""
 
 
 def populate(

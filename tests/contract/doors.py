@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from lease.kube.api import Api
-from populator import wiring
 from populator.address import Address
 from populator.clock import Clock
+from populator.reach import reach_vcenter
 from populator.settings.values import VsphereSettings
 from populator.storage.access import Access
 from populator.storage.http import Http
@@ -20,7 +20,7 @@ Door = Callable[[str, int, str], None]
 
 def vcenter(host: str, port: int, ca_pem: str) -> None:
     site = VsphereSettings(host, port, "u", "p", ca_pem, insecure=False)
-    session = wiring.connect(site, Clock())
+    session = reach_vcenter(site, Clock())
     session._soap.fetch("GET", "/", b"", 10)
 
 

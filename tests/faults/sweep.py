@@ -2,9 +2,9 @@
 
 With the method `ssh`, the commands that are sent to the host are calls, too.
 
-The runs happen in this process, several at a time, each worker in a lab of its own; they are the program's own
-`wiring.run` with Forklift's arguments. A run is good when it left nothing behind (or says that a copy may be running
-and left all in place), did no harm, started no second copy, and called nothing a success that is not one.
+The runs happen in this process, several at a time, each worker in a lab of its own; they are the program's own story
+with its real parts and Forklift's arguments. A run is good when it left nothing behind (or says that a copy may be
+running and left all in place), did no harm, started no second copy, and called nothing a success that is not one.
 """
 
 import itertools
@@ -16,12 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from populator import wiring
 from populator.clock import Clock
 from populator.report.outcome import explain, outcome_of
 from populator.report.page import Page
 from populator.report.run import Report
 from populator.settings.parse import parse_settings
+from populator.stories import populate as story
+from populator.wiring import RealParts
 from tests.faults.pool import run_all
 from tests.lab.faults import FAULTS, nth
 from tests.lab.lab import Lab, Target
@@ -180,7 +181,8 @@ def populate(lab: Lab, target: Target, fault: Fault, way: Way) -> tuple[Report, 
     report = Report(Page(target.uid, "ontap", way.method), clock)
     lab.ledger.reset(rule)
     try:
-        wiring.run(settings, clock, report)
+        with RealParts(settings, clock, report) as parts:
+            story.populate(parts)
     except Exception as error:  # noqa: BLE001 - judged by the caller
         return report, error
     return report, None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from populator.clock import Clock
-from populator.wiring import repeat
+from populator.reach import repeat
 from tests.lab.faults import Call, Ledger, proxy
 from tests.lab.lab import VCENTER_PASSWORD, VCENTER_USER, Lab
 from vsphere.host.esxcli import Esxcli

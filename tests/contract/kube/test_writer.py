@@ -1,13 +1,16 @@
 """The writer's Lease against both Kubernetes APIs, with the populator's own token and rights."""
 
+import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from lease.kube.api import Api
+from lease.record import OUTCOME
 from populator.clock import Clock
 from populator.errors import VolumeError
 from populator.plan.volume import Binding, Claim
@@ -97,7 +100,7 @@ def test_six_calls_besides_renewals_and_the_lease_is_free_again(world: World) ->
 def test_the_lease_belongs_to_the_pvc_where_owners_are_guarded_too(strict: World) -> None:
     with strict.writer().hold(strict.claim, strict.binding) as writing:
         writing.check()
-        writing.succeeded()
+        writing.succeeded("[ds] vm/disk.vmdk")
     lease = strict.kube.admin.get(strict.lease)
     assert lease["metadata"]["ownerReferences"][0]["uid"] == strict.target.uid
     assert "populated" in lease["metadata"]["annotations"]["xcopy-populator/outcome"]
@@ -115,10 +118,14 @@ def test_a_living_writer_is_found_out_by_its_first_renewal(world: World) -> None
 
 def test_success_is_written_down_and_stays(world: World) -> None:
     with world.writer().hold(world.claim, world.binding) as writing:
-        writing.succeeded(by="populate-a_0", at="2026-11-27T10:00:00+00:00")
+        writing.succeeded("[ds] vm/disk.vmdk")
+    outcome = json.loads(world.kube.admin.get(world.lease)["metadata"]["annotations"][OUTCOME])
+    began = datetime.fromisoformat(outcome.pop("at"))
+    assert timedelta(0) <= datetime.now(UTC) - began < timedelta(minutes=1)
+    assert outcome == {"populated": "true", "by": "populate-a_0", "disk": "[ds] vm/disk.vmdk"}
     for _ in range(2):
         error = world.fails()
-        assert "has been filled already, by populate-a 2026-11-27T10:00:00+00:00." in error.text
+        assert f"has been filled already, by populate-a {began.isoformat(timespec='seconds')}." in error.text
         assert f"oc delete lease xcopy-volume-{world.target.uid}" in error.hint
     assert not world.kube.admin.get(world.lease)["spec"].get("holderIdentity")
 

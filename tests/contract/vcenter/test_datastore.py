@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from populator.clock import Clock
-from populator.wiring import repeat
+from populator.reach import repeat
 from tests.lab.faults import Call
 from tests.lab.lab import VCENTER_PASSWORD, VCENTER_USER, Lab
 from tests.lab.world import OTHER_HOST, PLAIN_HOST

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from populator.clock import Clock
-from populator.wiring import repeat
+from populator.reach import repeat
 from tests.lab.pki import Pki
 from tests.lab.vcenter import AdapterSpec, DatastoreSpec, DiskSpec, HostSpec, PathSpec, VCenter, VmSpec
 from vsphere.errors import VsphereError

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from populator.clock import Clock
-from populator.wiring import repeat
+from populator.reach import repeat
 from tests.lab import world
 from tests.lab.lab import VCENTER_PASSWORD, VCENTER_USER, Lab
 from vsphere.errors import VsphereError

@@ -195,6 +195,7 @@ SHOWN_BY: dict[str, tuple[tuple[str, ...], ...]] = {
     "populator/settings/fleet.py": VISITS[:1],
     "populator/settings/vsphere.py": VISITS[:1],
     "populator/stories/fleet.py": VISITS[:1],
+    "populator/wiring_fleet.py": VISITS[:1],
     **{f"populator/cli/{name.replace('-', '_')}.py": ((name,),) for name in COMMANDS if name != "vib"},
 }
 """by module or folder: the commands whose errors may hold a text of it; of all others a call that is to populate"""

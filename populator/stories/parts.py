@@ -1,0 +1,117 @@
+"""What a story may ask for: the parts that do the work, by contract, whoever stands behind each.
+
+A part is made when it is first asked for and is the same from then on; whoever made it closes it at the end. Making one
+may take calls (a wrapper by SSH is put onto its datastore first), and raises what keeps it from being had.
+"""
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from populator.clock import Clock
+from populator.plan.volume import Binding, Claim
+from populator.report.run import Report
+from populator.settings.values import Settings
+from populator.storage.array import StorageArray, Volume
+from vsphere.copy.clone import Cloner
+from vsphere.host.devices import Devices
+from vsphere.model import EsxiHost, SourceDisk
+from vsphere.ports import Held
+from vsphere.wrapper.contract import Wrapper
+
+
+class Inventory(Protocol):
+    """What vCenter knows of disks and hosts."""
+
+    def find_disk(self, vm: str, vmdk: str) -> SourceDisk:
+        """Find a VM's disk by the link of its chain that is to be copied; raise what keeps that from being copied."""
+
+    def find_host(self, disk: SourceDisk, migration_host: str) -> EsxiHost:
+        """Find the host to copy a disk on, the VM's own where none is named; raise what keeps it from that."""
+
+
+class Lease(Held, Protocol):
+    """The lease of one host, for one copy."""
+
+    def acquire(self) -> None:
+        """Wait until disruptive steps may begin."""
+
+    def settle(self) -> None:
+        """Wait a little where it is not certain whether the slot is ours: a renewal may be under way again."""
+
+
+class HostLease(Protocol):
+    """Who may do what is disruptive to a host, and when: for the whole of a copy, or step by step."""
+
+    def prepare(self, host: str) -> None:
+        """Find out, before anything is changed, whether the lease of that host can be had at all."""
+
+    def hold(self, host: str, /, **facts: str) -> AbstractContextManager[Lease]:
+        """Give the lease of that host, and release it at the end; `facts` go into its journal."""
+
+
+class Writing(Protocol):
+    """The right to write to the volume."""
+
+    def check(self) -> None:
+        """Raise unless the volume is still ours to write to, and still the one that was meant."""
+
+    def confirm(self) -> None:
+        """Raise where somebody else may write over what we have written."""
+
+    def succeeded(self, disk: str) -> None:
+        """Say that the volume has been filled from that disk, so that no other run begins; raise as `confirm` does."""
+
+
+class Writer(Protocol):
+    """The one place of a volume's writer."""
+
+    def hold(self, claim: Claim, binding: Binding) -> AbstractContextManager[Writing]:
+        """Be the volume's one writer; raise where another run is, or has filled it already."""
+
+
+class Parts(Protocol):
+    """All that filling a volume may take."""
+
+    @property
+    def settings(self) -> Settings:
+        """What the program was told."""
+
+    @property
+    def clock(self) -> Clock:
+        """Time, and the wish to stop."""
+
+    @property
+    def report(self) -> Report:
+        """What is published."""
+
+    @property
+    def claim(self) -> Claim:
+        """The PVC to fill."""
+
+    def check_driver(self, volume: Volume) -> None:
+        """Raise unless a CSI driver of the array's vendor made the volume."""
+
+    @property
+    def writer(self) -> Writer:
+        """The PVC's one writer."""
+
+    @property
+    def inventory(self) -> Inventory:
+        """The look-ups in vCenter."""
+
+    @property
+    def array(self) -> StorageArray:
+        """The storage array that has the volume."""
+
+    @property
+    def host_lease(self) -> HostLease:
+        """The lease of ESXi hosts, in the scope that was asked for."""
+
+    def devices(self, host: EsxiHost) -> Devices:
+        """Return the devices of a host."""
+
+    def wrapper(self, host: EsxiHost, disk: SourceDisk) -> Wrapper:
+        """Return the vmkfstools wrapper of a host, ready to copy that disk."""
+
+    def cloner(self, host: EsxiHost, disk: SourceDisk) -> Cloner:
+        """Return what copies that disk by that wrapper."""

@@ -1,0 +1,28 @@
+"""The story's first half: which disk, which volume, which host, and the right to write. The copy comes after it."""
+
+from populator import log
+from populator.stories import xcopy
+from populator.stories.parts import Parts
+
+
+def populate(parts: Parts) -> None:
+    """Fill one volume from one disk, and leave vCenter, host and array as found."""
+    source, report = parts.settings.source, parts.report
+    report.phase("find the volume")
+    binding = parts.claim.find()
+    parts.check_driver(binding.volume)
+
+    report.phase("find the disk")
+    disk = parts.inventory.find_disk(source.vm, str(source.vmdk))
+    host = parts.inventory.find_host(disk, source.migration_host)
+    log.about(host=host.id)
+    wrapper, cloner = parts.wrapper(host, disk), parts.cloner(host, disk)
+    report.wrapper(wrapper.method, cloner.version().number)
+    cloner.check(disk.path)
+    lease, array, devices = parts.host_lease, parts.array, parts.devices(host)
+
+    report.phase("become the volume's writer")
+    with parts.writer.hold(parts.claim, binding) as writing:
+        job = xcopy.Job(disk, host, binding.volume)
+        xcopy.populate(job, writing, array, devices, cloner, lease, report, parts.clock)
+        writing.succeeded(disk.path)
