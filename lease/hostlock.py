@@ -13,7 +13,7 @@ from lease.glance import Glance
 from lease.kube.api import Api, ApiError, Json
 from lease.kube.errors import BELIEVED_AFTER
 from lease.ports import Clock, Observer, Tasks, Unobserved
-from lease.record import TEMPLATE, Journal, Record, slot_names
+from lease.record import TEMPLATE, Notes, Record, slot_names
 from lease.renewal import Renewal
 from lease.slots import Slots
 from lease.threads import Threads
@@ -144,7 +144,7 @@ class Held:
         return self._renewal.slot
 
     @property
-    def inherited(self) -> Journal | None:
+    def inherited(self) -> Notes | None:
         """What a holder before us was doing when it died."""
         return self._renewal.inherited
 
@@ -235,7 +235,7 @@ class Held:
 
     def conclude(self, **facts: str) -> None:
         """Say what was achieved: it is written with the release, and stays in the Lease."""
-        self._renewal.conclude(Journal(self._slots.me.identity, facts).text())
+        self._renewal.conclude(Notes(self._slots.me.identity, facts).text())
 
     def acquire(
         self,

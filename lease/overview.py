@@ -8,22 +8,29 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from string import Formatter
 
 from lease.decision import LONGEST, Sighting, promise
 from lease.record import GO_TEMPLATE, TEMPLATE, Record
 
-FREE = "free"
-HELD = "held"
-MAYBE_EXPIRED = "expired?"
-"""by the dates in the record, and the clocks may differ"""
-EXPIRED = "expired"
-"""before our eyes: the next one who wants a slot takes this one"""
-STALE = "stale"
-"""ran out so long ago that no duration allows it, or has no dates to judge by: left behind, or not one of ours"""
-GONE = "gone"
-"""the Lease was deleted while we watched"""
-TROUBLED = frozenset({MAYBE_EXPIRED, EXPIRED, STALE})
+
+class SlotState(StrEnum):
+    """How a slot is, as far as an onlooker can tell."""
+
+    FREE = "free"
+    HELD = "held"
+    MAYBE_EXPIRED = "expired?"
+    """by the dates in the record, and the clocks may differ"""
+    EXPIRED = "expired"
+    """before our eyes: the next one who wants a slot takes this one"""
+    STALE = "stale"
+    """ran out so long ago that no duration allows it, or has no dates to judge by: left behind, or not one of ours"""
+    GONE = "gone"
+    """the Lease was deleted while we watched"""
+
+
+TROUBLED = frozenset({SlotState.MAYBE_EXPIRED, SlotState.EXPIRED, SlotState.STALE})
 """the states of a holder that died, or was cut off"""
 
 
@@ -34,7 +41,7 @@ class SlotView:
     host: str
     """managed object id"""
     number: int
-    state: str
+    state: SlotState
     record: Record
 
     @property
@@ -91,29 +98,29 @@ def moment(text: str | None) -> datetime | None:
     return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
-def by_dates(record: Record, now: datetime) -> str:
+def by_dates(record: Record, now: datetime) -> SlotState:
     """Judge a record that was seen once, by the wall clock."""
     if not record.holder:
-        return FREE
+        return SlotState.FREE
     renewed = moment(record.renewed)
     if renewed is None or record.duration is None:
-        return STALE
+        return SlotState.STALE
     over = (now - renewed).total_seconds() - promise(record, LONGEST)
     if over <= 0:
-        return HELD if over > -2 * LONGEST else STALE
-    return MAYBE_EXPIRED if over <= LONGEST else STALE
+        return SlotState.HELD if over > -2 * LONGEST else SlotState.STALE
+    return SlotState.MAYBE_EXPIRED if over <= LONGEST else SlotState.STALE
 
 
-def by_change(sighting: Sighting, now: float, dates: str, *, seen_to_change: bool) -> str:
+def by_change(sighting: Sighting, now: float, dates: SlotState, *, seen_to_change: bool) -> SlotState:
     """Judge a record that was watched: `now` on the clock of the sighting, `dates` what `by_dates` says."""
     record = sighting.record
     if record is None:
-        return GONE
+        return SlotState.GONE
     if not record.holder:
-        return FREE
+        return SlotState.FREE
     if now - sighting.since > promise(record, LONGEST):
-        return STALE if dates == STALE else EXPIRED
-    return HELD if seen_to_change else dates
+        return SlotState.STALE if dates == SlotState.STALE else SlotState.EXPIRED
+    return SlotState.HELD if seen_to_change else dates
 
 
 def in_order(slots: Sequence[SlotView]) -> list[SlotView]:

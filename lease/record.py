@@ -36,8 +36,8 @@ _INT32 = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Journal:
-    """What a holder was doing: facts like task, device and phase, under the name of the holder."""
+class Notes:
+    """What stands in a journal: facts like task, device and phase, and the holder who noted them."""
 
     holder: str
     facts: Mapping[str, str]
@@ -82,6 +82,11 @@ class Record:
     def used(self) -> bool:
         """Whether anybody has ever held the slot since the Lease was created."""
         return bool(self.holder or self.acquired)
+
+
+def leases_path(namespace: str) -> str:
+    """Return the path of a namespace's Leases on the API server."""
+    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 
 
 def slot_names(template: str, host: str, slots: int) -> list[str]:

@@ -14,7 +14,7 @@ from lease.decision import Wait, backoff
 from lease.errors import LeaseError
 from lease.kube.api import ApiError
 from lease.ports import Clock, Observer, Tasks
-from lease.record import Journal
+from lease.record import Notes
 from lease.slots import Claimed, Slots
 from lease.waiting import Turn
 
@@ -39,7 +39,7 @@ class Renewal:
     ) -> None:
         self.slot = ""
         """name of the Lease"""
-        self.inherited: Journal | None = None
+        self.inherited: Notes | None = None
         """what a holder before us was doing when it died"""
         self.kept = True
         """whether nobody else can have held the slot since we first had it"""
@@ -75,7 +75,7 @@ class Renewal:
 
     def journal(self) -> str:
         """Return the journal as it is to be written."""
-        return Journal(self._me.identity, self._facts).text()
+        return Notes(self._me.identity, self._facts).text()
 
     def note(self, **facts: str) -> None:
         """Keep facts in the journal; written with the next renewal."""

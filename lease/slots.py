@@ -12,10 +12,11 @@ from lease.kube.api import Api, ApiError, Json, Watch
 from lease.ports import Clock
 from lease.record import (
     HOST_LABEL,
-    Journal,
+    Notes,
     Record,
     free_lease,
     held_lease,
+    leases_path,
     parse_event,
     parse_record,
     unused_lease,
@@ -35,7 +36,7 @@ class Claimed:
 
     name: str
     sent: float
-    inherited: Journal | None
+    inherited: Notes | None
     """what the holder before us left behind, if it did not release the slot"""
     kept: bool
     """whether the slot was ours already"""
@@ -85,7 +86,7 @@ class Slots:
         self._clock = clock
         self._namespace = namespace
         self._owner = owner
-        self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._path = leases_path(namespace)
         # Claimants begin at different slots, so that they do not all fight for the first one.
         first = zlib.crc32(me.identity.encode()) % len(names)
         self.names = names[first:] + names[:first]
@@ -145,7 +146,7 @@ class Slots:
             return None
         dead = last is not None and last.holder not in {"", me.identity}
         kept = last is not None and last.holder == me.identity
-        inherited = Journal(last.author or last.holder, last.journal) if last and dead else None
+        inherited = Notes(last.author or last.holder, last.journal) if last and dead else None
         return Claimed(name, sent, inherited, kept)
 
     def prepare(self) -> None:

@@ -19,7 +19,7 @@ from lease.errors import LeaseError
 from lease.glance import Glance
 from lease.hostlock import Held, HostLock
 from lease.ports import Clock
-from lease.record import Journal
+from lease.record import Notes
 
 TEARDOWN_WAITS = 30.0
 """seconds that tidying up queues for a slot at most"""
@@ -56,7 +56,7 @@ class Stepwise:
     """The lease of one host, taken step by step."""
 
     def __init__(self, lock: HostLock, clock: Clock, host: str, facts: dict[str, str]) -> None:
-        self.inherited: Journal | None = None
+        self.inherited: Notes | None = None
         """what the last dead holder whose slot we took was doing"""
         self._lock = lock
         self._clock = clock

@@ -85,7 +85,7 @@ class Held(Protocol):
         """Do one step of tidying up inside this context, which may not fail for want of a slot: waits a little."""
 
     def note(self, **facts: str) -> None:
-        """Keep facts (task, device, phase) in the lease's journal; costs no call of its own."""
+        """Keep facts (task, device, phase, percent) in the lease's journal; costs no call of its own."""
 
     def leave(self, text: str) -> None:
         """Say in the journal that a copy was left running, and let the slot expire instead of releasing it."""

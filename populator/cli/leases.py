@@ -11,14 +11,14 @@ from lease.decision import check_settings
 from lease.errors import LeaseError
 from lease.kube import errors
 from lease.kube.api import Api, ApiError
-from lease.overview import TROUBLED, Names, SlotView, by_dates, in_order
-from lease.record import TEMPLATE, parse_record
+from lease.overview import TROUBLED, Names, SlotView
+from lease.record import TEMPLATE
+from lease.watch import follow_slots, read_slots
 from populator.cli.failure import fail
 from populator.cli.flags import KUBERNETES, LOG, add, option
 from populator.cli.help import Command
 from populator.cli.output import Table, document, listed, output_option
 from populator.cli.slot_table import COLUMNS, WIDE, item, row
-from populator.cli.slot_watch import Reader, SlotWatch
 from populator.clock import Clock
 from populator.report.outcome import INTERRUPTED, NEEDS_ATTENTION, SUCCESS
 from populator.settings.parse import LEASE_NAMESPACE
@@ -99,22 +99,13 @@ class Show:
         self._namespace = namespace
         self._output = output
         self._names = names
-        self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         self._clock = Clock()
         self._columns = WIDE if output == "wide" else COLUMNS
         self._table = Table([title for title, _ in self._columns])
 
     def once(self, api: Api) -> int:
         """Print the slots as they are; return the exit code."""
-        records = [parse_record(lease) for lease in api.get(self._path).get("items") or []]
-        now = self._clock.utc()
-        slots = in_order(
-            [
-                SlotView(*place, by_dates(record, now), record)
-                for record in records
-                if (place := self._names.parse(record.name))
-            ]
-        )
+        slots = read_slots(api, self._namespace, self._names, self._clock.utc())
         if self._output in {"json", "yaml"}:
             click.echo(document(listed(item(slot, self._namespace) for slot in slots), self._output))
         elif slots:
@@ -125,7 +116,7 @@ class Show:
 
     def follow(self, api: Api) -> int:
         """Print the slots, and then each one that changes, until somebody ends it."""
-        for slots in Reader(api, self._path).changes(SlotWatch(self._names, self._clock)):
+        for slots in follow_slots(api, self._namespace, self._names, self._clock):
             if self._output in {"json", "yaml"}:
                 for slot in slots:
                     self._one(slot)

@@ -2,8 +2,8 @@
 
 An item has: kind (`HostSlot`), namespace, lease (the object's name), host (managed object id), slot (its number),
 state (see `lease.overview`), holder (the whole identity) and pod, heldSince and renewTime (as in the Lease),
-durationSeconds, transitions, and journal: what the holder says of its work (volume, disk, host's name, lun, device,
-mapping, phase, task, left). What is not known is null; the journal of a slot that nobody holds is empty.
+durationSeconds, transitions, and journal: what the holder says of its work (see `populator.plan.journal`; texts, under
+the names they have in the Lease). What is not known is null; the journal of a slot that nobody holds is empty.
 """
 
 import math
@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from lease.overview import SlotView
+from populator.plan.journal import Journal, parse_journal
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 UNITS = {MINUTE: "m", HOUR: "h", DAY: "d", 1: "s"}
@@ -33,18 +34,23 @@ COLUMNS: tuple[Column, ...] = (
     ("SLOT", lambda slot, _: str(slot.number)),
     ("STATE", lambda slot, _: slot.state),
     ("HOLDER", lambda slot, _: slot.pod),
-    ("PHASE", lambda slot, _: slot.journal.get("phase", "")),
-    ("VOLUME", lambda slot, _: slot.journal.get("volume", "")),
+    ("PHASE", lambda slot, _: parse_journal(slot.journal).phase),
+    ("VOLUME", lambda slot, _: parse_journal(slot.journal).volume),
     ("HELD", lambda slot, now: age(slot.held_since, now)),
     ("RENEWED", lambda slot, now: age(slot.renewed, now)),
 )
 WIDE: tuple[Column, ...] = (
     *COLUMNS,
-    ("HOSTNAME", lambda slot, _: slot.journal.get("host", "")),
-    ("DEVICE", lambda slot, _: slot.journal.get("device", "")),
-    ("TASK", lambda slot, _: slot.journal.get("task", "")),
-    ("MAPPING", lambda slot, _: slot.journal.get("mapping", "")),
-    ("LEFT", lambda slot, _: slot.journal.get("left", "")),
+    ("PVC", lambda slot, _: parse_journal(slot.journal).pvc),
+    ("HOSTNAME", lambda slot, _: parse_journal(slot.journal).host),
+    ("DEVICE", lambda slot, _: parse_journal(slot.journal).device),
+    ("TASK", lambda slot, _: parse_journal(slot.journal).task),
+    ("PERCENT", lambda slot, _: number(parse_journal(slot.journal).percent)),
+    ("ARRAY", lambda slot, _: array(parse_journal(slot.journal))),
+    ("MAPPING", lambda slot, _: parse_journal(slot.journal).group),
+    ("LUNID", lambda slot, _: number(parse_journal(slot.journal).lun_id)),
+    ("ADAPTERS", lambda slot, _: ",".join(parse_journal(slot.journal).adapters)),
+    ("LEFT", lambda slot, _: parse_journal(slot.journal).left),
     ("LEASE", lambda slot, _: slot.record.name),
 )
 
@@ -63,7 +69,7 @@ def item(slot: SlotView, namespace: str) -> dict[str, Any]:
         "lease": record.name,
         "host": slot.host,
         "slot": slot.number,
-        "state": slot.state,
+        "state": slot.state.value,
         "holder": record.holder or None,
         "pod": slot.pod or None,
         "heldSince": record.acquired if record.holder else None,
@@ -85,3 +91,13 @@ def age(since: datetime | None, now: datetime) -> str:
     text = f"{max(seconds, 0) // large}{UNITS[large]}"
     rest = seconds % large // small if small else 0
     return f"{text}{rest}{UNITS[small]}" if small and rest else text
+
+
+def number(value: int | None) -> str:
+    """Return a number, nothing where it is not known."""
+    return "" if value is None else str(value)
+
+
+def array(journal: Journal) -> str:
+    """Return an array's vendor and address in one word."""
+    return "/".join(filter(None, (journal.vendor, journal.array)))

@@ -1,8 +1,12 @@
 """The story's first half: which disk, which volume, which host, and the right to write. The copy comes after it."""
 
 from populator import log
+from populator.plan.journal import Journal
+from populator.settings.values import Settings
+from populator.storage.array import Volume
 from populator.stories import xcopy
 from populator.stories.parts import Parts
+from vsphere.model import EsxiHost, SourceDisk
 
 
 def populate(parts: Parts) -> None:
@@ -23,6 +27,20 @@ def populate(parts: Parts) -> None:
 
     report.phase("become the volume's writer")
     with parts.writer.hold(parts.claim, binding) as writing:
-        job = xcopy.Job(disk, host, binding.volume)
+        job = xcopy.Job(disk, host, binding.volume, journal(parts.settings, disk, host, binding.volume))
         xcopy.populate(job, writing, array, devices, cloner, lease, report, parts.clock)
         writing.succeeded(disk.path)
+
+
+def journal(settings: Settings, disk: SourceDisk, host: EsxiHost, volume: Volume) -> Journal:
+    """Return what the lease's journal will say of this run, as far as it is known by now."""
+    target = settings.target
+    return Journal(
+        pvc=f"{target.namespace}/{target.pvc}",
+        pvc_uid=target.uid,
+        volume=volume.name,
+        disk=disk.path,
+        host=host.name,
+        vendor=settings.storage.vendor,
+        array=settings.storage.access.hostname,
+    )

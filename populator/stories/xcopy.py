@@ -6,11 +6,12 @@ slot is held throughout, teardown included, or for each step alone, is for the l
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from populator import log
 from populator.clock import Clock
 from populator.errors import StorageError, VolumeError
+from populator.plan.journal import Journal
 from populator.report.run import Report
 from populator.storage.array import Lun, Mapping, StorageArray, Volume
 from populator.storage.initiators import protocol_of
@@ -28,6 +29,8 @@ class Job:
     disk: SourceDisk
     host: EsxiHost
     volume: Volume
+    journal: Journal
+    """what is known of it before the LUN is"""
 
 
 def populate(
@@ -51,7 +54,7 @@ def populate(
         check_nobody_else_writes(job, lun, devices, cloner)
     lease.prepare(job.host.id)
 
-    with lease.hold(job.host.id, **journal(job, lun)) as held, UndoStack(clock, report) as undo:
+    with lease.hold(job.host.id, **journal(job, lun).facts()) as held, UndoStack(clock, report) as undo:
         report.phase("map the LUN")
         there, keep = seen_already(before, job.host), [mapping for mapping in before if not mapping.ours]
         ours, adapters = there is None or there.ours, job.host.adapters
@@ -64,7 +67,7 @@ def populate(
         ours, adapters = mapping.ours, adapters_in(mapping, job.host)
         report.uses(protocol_of(mapping.initiators & job.host.initiators), job.disk)
         if ours:
-            held.note(mapping=mapping.group.name)
+            held.note(**mapped(mapping, adapters).facts())
         check_nobody_else_maps(array, lun, before, mapping)
 
         report.phase("wait for a slot of the host")
@@ -86,16 +89,15 @@ def populate(
             writing.confirm()
 
 
-def journal(job: Job, lun: Lun) -> dict[str, str]:
+def journal(job: Job, lun: Lun) -> Journal:
     """Return what the lease's journal says of us from its first moment on: all that our death would leave behind."""
-    return {
-        "volume": job.volume.name,
-        "disk": job.disk.path,
-        "host": job.host.name,
-        "lun": lun.name,
-        "device": lun.device,
-        "phase": "begin",
-    }
+    return replace(job.journal, lun=lun.name, device=lun.device, phase="begin")
+
+
+def mapped(mapping: Mapping, adapters: Sequence[Adapter]) -> Journal:
+    """Return what the journal adds about a mapping of ours."""
+    names = tuple(adapter.name for adapter in adapters)
+    return Journal(group=mapping.group.name, lun_id=mapping.lun_id, adapters=names)
 
 
 def find_lun(job: Job, array: StorageArray, report: Report) -> Lun:

@@ -5,10 +5,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lease.record import JOURNAL
+from lease.record import JOURNAL, leases_path
+from populator.plan.journal import parse_journal
 from tests.lab import world
 from tests.lab.arrays import fc, iscsi
 from tests.lab.disks import read_files
@@ -285,29 +287,44 @@ def test_an_api_server_that_never_comes_back_does_not_keep_it_from_finishing(lab
 
 
 @pytest.mark.each_kube
-def test_the_lease_tells_who_does_what(lab: Lab) -> None:
+def test_the_lease_tells_who_does_what_with_what(lab: Lab) -> None:
     target = lab.add_target()
-    lab.host.copy_seconds = 4.0
+    lab.host.copy_seconds = 5.0
     with lab.program(target, environment={"HOST_LEASE_DURATION_SECONDS": "5"}) as program:
         started = program.wait_for(lambda line: line["message"] == "copy started")
-        deadline = time.monotonic() + 10
-        journal: dict[str, str] = {}
-        while "task" not in journal and time.monotonic() < deadline:
-            leases = [
-                lease
-                for lease in lab.kube.admin.list(
-                    f"/apis/coordination.k8s.io/v1/namespaces/{LEASE_NAMESPACE}/leases"
-                )
-                if lease["spec"].get("holderIdentity")
-            ]
-            notes = [json.loads(lease["metadata"]["annotations"][JOURNAL]) for lease in leases]
-            journal = notes[0] if notes else {}
-            time.sleep(0.1)
-        (lease,) = leases
-        assert lease["metadata"]["name"].startswith(f"esxi-lock-{lab.host.moid}-slot-")
-        assert lease["spec"]["holderIdentity"].startswith("populate-pod")
-        assert (journal["task"], journal["device"]) == (started["task"], target.naa)
+        lease = held_lease(lab, lambda facts: "percent" in facts)
         assert program.wait() == 0, program.text()
+    assert lease["metadata"]["name"].startswith(f"esxi-lock-{lab.host.moid}-slot-")
+    assert lease["spec"]["holderIdentity"].startswith("populate-pod")
+    facts = facts_in(lease)
+    journal = parse_journal(facts)
+    assert (journal.task, journal.device) == (started["task"], target.naa)
+    assert (journal.pvc, journal.pvc_uid) == (f"{TARGET_NAMESPACE}/{target.pvc}", target.uid)
+    assert (journal.disk, journal.host) == (world.PLAIN_DISK, lab.host.name)
+    assert (journal.vendor, journal.array) == ("ontap", lab.environment()["STORAGE_HOSTNAME"])
+    assert (journal.adapters, journal.phase, journal.left) == (("vmhba64",), "clone", "")
+    assert journal.group.startswith("xcopy-hostsystem-")
+    assert None not in {journal.lun_id, journal.percent}
+    assert "" not in {journal.volume, journal.lun}
+    passwords = {lab.environment()[name] for name in ("STORAGE_PASSWORD", "GOVMOMI_PASSWORD")}
+    assert not passwords & set(facts.values())
+
+
+def held_lease(lab: Lab, wanted: Callable[[dict[str, str]], bool]) -> dict[str, Any]:
+    """Return the host lease that is held, as soon as its journal is as wanted."""
+    where = leases_path(LEASE_NAMESPACE)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for lease in lab.kube.admin.list(where):
+            if lease["spec"].get("holderIdentity") and wanted(facts_in(lease)):
+                return lease
+        time.sleep(0.1)
+    raise AssertionError("no host lease is held with such a journal")
+
+
+def facts_in(lease: dict[str, Any]) -> dict[str, str]:
+    facts: dict[str, str] = json.loads(lease["metadata"]["annotations"][JOURNAL])
+    return facts
 
 
 def test_it_says_nothing_secret(lab: Lab) -> None:

@@ -307,7 +307,9 @@ class Cloner:
                 watch.failed(error)
             else:
                 watch.saw(state)
-                progress(min(watch.percent or 0, 99))
+                percent = min(watch.percent or 0, 99)
+                progress(percent)
+                held.note(percent=str(percent))
                 if watch.confirms(state):
                     return state
 

@@ -15,7 +15,7 @@ from lease.record import (
     JOURNAL_BYTES,
     SPREAD,
     TEMPLATE,
-    Journal,
+    Notes,
     free_lease,
     held_lease,
     micro_time,
@@ -234,7 +234,7 @@ def test_micro_time_is_utc_with_six_decimals() -> None:
     ],
 )
 def test_a_journal_never_outgrows_its_annotation(facts: dict[str, str]) -> None:
-    text = Journal("me", facts).text()
+    text = Notes("me", facts).text()
     assert len(text.encode()) <= JOURNAL_BYTES
     kept: dict[str, str] = json.loads(text)
     short = {"task": "t-1", "device": "naa.1", "fact-499": "x" * 30}

@@ -307,7 +307,7 @@ def test_copies_once_reports_and_cleans_up(run: Run) -> None:
     assert run.host.cleaned == [TASK]
     assert run.slot.steps == ["clone"]
     assert run.checks == [0], "before the guard"
-    assert run.slot.journal == {"device": DEVICE.name, "task": TASK, "phase": "copied"}
+    assert run.slot.journal == {"device": DEVICE.name, "task": TASK, "phase": "copied", "percent": "99"}
     assert not run.slot.left
 
 

@@ -1,7 +1,7 @@
-"""Slots followed over time: one list, then a watch that is begun anew whenever it ends, breaks, or is too old.
+"""The slots of a namespace, read by somebody who wants none: once, or followed for as long as it takes.
 
-A thread reads; whoever asks for `changes` gets what has happened, or nothing after a moment: a slot may also expire
-because nothing happens.
+To follow is one list, then a watch that is begun anew whenever it ends, breaks, or is too old. A thread reads, and the
+caller gets what has changed; a slot may also expire because nothing happens.
 """
 
 import logging
@@ -9,13 +9,14 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
 from queue import Empty, SimpleQueue
 
 from lease.decision import Sighting, backoff, see
 from lease.kube.api import Api, ApiError, Json
-from lease.overview import GONE, Names, SlotView, by_change, by_dates, in_order
+from lease.overview import Names, SlotState, SlotView, by_change, by_dates, in_order
 from lease.ports import Clock
-from lease.record import Record, parse_event, parse_record
+from lease.record import Record, leases_path, parse_event, parse_record
 
 SILENCE = 75.0
 """seconds without a word after which a watch is begun anew; a server sends bookmarks about each minute"""
@@ -24,8 +25,26 @@ LOOK_EVERY = 0.5
 TOO_OLD = 410
 TELL_AT = 3
 """failures in a row after which it is said that the API server does not answer; a watch that breaks off is usual"""
+PROGRESS = "percent"
+"""the fact of a journal that changes with each renewal, and is no news by itself"""
 
 log = logging.getLogger(__name__)
+
+
+def read_slots(api: Api, namespace: str, names: Names, now: datetime) -> list[SlotView]:
+    """Return the slots as they are, judged by their dates; raise ApiError where they cannot be read."""
+    records = [parse_record(lease) for lease in api.get(leases_path(namespace)).get("items") or []]
+    views = [
+        SlotView(*place, by_dates(record, now), record)
+        for record in records
+        if (place := names.parse(record.name))
+    ]
+    return in_order(views)
+
+
+def follow_slots(api: Api, namespace: str, names: Names, clock: Clock) -> Iterator[list[SlotView]]:
+    """Yield all slots, and then those that change, for ever; raise ApiError when reading is of no use any more."""
+    return Reader(api, leases_path(namespace)).changes(SlotWatch(names, clock))
 
 
 class SlotWatch:
@@ -57,12 +76,12 @@ class SlotWatch:
             self.hear(name, there.get(name))
 
     def changed(self) -> list[SlotView]:
-        """Return the slots that are not as they were last told; renewals alone are no news."""
+        """Return the slots that are not as they were last told; renewals and progress alone are no news."""
         slots = [slot for name in self._seen if self._told.get(name) != _news(slot := self._view(name))]
         for slot in slots:
             self._told[slot.record.name] = _news(slot)
         for slot in slots:
-            if slot.state == GONE:
+            if slot.state is SlotState.GONE:
                 del self._seen[slot.record.name], self._told[slot.record.name]
                 self._changing.discard(slot.record.name)
         return in_order(slots)
@@ -77,7 +96,8 @@ class SlotWatch:
 
 
 def _news(slot: SlotView) -> tuple[object, ...]:
-    return slot.state, slot.record.holder, tuple(slot.journal.items())
+    facts = tuple((name, fact) for name, fact in slot.journal.items() if name != PROGRESS)
+    return slot.state, slot.record.holder, facts
 
 
 class Reader(threading.Thread):

@@ -1,0 +1,74 @@
+"""What a run writes into the journal of its host lease: all that whoever finds it dead needs to put things in order.
+
+The lease writes facts, texts by name, together with its renewals (`Held.note`, no call of its own), and cuts the
+longest ones where all are more than 4 KiB. This module is their meaning, for those who write and those who read. The
+packages below add what they know under the same names: `vsphere` device, task, phase and percent, `lease` phase and
+left. No secret is among them: who may read Leases need not be one who may read Secrets.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+NAMES = {"pvc_uid": "pvcUid", "group": "mapping", "lun_id": "lunId"}
+"""fields that have another name in the Lease"""
+
+
+@dataclass(frozen=True)
+class Journal:
+    """What a run does; a field that is not known, or not known yet, is empty or None."""
+
+    pvc: str = ""
+    """`namespace/name` of the PVC that is filled"""
+    pvc_uid: str = ""
+    volume: str = ""
+    """name of the PV"""
+    disk: str = ""
+    """`[datastore] folder/disk.vmdk`"""
+    host: str = ""
+    """the ESXi host's name"""
+    vendor: str = ""
+    """as Forklift calls it"""
+    array: str = ""
+    """management address, with a port where one was given"""
+    lun: str = ""
+    """the array's name for it"""
+    device: str = ""
+    """ESXi's name for it"""
+    group: str = ""
+    """the group that the LUN was mapped to by this run or one before it; empty where others let the host see it"""
+    lun_id: int | None = None
+    """of that mapping"""
+    adapters: tuple[str, ...] = ()
+    """the host's adapters that see the LUN by that mapping"""
+    task: str = ""
+    """of the wrapper on the host"""
+    phase: str = ""
+    percent: int | None = None
+    """of the copy, as last seen"""
+    left: str = ""
+    """what was left running or in place, for people"""
+
+    def facts(self) -> dict[str, str]:
+        """Return what is known, as the lease takes it."""
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {_name(field): _text(value) for field, value in known.items() if value not in {"", None, ()}}
+
+
+def parse_journal(facts: Mapping[str, str]) -> Journal:
+    """Read the journal of whatever program and version; what is missing or makes no sense is not known."""
+    given = {field.name: facts.get(_name(field.name), "") for field in fields(Journal)}
+    lun_id, percent, adapters = (given.pop(name) for name in ("lun_id", "percent", "adapters"))
+    names = tuple(name for name in adapters.split() if not name.endswith("…"))  # a cut name is none
+    return Journal(**given, lun_id=_number(lun_id), percent=_number(percent), adapters=names)
+
+
+def _name(field: str) -> str:
+    return NAMES.get(field, field)
+
+
+def _text(value: object) -> str:
+    return " ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() else None
