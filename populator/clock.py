@@ -116,15 +116,16 @@ class Clock:
         Told to stop before, it is not begun; told to stop meanwhile, it has so many seconds, and where it failed in
         them, being told to stop is what it ends with.
         """
-        self._check()
+        self.check()
         try:
             with self.grace(after_stop):
                 yield
         except Exception:
-            self._check()
+            self.check()
             raise
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise `Cancelled` where we were told to stop; within a grace return."""
         if self._stopped_at is not None and not self._graces:
             raise Cancelled
 
@@ -133,7 +134,7 @@ class Clock:
         outer = self._calling, self._blocking
         try:
             self._calling, self._blocking = self._calling or call, True
-            self._check()
+            self.check()
             self._set_alarm()
             yield
         finally:

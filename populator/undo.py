@@ -33,7 +33,7 @@ class Step:
 
     name: str
     act: Callable[[], object]
-    first: bool
+    or_stop: bool
     """the steps noted before it are safe only once it is done"""
     when: Callable[[], bool]
 
@@ -46,16 +46,20 @@ class UndoStack:
         self._report = report
         self._steps: list[Step] = []
 
-    def later(self, name: str, act: Callable[[], object], when: Callable[[], bool] = lambda: True) -> None:
+    def later(
+        self,
+        name: str,
+        act: Callable[[], object],
+        *,
+        when: Callable[[], bool] = lambda: True,
+        or_stop: bool = False,
+    ) -> None:
         """Note a step, which must be harmless if what it undoes never happened.
 
-        `when` is asked at the end of the block: whether there is anything to undo.
+        `when` is asked at the end of the block: whether there is anything to undo. `or_stop` says that where this step
+        fails, none of those noted before it may be done.
         """
-        self._steps.append(Step(name, act, first=False, when=when))
-
-    def first(self, name: str, act: Callable[[], object], when: Callable[[], bool] = lambda: True) -> None:
-        """Note a step without which none of those noted before it may be done."""
-        self._steps.append(Step(name, act, first=True, when=when))
+        self._steps.append(Step(name, act, or_stop, when))
 
     def __enter__(self) -> Self:
         """Begin the block."""
@@ -91,7 +95,7 @@ class UndoStack:
                     failures.append(failure)
                     if isinstance(failure, CopyMayBeRunning):
                         self._leave("a copy may still be writing to the LUN")
-                    elif step.first:
+                    elif step.or_stop:
                         self._leave(f"it is safe only after this, which failed: {step.name}")
         return failures
 

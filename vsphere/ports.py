@@ -18,6 +18,9 @@ class Clock(Protocol):
     def wait(self, seconds: float) -> None:
         """Sleep; told to stop, raise at once. Within a grace: return early instead of raising."""
 
+    def check(self) -> None:
+        """Raise where we were told to stop, as `wait` would; within a grace return."""
+
     def limit(self, seconds: float) -> float:
         """Return a timeout for one remote call: `seconds`, or what is left of the grace if that is less."""
 

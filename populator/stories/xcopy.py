@@ -50,8 +50,7 @@ def populate(
     check_no_other_host_copies(lun, before, job.host)
     seen = devices.visible(lun.device)
     devices.check_spare(lun.device, seen)
-    if seen:
-        check_nobody_else_writes(job, lun, devices, cloner)
+    runs = bool(seen) and runs_already(job, lun, devices, cloner)
     lease.prepare(job.host.id)
 
     with lease.hold(job.host.id, **journal(job, lun).facts()) as held, UndoStack(clock, report) as undo:
@@ -62,7 +61,9 @@ def populate(
             "remove the dead paths", lambda: devices.forget(lun.device, adapters, held), when=lambda: ours
         )
         undo.later("restore the mapping", lambda: array.unmap(lun, job.host.id, job.host.initiators, keep))
-        undo.first("detach the device", lambda: devices.detach(lun.device, held), when=lambda: ours)
+        undo.later(
+            "detach the device", lambda: devices.detach(lun.device, held), when=lambda: ours, or_stop=True
+        )
         mapping = there or map_lun(array, lun, job.host)
         ours, adapters = mapping.ours, adapters_in(mapping, job.host)
         report.uses(protocol_of(mapping.initiators & job.host.initiators), job.disk)
@@ -75,7 +76,7 @@ def populate(
         report.phase("discover the device")
         device = devices.discover(lun.device, job.disk.capacity, held, in_words(mapping, adapters))
         devices.check_spare(lun.device, device)
-        check_nobody_else_writes(job, lun, devices, cloner)
+        runs = runs_already(job, lun, devices, cloner) or runs
 
         def check_again() -> None:
             writing.check()
@@ -84,7 +85,9 @@ def populate(
 
         report.phase("clone")
         with report.copying() as copy:
-            copy.result = cloner.copy(job.disk.path, device, held, report.percent, check_again, report.phase)
+            copy.result = cloner.copy(
+                job.disk.path, device, held, report.percent, check_again, report.phase, runs=runs
+            )
             devices.see_idle(lun.device)
             writing.confirm()
 
@@ -157,10 +160,17 @@ def check_no_other_host_copies(lun: Lun, before: Sequence[Mapping], host: EsxiHo
             )
 
 
-def check_nobody_else_writes(job: Job, lun: Lun, devices: Devices, cloner: Cloner) -> None:
-    """Raise when the host uses the device already, whoever let it see the LUN; a copy that we can adopt is fine."""
-    if devices.busy(lun.device) and not cloner.copies(job.disk.path, lun.device):
-        devices.ensure_idle(lun.device)
+def runs_already(job: Job, lun: Lun, devices: Devices, cloner: Cloner) -> bool:
+    """Return whether this very copy runs already; raise where the host uses the device for anything else.
+
+    Whoever let the host see the LUN: what uses it must be a copy that we can adopt.
+    """
+    if not devices.busy(lun.device):
+        return False
+    if cloner.is_copying(job.disk.path, lun.device):
+        return True
+    devices.ensure_idle(lun.device)
+    return False
 
 
 def check_nobody_else_maps(array: StorageArray, lun: Lun, before: Sequence[Mapping], own: Mapping) -> None:

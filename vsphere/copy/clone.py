@@ -57,6 +57,14 @@ class Order:
         return (state.source, state.device) == (self.source, self.device.name)
 
 
+class Doubt(VsphereError):
+    """A copy may be running onto the device, for this reason; the task is not always known."""
+
+    def __init__(self, why: str, task: str = "") -> None:
+        super().__init__(why)
+        self.task = task
+
+
 class Gate:
     """Asks the lease in the moment before a copy is started; what it is refused by was not sent."""
 
@@ -97,7 +105,6 @@ class Cloner:
         self._clock = clock
         self._limit = limit
         self._grace = grace
-        self._must_adopt = False
 
     def version(self) -> Version:
         """Learn what the wrapper is and can; to be called first. Raises where there is none."""
@@ -107,13 +114,10 @@ class Cloner:
         """Raise when the wrapper cannot be told of `[datastore] folder/disk.vmdk`."""
         self._tasks.spell(parse_vmdk(source))
 
-    def copies(self, source: str, naa: str) -> bool:
+    def is_copying(self, source: str, naa: str) -> bool:
         """Return whether a copy of that disk onto that device is running, so that `copy` will adopt it."""
         path = parse_vmdk(source).host_path
-        self._must_adopt = any(
-            (one.source, one.device, one.ended) == (path, naa, False) for one in self._tasks.all()
-        )
-        return self._must_adopt
+        return any((one.source, one.device, one.ended) == (path, naa, False) for one in self._tasks.all())
 
     def copy(
         self,
@@ -123,11 +127,14 @@ class Cloner:
         progress: Callable[[int], None],
         check: Callable[[], None] = lambda: None,
         phase: Callable[[str], None] = lambda _: None,
+        *,
+        runs: bool = False,
     ) -> CopyResult:
-        """Copy `[datastore] folder/disk.vmdk` onto a device; tell percent, which stays below 100 to the end.
+        """Copy `[datastore] folder/disk.vmdk` onto a device; report percent, which stays below 100 to the end.
 
         `check` is called right before each attempt to start it, and raises where that may not be done any more;
-        `phase` when it has to wait for others, and when that is over.
+        `phase` when it has to wait for others, and when that is over. `runs` says that it was seen to be running, as by
+        `is_copying`: then it must not be lost sight of.
         Raises `CloneFailed` when nothing writes to the device, `CopyMayBeRunning` when something may, and what the
         clock raises when the copy was stopped because we were told to stop.
         """
@@ -135,14 +142,15 @@ class Cloner:
         order = Order(path.host_path, self._tasks.spell(path), device)
         booted = self._boot_time()
         held.note(device=device.name, phase="clone")
-        task = self._running_already(order, held) or self._start(order, held, check, phase)
-        held.note(task=task)
-        with self._clock.grace(self._grace):
-            watch = Watch(task, device, booted, self._clock.now())
-            with self._left_if_unforeseen(device, held, task):
-                state = self._follow(watch, held, progress)
-            held.note(phase="copied" if state.succeeded else "copy failed")
-            self._tasks.clean(task)
+        with self._left_in_doubt(device, held):
+            task = self._running_already(order, runs=runs) or self._start(order, held, check, phase)
+            held.note(task=task)
+            with self._clock.grace(self._grace):
+                watch = Watch(task, device, booted, self._clock.now())
+                with self._doubtful_if_unforeseen(task):
+                    state = self._follow(watch, held, progress)
+                held.note(phase="copied" if state.succeeded else "copy failed")
+                self._tasks.clean(task)
         return self._result(state)
 
     def _result(self, state: TaskState) -> CopyResult:
@@ -152,34 +160,31 @@ class Cloner:
             raise failure_of(state, self._tasks.host)
         except CloneFailed:  # stays the context of what the clock raises, with what the copy did
             if state.stopped:
-                with self._clock.blocking():  # raises where it was we who stopped it
-                    pass
+                self._clock.check()  # raises where it was we who stopped it
             raise
 
-    def _running_already(self, order: Order, held: Held) -> str:
+    def _running_already(self, order: Order, *, runs: bool) -> str:
         """Return the task that does our work already, if there is one; tidy up after those that did it before."""
         try:
             states = self._tasks.all()
         except VsphereError as error:
-            if self._must_adopt:
-                raise self._left(order.device, held, error.text) from error
+            if runs:
+                raise Doubt(error.text) from error
             raise
         for state in states:
             order.earlier.add(state.task)
             if state.device == order.device.name and not state.ended:
-                return self._adopted(state, order, held)
+                return self._adopted(state, order)
             if order.is_done_by(state):
                 self._tasks.clean(state.task)
         return ""
 
-    def _adopted(self, state: TaskState, order: Order, held: Held) -> str:
+    def _adopted(self, state: TaskState, order: Order) -> str:
         """Return a running task that was not started by us, if it does what we want; raise if it does not."""
         if order.is_done_by(state):
             log.warning("this copy runs already, as task %s: following it", state.task)
             return state.task
-        raise self._left(
-            order.device, held, f"Another copy, of {state.source}, writes to the device.", state.task
-        )
+        raise Doubt(f"Another copy, of {state.source}, writes to the device.", state.task)
 
     def _start(
         self, order: Order, held: Held, check: Callable[[], None], phase: Callable[[str], None]
@@ -192,8 +197,8 @@ class Cloner:
             gate = Gate(held, self._clock)
             pause = 2.0
             try:
-                with self._clock.grace(self._grace), self._left_if_unforeseen(order.device, held, gate=gate):
-                    task = self._try_start(order, held, gate)
+                with self._clock.grace(self._grace), self._doubtful_if_unforeseen(gate=gate):
+                    task = self._try_start(order, gate)
             except HostFull as error:
                 deadline = self._clock.now() + START_PATIENCE  # copies take as long as they take
                 pause = ROOM_PAUSE
@@ -225,7 +230,7 @@ class Cloner:
             "See which they are: esxcli vmkfstools taskList.",
         )
 
-    def _try_start(self, order: Order, held: Held, gate: Gate) -> str:
+    def _try_start(self, order: Order, gate: Gate) -> str:
         try:
             # Told to stop, there must be time left to look for it, where that can be done.
             with self._clock.grace(ANSWER_UNTIL if self._tasks.can.lists else self._grace):
@@ -235,13 +240,13 @@ class Cloner:
             if not error.unclear:
                 raise
             if not self._tasks.can.lists:
-                raise self._left(order.device, held, error.text) from error
+                raise Doubt(error.text) from error
             log.warning("%s Looking whether the copy was started.", error.text)
-            return self._find_started(order, held)
+            return self._find_started(order)
         if (writer := answer.busy_with) is not None:
             if not writer:
-                raise self._left(order.device, held, answer.complaint)
-            return self._adopted(self._writer(writer, order, held), order, held)
+                raise Doubt(answer.complaint)
+            return self._adopted(self._writer(writer), order)
         if answer.full:
             raise self._full(answer.complaint)
         if answer.unsure:
@@ -253,10 +258,10 @@ class Cloner:
             raise refused(answer.complaint, self._tasks.host)
         task = str(answer.facts.get("taskId", ""))
         if not TASK_ID.fullmatch(task):
-            raise self._left(order.device, held, "The host told no task id that can be used.")
+            raise Doubt("The host told no task id that can be used.")
         return task
 
-    def _find_started(self, order: Order, held: Held) -> str:
+    def _find_started(self, order: Order) -> str:
         """Return the task that a start without an answer began; raise `NotStarted` when it began none.
 
         Should it begin after all, later, it and one that we start meanwhile exclude each other: the wrapper sees to it.
@@ -275,16 +280,16 @@ class Cloner:
                 log.warning("the host's tasks are not known yet: %s", error.text)
             self._clock.wait(1.0)
             if self._clock.expired():
-                raise self._left(order.device, held, "The process was told to stop.")
+                raise Doubt("The process was told to stop.")
 
-    def _writer(self, task: str, order: Order, held: Held) -> TaskState:
+    def _writer(self, task: str) -> TaskState:
         """Return the state of the task that keeps ours from starting; raise `NotStarted` where it has just ended."""
         try:
             for state in self._tasks.all():
                 if state.task == task and not state.ended:
                     return state
         except VsphereError as error:
-            raise self._left(order.device, held, error.text, task) from error
+            raise Doubt(error.text, task) from error
         raise NotStarted(f"Task {task}, which wrote to the device, has just ended.")
 
     def _follow(self, watch: Watch, held: Held, progress: Callable[[int], None]) -> TaskState:
@@ -297,12 +302,12 @@ class Cloner:
             if self._clock.stopping() and self._tasks.can.stops and watch.end is None:
                 self._stop(watch)
             if self._clock.expired():
-                raise self._left(watch.device, held, "The process was told to stop.", watch.task)
+                raise Doubt("The process was told to stop.", watch.task)
             watch.polls += 1
             try:
                 state = self._tasks.poll(watch.task)
             except UnknownTask as error:
-                self._unknown(watch, held, str(error))
+                self._unknown(watch, str(error))
             except VsphereError as error:
                 watch.failed(error)
             else:
@@ -325,7 +330,7 @@ class Cloner:
             )
             watch.confirms(state)
 
-    def _unknown(self, watch: Watch, held: Held, said: str) -> None:
+    def _unknown(self, watch: Watch, said: str) -> None:
         """Judge a task that the host does not know: has it restarted, is it not ready yet, or is all lost?"""
         try:
             booted = self._boot_time()
@@ -338,16 +343,12 @@ class Cloner:
         if watch.unknown_since is None:
             watch.unknown_since = self._clock.now()
         if self._clock.now() - watch.unknown_since > UNKNOWN_PATIENCE:
-            raise self._left(
-                watch.device, held, f"The host no longer knows the copy's task ({shorten(said)}).", watch.task
-            )
+            raise Doubt(f"The host no longer knows the copy's task ({shorten(said)}).", watch.task)
         watch.failed(VsphereError(said))
 
     @contextmanager
-    def _left_if_unforeseen(
-        self, device: Device, held: Held, task: str = "", gate: Gate | None = None
-    ) -> Iterator[None]:
-        """Turn what nobody thought of into `CopyMayBeRunning`: else the device could be pulled from under a copy."""
+    def _doubtful_if_unforeseen(self, task: str = "", gate: Gate | None = None) -> Iterator[None]:
+        """Turn what nobody thought of into `Doubt`: else the device could be pulled from under a copy."""
         try:
             yield
         except VsphereError:
@@ -355,17 +356,24 @@ class Cloner:
         except Exception as error:
             if gate and error is gate.closed_by:
                 raise
-            why = f"An unforeseen {type(error).__name__} came up: {error}."
-            raise self._left(device, held, why, task) from error
+            raise Doubt(f"An unforeseen {type(error).__name__} came up: {error}.", task) from error
 
-    def _left(self, device: Device, held: Held, why: str, task: str = "") -> CopyMayBeRunning:
-        """Return the error that leaves everything in place, and say so in the lease's journal."""
-        which = f"task {task}" if task else "a task whose id is not known"
-        text = f"{why} A copy onto {device.name} may be running on host {self._tasks.host} ({which})."
+    @contextmanager
+    def _left_in_doubt(self, device: Device, held: Held) -> Iterator[None]:
+        """Leave everything in place where a copy may be running: say so in the lease's journal and by the error."""
+        try:
+            yield
+        except Doubt as doubt:
+            with self._clock.grace(self._grace):
+                raise self._leave(device, held, doubt) from doubt
+
+    def _leave(self, device: Device, held: Held, doubt: Doubt) -> CopyMayBeRunning:
+        which = f"task {doubt.task}" if doubt.task else "a task whose id is not known"
+        text = f"{doubt.text} A copy onto {device.name} may be running on host {self._tasks.host} ({which})."
         log.error("%s Device and mapping stay as they are.", text)
         held.leave(text)
         return CopyMayBeRunning(
             text,
-            f"Device and mapping were left in place. When no vmkfstools runs on the host any more (ps | grep "
+            "Device and mapping were left in place. When no vmkfstools runs on the host any more (ps | grep "
             f"vmkfstools), detach {device.name} and remove the LUN's mapping, then start the migration again.",
         )

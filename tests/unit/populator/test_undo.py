@@ -52,7 +52,7 @@ def test_a_failing_step_is_noted_and_the_first_error_comes_through(bench: Bench)
     assert bench.report.undo_failures == ["break: Unexpected OSError: no way"]
 
 
-def test_what_comes_first_and_fails_keeps_from_their_turn_those_that_are_safe_only_after_it(
+def test_where_a_step_fails_those_that_are_safe_only_after_it_are_left(
     bench: Bench,
 ) -> None:
     def refuse() -> None:
@@ -60,17 +60,17 @@ def test_what_comes_first_and_fails_keeps_from_their_turn_those_that_are_safe_on
 
     with bench.stack() as undo:
         bench.note(undo, "paths", "mapping")
-        undo.first("detach", refuse)
+        undo.later("detach", refuse, or_stop=True)
         bench.note(undo, "lamp")
     assert bench.done == ["lamp"], "what was noted after it does not depend on it"
     assert bench.report.left_steps == ["mapping", "paths"]
     assert bench.report.undo_failures == ["detach: the device is still on"]
 
 
-def test_what_comes_first_and_succeeds_is_just_a_step(bench: Bench) -> None:
+def test_a_step_without_which_others_stop_is_just_a_step_where_it_succeeds(bench: Bench) -> None:
     with bench.stack() as undo:
         bench.note(undo, "mapping")
-        undo.first("detach", partial(bench.done.append, "detach"))
+        undo.later("detach", partial(bench.done.append, "detach"), or_stop=True)
     assert bench.done == ["detach", "mapping"]
     assert bench.report.left_steps == []
 
@@ -81,7 +81,7 @@ def test_a_step_that_has_nothing_to_undo_in_the_end_is_neither_done_nor_left(
 ) -> None:
     changed = True
     with suppress(CopyMayBeRunning), bench.stack() as undo:
-        undo.later("device", partial(bench.done.append, "device"), lambda: changed)
+        undo.later("device", partial(bench.done.append, "device"), when=lambda: changed)
         changed = False
         if error:
             raise error

@@ -1055,10 +1055,12 @@ def test_who_knows_of_a_copy_does_not_lose_it_over_a_host_that_is_away(able: Run
     cloner = able.cloner()
     cloner.version()
     able.host.tasks[TASK] = able.clock.time
-    assert not cloner.copies(SOURCE, "naa.2")
-    assert cloner.copies(SOURCE, DEVICE.name)
+    assert not cloner.is_copying(SOURCE, "naa.2")
+    assert cloner.is_copying(SOURCE, DEVICE.name)
     able.host.fault = lambda command, number: unreachable(sent=False) if command == "taskList" else None
     with pytest.raises(CopyMayBeRunning):
+        cloner.copy(SOURCE, DEVICE, able.slot, able.told.append, runs=True)
+    with pytest.raises(Unreachable):
         cloner.copy(SOURCE, DEVICE, able.slot, able.told.append)
 
 
