@@ -6,8 +6,9 @@ A code means the same for every command.
 from dataclasses import dataclass
 
 from lease.errors import LeaseError
+from lease.kube.errors import ApiError
 from populator import errors
-from populator.settings.names import NAMES
+from populator.settings.names import KUBECONFIG, NAMES
 from vsphere.errors import CloneFailed, CopyMayBeRunning, VsphereError
 
 
@@ -53,12 +54,18 @@ def outcome_of(error: BaseException | None) -> Outcome:
 
 def explain(error: BaseException) -> tuple[str, str]:
     """Return text and hint of an error, of ours or not."""
-    if isinstance(error, VsphereError) and error.setting:
-        return error.text, f"{error.hint} {NAMES[error.setting]}".strip()
     if isinstance(error, errors.PopulatorError | VsphereError | LeaseError):
-        return error.text, error.hint
+        return error.text, f"{error.hint} {name_of_setting(error)}".strip()
     text = f"Unexpected {type(error).__name__}: {error}"
     return (
         text,
         "Run it again with LOG_LEVEL=debug in the environment, and report it with the trace in that log.",
     )
+
+
+def name_of_setting(error: BaseException) -> str:
+    """Return the sentence with the name of what a hint of a library is about; empty where there is none."""
+    if isinstance(error, VsphereError) and error.setting:
+        return NAMES[error.setting]
+    no_way = isinstance(error.__cause__, ApiError) and error.__cause__.reason == "Config"
+    return KUBECONFIG if no_way else ""

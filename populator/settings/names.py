@@ -1,4 +1,4 @@
-"""What users of this program call the settings that hints of `vsphere` are about."""
+"""What users of this program call the settings that hints of `vsphere` and `lease` are about."""
 
 from collections.abc import Mapping
 
@@ -18,3 +18,6 @@ NAMES: Mapping[Setting, str] = {
     Setting.PLUGIN: "`populator vib install` does that; deploy/docs/host.md says what else can be done.",
 }
 """a sentence each, to stand behind the hint"""
+
+KUBECONFIG = "The kubeconfig is KUBECONFIG (--kubeconfig)."
+"""the same, of the one setting that hints of `lease` are about"""
