@@ -7,6 +7,7 @@ or nonsense, it neither makes us take a slot nor wait longer for it.
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 from lease.record import GO_TEMPLATE, Record, slot_names
 
@@ -20,8 +21,15 @@ SHORTEST_WITH_GO = 5
 
 LONGEST_REQUEST = 4.0
 """seconds"""
-SCOPES = ("copy", "rescan")
-"""what a slot is held for: all of a copy with what goes before and after it, or each step of that which rescans"""
+
+
+class Scope(StrEnum):
+    """What a slot is held for."""
+
+    COPY = "copy"
+    """all of a copy, with what goes before and after it"""
+    RESCAN = "rescan"
+    """each disruptive step alone: rescan, detach, removal of dead paths"""
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class Claimant:
 
     @property
     def renew_after(self) -> float:
-        """Seconds."""
+        """Seconds until the holder writes the record again."""
         return self.duration / 3
 
     @property
@@ -166,8 +174,8 @@ def check_settings(duration: int, slots: int, template: str, scope: str) -> dict
         )
     if slots < 1:
         problems["slots"] = f"The number of slots per host must be at least 1, not {slots}."
-    if scope not in SCOPES:
-        problems["scope"] = f"The scope of the host lease is {' or '.join(SCOPES)}, not {scope!r}."
+    if scope not in set(Scope):
+        problems["scope"] = f"The scope of the host lease is {' or '.join(Scope)}, not {scope!r}."
     try:
         names = {name for host in ("host-1", "host-2") for name in slot_names(template, host, 2)}
     except ValueError as error:

@@ -43,7 +43,6 @@ class StepLock:
         self._clock = clock
 
     def prepare(self, host: str) -> None:
-        """See `HostLock.prepare`."""
         self._lock.prepare(host)
 
     @contextmanager

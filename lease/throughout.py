@@ -25,7 +25,6 @@ class CopyLock:
         self._clock = clock
 
     def prepare(self, host: str) -> None:
-        """See `HostLock.prepare`."""
         self._lock.prepare(host)
 
     @contextmanager

@@ -16,6 +16,7 @@ from populator.report.page import Page
 from populator.report.run import Report
 from populator.report.server import serve
 from populator.settings.values import MetricsSettings, PageSettings, Settings
+from vsphere.model import CloneMethod
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ def run(settings: Settings) -> int:
     """Populate the volume; return the process's exit code and never raise."""
     clock = Clock()
     listen_for_stop(clock)
-    method = "ssh" if settings.ssh else "vib"
+    method = CloneMethod.SSH if settings.ssh else CloneMethod.VIB
     report = Report(Page(settings.target.uid, settings.storage.vendor, method), clock)
     error: BaseException | None = None
     try:

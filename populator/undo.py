@@ -62,7 +62,6 @@ class UndoStack:
         self._steps.append(Step(name, act, or_stop, when))
 
     def __enter__(self) -> Self:
-        """Begin the block."""
         return self
 
     def __exit__(

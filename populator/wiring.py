@@ -11,6 +11,7 @@ from functools import cached_property, partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from lease.decision import Scope
 from lease.hostlock import HostLock
 from lease.kube.api import Api
 from lease.stepwise import StepLock
@@ -47,7 +48,7 @@ Part = TypeVar("Part")
 
 
 class RealParts:
-    """The real parts of one run; satisfies `stories.parts.Parts`."""
+    """The real parts of one run; satisfies `stories.parts.Parts`, which says what each is."""
 
     def __init__(self, settings: Settings, clock: Clock, report: Report) -> None:
         self.settings, self.clock, self.report = settings, clock, report
@@ -55,18 +56,15 @@ class RealParts:
         self._of_hosts: dict[tuple[str, ...], Any] = {}
 
     def __enter__(self) -> Self:
-        """Begin; nothing is built yet."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close what was built."""
         self._built.close()
 
     @cached_property
     def claim(self) -> Claim:
-        """The PVC to fill."""
         target = self.settings.target
         return Claim(self._api, target.namespace, target.pvc, target.uid, self.clock)
 
@@ -76,14 +74,12 @@ class RealParts:
 
     @cached_property
     def writer(self) -> Writer:
-        """The PVC's one writer."""
         return Writer(
             self._api, self.settings.target, self._identity, self.settings.lease.duration, self.clock
         )
 
     @cached_property
     def inventory(self) -> "VcenterInventory":
-        """The look-ups in vCenter."""
         return VcenterInventory(self._session)
 
     @cached_property
@@ -107,10 +103,9 @@ class RealParts:
             template=settings.template,
             observer=metrics,
         )
-        return StepLock(lock, clock) if settings.scope == "rescan" else CopyLock(lock, clock)
+        return StepLock(lock, clock) if settings.scope is Scope.RESCAN else CopyLock(lock, clock)
 
     def devices(self, host: EsxiHost) -> Devices:
-        """Return the devices of a host."""
         extents = partial(datastore_extents, self._session)
         return self._once(("devices", host.id), lambda: Devices(self._esxcli(host), self.clock, extents))
 
@@ -125,7 +120,7 @@ class RealParts:
         """Return what copies that disk on that host."""
         wrapper = self.wrapper(host, disk)
         booted = partial(boot_time, self._session, host.id)
-        limit = SLOTS if self.settings.lease.scope == "copy" else 0
+        limit = SLOTS if self.settings.lease.scope is Scope.COPY else 0
         key = ("cloner", host.id, disk.path)
         return self._once(key, lambda: Cloner(wrapper, booted, self.clock, limit=limit))
 
@@ -168,11 +163,9 @@ class VcenterInventory:
         self._session = session
 
     def find_disk(self, vm: str, vmdk: str) -> SourceDisk:
-        """Find a disk; see the contract."""
         return find_disk(self._session, vm, vmdk)
 
     def find_host(self, disk: SourceDisk, migration_host: str) -> EsxiHost:
-        """Find the host; see the contract."""
         return find_host(self._session, disk, migration_host)
 
 

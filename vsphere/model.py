@@ -48,6 +48,15 @@ class EsxiHost:
     """of all its storage adapters, whatever their state: by any of them it may see a LUN already"""
 
 
+class CloneMethod(StrEnum):
+    """How a host is told to clone, as the contract with Forklift calls it."""
+
+    VIB = "vib"
+    """by the esxcli plugin, through vCenter"""
+    SSH = "ssh"
+    """by the script, over SSH"""
+
+
 class DiskKind(StrEnum):
     """What is behind a disk's file."""
 

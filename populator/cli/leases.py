@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lease.decision import check_settings
+from lease.decision import Scope, check_settings
 from lease.errors import LeaseError
 from lease.kube import errors
 from lease.kube.api import Api, ApiError
@@ -71,7 +71,7 @@ EXAMPLES = ("populator leases", "populator leases --namespace=openshift-mtv --wa
 def command(context: click.Context, /, **given: Any) -> None:
     """Show the slots."""
     template = given["template"] or TEMPLATE
-    problems = check_settings(10, 2, template, "copy")
+    problems = check_settings(10, 2, template, Scope.COPY)
     if problems:
         raise click.BadParameter(problems["template"], context, param_hint="--template")
     show = Show(given["namespace"] or LEASE_NAMESPACE, given["output"], Names(template))

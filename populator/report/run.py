@@ -17,7 +17,7 @@ from populator.report.pace import Pace
 from populator.report.page import Page
 from populator.storage.array import ArrayInfo
 from vsphere.errors import CloneFailed
-from vsphere.model import CopyResult, SourceDisk
+from vsphere.model import CloneMethod, CopyResult, SourceDisk
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +77,10 @@ class Report:
         self.page.array(info.vendor, info.product, info.model, info.version)
         logger.info("array: %s %s %s", info.vendor, info.product, info.version)
 
-    def wrapper(self, method: str, version: str) -> None:
+    def wrapper(self, method: CloneMethod, version: str) -> None:
         """Tell the version of the host's wrapper, where it has one; that of the plugin is published too."""
         if version:
-            if method == "vib":
+            if method is CloneMethod.VIB:
                 self.page.vib(version)
             logger.info("vmkfstools wrapper %s, by %s", version, method)
 

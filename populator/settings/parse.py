@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from lease.decision import SHORTEST, check_settings
+from lease.decision import SHORTEST, Scope, check_settings
 from lease.record import TEMPLATE
 from populator import log
 from populator.address import Address, parse_endpoint
@@ -29,13 +29,14 @@ from populator.settings.vsphere import read_private_key, read_ssh, read_ssh_time
 from populator.storage.access import Access
 from populator.storage.registry import BUILT, VENDORS, Credentials
 from vsphere.errors import VsphereError
+from vsphere.model import CloneMethod
 from vsphere.paths import VmdkPath, parse_vmdk
 
 LEASE_NAMESPACE = "openshift-mtv"
 LEASE_DEFAULTS = {
     "HOST_LEASE_NAMESPACE": LEASE_NAMESPACE,
     "HOST_LEASE_NAME_TEMPLATE": TEMPLATE,
-    "HOST_LEASE_SCOPE": "copy",
+    "HOST_LEASE_SCOPE": Scope.COPY.value,
 }
 LEASE_VARIABLES = {
     "duration": "HOST_LEASE_DURATION_SECONDS",
@@ -58,7 +59,10 @@ def parse_settings(arguments: Mapping[str, str | None], environment: Mapping[str
 def parse_page(arguments: Mapping[str, str | None]) -> PageSettings | None:
     """Return what the page needs, to show there that other values are wrong; None where these are, too."""
     parser = Parser(arguments, {})
-    vendor, method = parser.text("storage-vendor-product"), parser.text("esxi-clone-method") or "vib"
+    vendor, method = (
+        parser.text("storage-vendor-product"),
+        parser.text("esxi-clone-method") or CloneMethod.VIB,
+    )
     page = PageSettings(parser.uid(), vendor, method, parser.metrics())
     return None if parser.problems else page
 
@@ -76,7 +80,7 @@ class Parser(Reader):
                 uid=self.uid(),
             ),
             vsphere=read_vsphere(self),
-            ssh=self.ssh() if self.clone_method() == "ssh" else None,
+            ssh=self.ssh() if self.clone_method() == CloneMethod.SSH else None,
             storage=self.storage(),
             kubernetes=self.kubernetes(),
             lease=self.lease(),
@@ -190,7 +194,9 @@ class Parser(Reader):
             self.problems.append(
                 f"HOST_LEASE_NAMESPACE: {short(namespace)} cannot be the name of a namespace."
             )
-        return LeaseSettings(namespace, duration, template, scope)
+        return LeaseSettings(
+            namespace, duration, template, Scope(scope) if scope in set(Scope) else Scope.COPY
+        )
 
     def metrics(self) -> MetricsSettings:
         """Read where to serve the metrics page."""
@@ -206,7 +212,7 @@ class Parser(Reader):
 
     def clone_method(self) -> str:
         """Read how the host is told to clone."""
-        return self.choice("esxi-clone-method", ("vib", "ssh")) or "vib"
+        return self.choice("esxi-clone-method", tuple(CloneMethod)) or CloneMethod.VIB
 
     def ssh(self) -> SshSettings:
         """Read how to reach hosts over SSH; of no interest to the other method, which gets the key all the same."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lease.decision import Scope
 from populator.storage.access import Access
 from vsphere.paths import VmdkPath
 
@@ -83,8 +84,7 @@ class LeaseSettings:
     """seconds a slot stays valid without a renewal"""
     template: str
     """names of the Leases, with `{host}` and `{slot}`"""
-    scope: str
-    """`copy`: the slot is held throughout; `rescan`: around each rescan, detach and removal of dead paths only"""
+    scope: Scope
 
 
 @dataclass(frozen=True)

@@ -68,12 +68,11 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Log out."""
         self.close()
 
     @property
     def vim(self) -> Any:
-        """The types of vSphere."""
+        """The types of vSphere, imported at the first use."""
         return pyvmomi().vim
 
     @property

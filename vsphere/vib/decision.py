@@ -5,12 +5,12 @@ purple screen. A copy that runs: its script lies in the package, and a host can 
 whose files are in use; its caller would lose sight of it besides. A newer package: somebody needs it.
 """
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 
 from vsphere.vib.build import NAME
 from vsphere.vib.package import Package
+from vsphere.wrapper.contract import version_order
 
 COMMUNITY = "CommunitySupported"
 NONE = "none"
@@ -78,7 +78,7 @@ class Decision:
 
 def decide_install(facts: Facts, package: Package) -> Decision:
     """Decide how the host gets the package."""
-    if facts.installed and order(facts.installed.version) > order(package.version):
+    if facts.installed and version_order(facts.installed.version) > version_order(package.version):
         hint = f"To go back to {package.version}, remove it first."
         return Decision(Act.NOTHING, f"has the newer version {facts.installed.version}", hint)
     if facts.installed and facts.installed.version == package.version:
@@ -102,11 +102,6 @@ def decide_remove(facts: Facts) -> Decision:
 def needs_restart(facts: Facts, package: Package) -> bool:
     """Whether hostd must restart after an installation: it reads plugins when it starts."""
     return facts.plugin_digest != package.plugin_digest or not (facts.answers and facts.complete)
-
-
-def order(version: str) -> tuple[int, ...]:
-    """Return a key that sorts versions like 0.3.3 and 0.4.0-rc.1 by their numbers."""
-    return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
 def _same_version(facts: Facts, package: Package) -> Decision:

@@ -7,44 +7,36 @@ become the same answer here.
 from functools import partial
 
 from vsphere.errors import EsxcliFault, EsxcliNotFound, Setting, WrapperMissing
+from vsphere.model import CloneMethod
 from vsphere.paths import VmdkPath, encode, refuse_unsafe
 from vsphere.ports import Commands, Guard
 from vsphere.wrapper.answers import parse_answer
-from vsphere.wrapper.contract import Answer, Version
+from vsphere.wrapper.contract import POLL_SECONDS, START_SECONDS, STOP_SECONDS, Answer, Version
 
-START_SECONDS = 60.0
-"""timeout of the call that starts the copy: generous, since its answer, once lost, may never come"""
-POLL_SECONDS = 10.0
-"""timeout of a poll: short, so that a hanging one does not use up the grace after SIGTERM"""
-STOP_SECONDS = 12.0
-"""timeout of the call that ends a copy: the wrapper itself takes 8 s at most"""
 TRY_VIB = (
     "Install the VIB on the host; where it is installed, restart hostd, which loads plugins when it starts."
 )
 
 
 class Plugin:
-    """Satisfies `vsphere.ports.Wrapper`."""
+    """Satisfies `vsphere.wrapper.contract.Wrapper`, which says what each method promises."""
 
-    method = "vib"
+    method = CloneMethod.VIB
 
     def __init__(self, esxcli: Commands) -> None:
         self._esxcli = esxcli
         self.host = esxcli.host
 
     def spell(self, path: VmdkPath, version: Version) -> str:
-        """Return a path as the plugin is told it; see the contract."""
         if version.decodes:
             return encode(path)
         refuse_unsafe(path)
         return path.host_path
 
     def version(self) -> Answer:
-        """Ask for the version; see the contract."""
         return self._call("version", repeat=True)
 
     def clone(self, source: str, device: str, guard: Guard, limit: int) -> Answer:
-        """Start a copy; see the contract."""
         # Over a new connection, so that it cannot be lost in one that vCenter was closing.
         call = partial(
             self._call, seconds=START_SECONDS, fresh=True, guard=guard, sourcevmdk=source, targetlun=device
@@ -52,19 +44,15 @@ class Plugin:
         return call("cloneLimited", limit=str(limit)) if limit else call("clone")
 
     def task_get(self, task: str) -> Answer:
-        """Ask how a copy stands; see the contract."""
         return self._call("taskGet", POLL_SECONDS, id=task)
 
     def task_clean(self, task: str) -> Answer:
-        """Remove a task's files; see the contract."""
         return self._call("taskClean", POLL_SECONDS, repeat=True, id=task)
 
     def task_stop(self, task: str) -> Answer:
-        """End a copy; see the contract."""
         return self._call("taskStop", STOP_SECONDS, id=task)
 
     def task_list(self) -> Answer:
-        """List all tasks; see the contract."""
         return self._call("taskList", POLL_SECONDS, repeat=True)
 
     def _call(

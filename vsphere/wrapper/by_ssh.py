@@ -10,15 +10,12 @@ from xml.etree import ElementTree
 
 from vsphere.errors import Setting, Unreadable, VsphereError, WrapperMissing, is_passing
 from vsphere.host.ssh import Output, Ssh
+from vsphere.model import CloneMethod
 from vsphere.paths import VmdkPath, encode, refuse_unsafe
 from vsphere.ports import Guard, Retry
-from vsphere.wrapper.contract import Answer, Version
+from vsphere.wrapper.contract import POLL_SECONDS, STOP_SECONDS, Answer, Version
 from vsphere.wrapper.key_line import REFUSAL
 
-POLL_SECONDS = 10.0
-"""timeout of a poll: short, so that a hanging one does not use up the grace after SIGTERM"""
-STOP_SECONDS = 12.0
-"""timeout of the command that ends a copy: the script itself takes 8 s at most"""
 SPLIT = {" ": "a blank", "*": "an asterisk", "?": "a question mark", "[": "an opening bracket"}
 """what the stock script loses beyond what `refuse_unsafe` names: it expands its command line without quotes"""
 UNSAFE_DATASTORE = frozenset(";/'\"\\$`*?")
@@ -29,9 +26,12 @@ NOT_THERE = ("no such file", "can't open", "cannot open", "not found")
 
 
 class Script:
-    """Satisfies `vsphere.ports.Wrapper`; the connection is its own from now on."""
+    """Satisfies `vsphere.wrapper.contract.Wrapper`, which says what each method promises.
 
-    method = "ssh"
+    The connection is its own from now on.
+    """
+
+    method = CloneMethod.SSH
 
     def __init__(self, ssh: Ssh, datastore: str, retry: Retry) -> None:
         """`datastore` has the script; raises where its name cannot be told to the host safely."""
@@ -47,7 +47,6 @@ class Script:
         self.host = ssh.login.host
 
     def spell(self, path: VmdkPath, version: Version) -> str:
-        """Return a path as the script is told it; see the contract."""
         if version.decodes:
             return encode(path)
         refuse_unsafe(path)
@@ -61,27 +60,21 @@ class Script:
         return path.host_path
 
     def version(self) -> Answer:
-        """Ask for the version; see the contract."""
         return self._retry(lambda: self._call("--version"), is_passing)
 
     def clone(self, source: str, device: str, guard: Guard, limit: int) -> Answer:
-        """Start a copy; see the contract."""
         return self._call(f"--clone -s {source} -t {device}{f' -l {limit}' if limit else ''}", guard=guard)
 
     def task_get(self, task: str) -> Answer:
-        """Ask how a copy stands; see the contract."""
         return self._call(f"--task-get -i {task}", POLL_SECONDS)
 
     def task_clean(self, task: str) -> Answer:
-        """Remove a task's files; see the contract."""
         return self._retry(lambda: self._call(f"--task-clean -i {task}", POLL_SECONDS), is_passing)
 
     def task_stop(self, task: str) -> Answer:
-        """End a copy; see the contract."""
         return self._call(f"--task-stop -i {task}", STOP_SECONDS)
 
     def task_list(self) -> Answer:
-        """List all tasks; see the contract."""
         return self._retry(lambda: self._call("--task-list", POLL_SECONDS), is_passing)
 
     def ask_key_line(self, operation: str) -> str:
@@ -90,7 +83,6 @@ class Script:
         return (output.stdout + output.stderr).strip()
 
     def close(self) -> None:
-        """Hang up."""
         self._ssh.close()
 
     def _call(self, command: str, seconds: float | None = None, guard: Guard | None = None) -> Answer:

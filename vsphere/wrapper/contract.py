@@ -5,12 +5,20 @@ a task, text for a refusal, and nothing at all for a task that was cleaned up.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from vsphere.model import Xcopy
+from vsphere.model import CloneMethod, Xcopy
 from vsphere.paths import VmdkPath
 from vsphere.ports import Guard
+
+START_SECONDS = 60.0
+"""timeout of the call that starts a copy: generous, since its answer, once lost, may not be had again"""
+POLL_SECONDS = 10.0
+"""timeout of a poll: short, so that one that hangs does not use up the grace after SIGTERM"""
+STOP_SECONDS = 12.0
+"""timeout of the call that ends a copy: the wrapper itself takes 8 s at most"""
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,11 @@ class Version:
     def limits(self) -> bool:
         """Whether it keeps a limit of copies on the host, however many ask for one at the same moment."""
         return "limit" in self.capabilities
+
+
+def version_order(number: str) -> tuple[int, ...]:
+    """Return what sorts versions like 0.3.3 and 0.4.0-rc.1 by their numbers; one that is not known is the oldest."""
+    return tuple(int(part) for part in re.findall(r"\d+", number))
 
 
 @dataclass(frozen=True)
@@ -131,8 +144,7 @@ class Wrapper(Protocol):
     whether the script may have run, and `passing` whether the same call may work a little later.
     """
 
-    method: str
-    """`vib` or `ssh`, as the contract with Forklift calls it"""
+    method: CloneMethod
     host: str
     """the host's name, for people"""
 

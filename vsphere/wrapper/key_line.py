@@ -5,14 +5,16 @@ that the request names (`DS=<datastore>;CMD=<operation> <arguments>`). Two forms
 there, for this program and the Go populator alike. The hardened one runs only a script with the checksum that the line
 holds, from a copy that root alone can write to, and only from datastores that it names.
 
-Neither evaluates anything of the request. `sh <file>` satisfies `execInstalledOnly` of ESXi 8: what is executed is the
-host's own shell, which reads the script.
+The shell of both is in `files/key-line-*.sh`. Neither evaluates anything of the request. `sh <file>` satisfies
+`execInstalledOnly` of ESXi 8: what is executed is the host's own shell, which reads the script.
 """
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 from vsphere.errors import VsphereError
+from vsphere.wrapper.files import key_line_shell
 
 FILE = "/etc/ssh/keys-root/authorized_keys"
 SCRIPT = "secure-vmkfstools-wrapper"
@@ -28,40 +30,28 @@ NOT_PINNED = f"{REFUSAL}the script on the datastore is not the one that this lin
 NO_DATASTORE = f"{REFUSAL}this is no datastore"
 NOT_LISTED = f"{REFUSAL}it does not allow this datastore"
 
-SPLIT = (
-    'C=$SSH_ORIGINAL_COMMAND; D=${C#DS=}; D=${D%%;*}; A=${C#"DS=$D;CMD="}; '
-    "no() { echo \"<output xmlns='http://www.vmware.com/Products/ESX/5.0/esxcli/'><structure typeName='result'>"
-    "<field name='status'><string>1</string></field><field name='message'><string>$1</string></field>"
-    '</structure></output>"; exit 1; }; '
-    f"""[ "$A" != "$C" ] || no '{REFUSAL}this is not a request of the populator'; """
-    'export SSH_ORIGINAL_COMMAND="$A"; '
-)
-"""takes a request apart: D is the datastore, A the rest"""
-COMPATIBLE = (
-    SPLIT + f"case $D in '') echo {READY}; exit;; */*|.|..) no '{NO_DATASTORE}';; esac; "
-    f'exec sh "/vmfs/volumes/$D/{SCRIPT}"'
-)
-HARDENED = (
-    SPLIT + f"P=@sha256@; case $D in '') case $A in {PIN}) echo $P;; *) echo {READY};; esac; exit;; "
-    f"*/*|.|..) no '{NO_DATASTORE}';; @datastores@) ;; *) no '{NOT_LISTED}';; esac; "
-    "umask 077; T=/tmp/.populator-$P; mkdir $T 2>/dev/null; "
-    f"{{ [ -d $T ] && [ ! -h $T ] && [ -O $T ]; }} || no '{REFUSAL}somebody else made the folder for the script'; "
-    'is() { set -- $(sha256sum $1 2>/dev/null); [ "$1" = $P ]; }; '
-    f'is $T/script || {{ cp "/vmfs/volumes/$D/{SCRIPT}" $T/$$ 2>/dev/null; is $T/$$ && mv -f $T/$$ $T/script; '
-    f"}} || {{ rm -f $T/$$; no '{NOT_PINNED}'; }}; exec sh $T/script"
-)
+WORDS = {
+    "refusal": REFUSAL,
+    "ready": READY,
+    "pin": PIN,
+    "script": SCRIPT,
+    "not-pinned": NOT_PINNED,
+    "no-datastore": NO_DATASTORE,
+    "not-listed": NOT_LISTED,
+}
+"""what the shell has between at signs"""
 
 
 def compatible(public_key: str) -> str:
     """Return the line that runs whatever script lies on the datastore."""
-    return _line(COMPATIBLE, public_key)
+    return _line(_command("compatible", WORDS), public_key)
 
 
 def hardened(public_key: str, script: bytes, datastores: Sequence[str] = ()) -> str:
     """Return the line that runs this script only, from these datastores only (from any where none is named)."""
     patterns = "|".join(_pattern(name) for name in datastores) or "*"
-    text = HARDENED.replace("@sha256@", checksum(script)).replace("@datastores@", patterns)
-    return _line(text, public_key)
+    words = {**WORDS, "sha256": checksum(script), "datastores": patterns}
+    return _line(_command("hardened", words), public_key)
 
 
 def checksum(script: bytes) -> str:
@@ -74,6 +64,14 @@ def _pattern(datastore: str) -> str:
     if not datastore.strip(".") or not datastore.isprintable() or set(datastore) & set("/;"):
         raise VsphereError(f"{datastore!r} is no datastore's name that the SSH method can use.")
     return "'" + datastore.replace("'", "'\"'\"'") + "'"
+
+
+def _command(form: str, words: Mapping[str, str]) -> str:
+    """Return the shell of a form as one line: without comments and indentation, with the words put in."""
+    text = "".join(key_line_shell(part) for part in ("request", form))
+    lines = [line.strip() for line in text.splitlines() if not line.lstrip().startswith("#")]
+    joined = " ".join(line for line in lines if line).replace("\\ ", "")
+    return re.sub(r"@([a-z0-9-]+)@", lambda found: words[found[1]], joined)
 
 
 def _line(command: str, public_key: str) -> str:

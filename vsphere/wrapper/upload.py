@@ -13,6 +13,7 @@ from vsphere.vcenter.datastore import Datastore
 from vsphere.wrapper import key_line
 from vsphere.wrapper.answers import parse_version
 from vsphere.wrapper.by_ssh import Script
+from vsphere.wrapper.contract import version_order
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def _upload(datastore: Datastore, ours: OurScript) -> None:
     found = datastore.read(key_line.SCRIPT)
     if found == ours.content:
         log.debug("the script is on datastore %s already", datastore.name)
-    elif found is not None and _parts(_version_in(found)) > _parts(ours.version):
+    elif found is not None and version_order(_version_in(found)) > version_order(ours.version):
         log.warning("datastore %s has a newer script (%s); using it", datastore.name, _version_in(found))
     else:
         datastore.replace(key_line.SCRIPT, ours.content)
@@ -90,7 +91,7 @@ def _check(script: Script, ours: OurScript) -> None:
     except (WrapperMissing, Unreadable) as error:
         raise type(error)(error.text, _renew(line)) from error
     number = parse_version(answer).number
-    if _parts(number) < _parts(ours.version):
+    if version_order(number) < version_order(ours.version):
         raise VsphereError(
             f"Host {script.host} starts an old script over SSH (version {number or 'unknown'}, not {ours.version}): "
             "its key line leads to another place than the datastore.",
@@ -110,8 +111,3 @@ def _renew_hardened(script: Script, ours: OurScript) -> str:
 def _version_in(script: bytes) -> str:
     found = VERSION.search(script)
     return found[1].decode() if found else ""
-
-
-def _parts(version: str) -> tuple[int, ...]:
-    """Return a version in a form to compare; nothing is older than anything."""
-    return tuple(int(part) for part in re.findall(r"\d+", version))

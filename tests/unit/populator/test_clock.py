@@ -226,3 +226,13 @@ def test_nested_graces_the_tightest_counts(clock: Clock) -> None:
     with clock.grace(after_stop=100, within=50), clock.grace(after_stop=100, within=5):
         assert clock.limit(30) <= 5
     assert clock.limit(30) == 30
+
+
+def test_a_look_at_the_wish_to_stop_raises_outside_of_a_grace_only() -> None:
+    clock = Clock()
+    clock.check()
+    clock.stop()
+    with clock.grace(10):
+        clock.check()
+    with pytest.raises(Cancelled):
+        clock.check()

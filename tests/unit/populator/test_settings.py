@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lease.decision import Scope
 from populator.errors import SettingsError
 from populator.settings.fleet import parse_fleet_settings
 from populator.settings.parse import parse_settings
@@ -229,13 +230,13 @@ def test_lease_settings_that_cannot_work_are_refused_by_name(name: str, value: s
 
 
 def test_the_leases_settings_may_be_left_out_left_empty_or_given() -> None:
-    default = LeaseSettings("openshift-mtv", 10, "esxi-lock-{host}-slot-{slot}", "copy")
+    default = LeaseSettings("openshift-mtv", 10, "esxi-lock-{host}-slot-{slot}", Scope.COPY)
     names = ("NAMESPACE", "DURATION_SECONDS", "NAME_TEMPLATE", "SCOPE")
     assert parse().lease == default
     assert parse({f"HOST_LEASE_{name}": "" for name in names}).lease == default
     values = ("mtv", "30", "esxi-lock-hostsystem-{host}-slot-{slot}", "rescan")
     given = {f"HOST_LEASE_{name}": value for name, value in zip(names, values, strict=True)}
-    assert parse(given).lease == LeaseSettings("mtv", 30, values[2], "rescan")
+    assert parse(given).lease == LeaseSettings("mtv", 30, values[2], Scope.RESCAN)
 
 
 def test_secrets_do_not_show() -> None:

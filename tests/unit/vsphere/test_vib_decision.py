@@ -12,7 +12,6 @@ from vsphere.vib.decision import (
     decide_install,
     decide_remove,
     needs_restart,
-    order,
 )
 from vsphere.vib.package import Package
 
@@ -76,8 +75,3 @@ def test_hostd_restarts_unless_it_has_loaded_this_very_plugin() -> None:
     assert not needs_restart(replace(CURRENT, answers="0.3.9"), OURS), "the script is read anew each time"
     for facts in (BARE, STOCK, replace(CURRENT, complete=False), replace(CURRENT, plugin_digest="p")):
         assert needs_restart(facts, OURS)
-
-
-def test_versions_are_ordered_by_their_numbers() -> None:
-    versions = ["0.10.0", "1.0", "0.3.10", "0.4.0", "0.3.3"]
-    assert sorted(versions, key=order) == ["0.3.3", "0.3.10", "0.4.0", "0.10.0", "1.0"]

@@ -1,4 +1,4 @@
-"""What runs on the ESXi host: the wrapper around vmkfstools, and the esxcli plugin that calls it.
+"""What runs on the ESXi host: the wrapper around vmkfstools, the esxcli plugin that calls it, and what SSH starts.
 
 The script is the one place of the version; whoever installs the files or speaks to them reads it from here.
 """
@@ -11,6 +11,11 @@ SCRIPT = (_FOLDER / "vmkfstools-wrapper").read_bytes()
 """on the host: /opt/redhat/vmkfstools-wrapper, or on a datastore for the SSH method"""
 PLUGIN_XML = (_FOLDER / "esxcli-vmkfstools.xml").read_bytes()
 """on the host: /usr/lib/vmware/esxcli/ext/esxcli-vmkfstools.xml"""
+
+
+def key_line_shell(part: str) -> str:
+    """Return a part of the shell of the key lines: `request`, `compatible` or `hardened`."""
+    return (_FOLDER / f"key-line-{part}.sh").read_text(encoding="ascii")
 
 
 def _constant(name: str) -> str:
