@@ -7,7 +7,9 @@ from functools import cached_property
 from populator.clock import Clock
 from populator.errors import SettingsError
 from populator.reach import reach_vcenter, trust_of
+from populator.report.outcome import explain
 from populator.settings.fleet import FleetSettings, HostAddress
+from vsphere.errors import VsphereError
 from vsphere.host.ssh import Login, Ssh
 from vsphere.vcenter.hosts import ManagedHost, find_hosts
 from vsphere.vib.build import build_vib
@@ -33,6 +35,8 @@ class RealFleet:
             return parse_package(file.read_bytes())
         except OSError as error:
             raise SettingsError([f"--vib-path: cannot read {file}: {error.strerror}."]) from error
+        except VsphereError as error:
+            raise SettingsError([f"--vib-path: {' '.join(explain(error))}"]) from error
 
     def managed_hosts(self) -> Sequence[ManagedHost]:
         """Return the hosts that vCenter has in the datacenter that was named, or in all."""

@@ -175,7 +175,7 @@ def test_only_hosts_with_the_expected_key_are_visited(fleet: Fleet) -> None:
         (("--parallel=0",), {}, "--parallel: '0' is not a whole number from 1 to 1000."),
         (("--restart-hostd=maybe",), {}, "--restart-hostd: 'maybe' is neither true nor false."),
         (("--vib-path=/none",), {}, "--vib-path: cannot read /none: No such file or directory."),
-        (("--vib-path=/etc/passwd",), {}, "The file is not a VIB of vmkfstools-wrapper"),
+        (("--vib-path=/etc/passwd",), {}, "--vib-path: The file is not a VIB of vmkfstools-wrapper"),
         (("--hosts=a:b",), {}, "--esxi-hosts: 'a:b' has a port that is not a number from 1 to 65535."),
     ],
 )
@@ -183,7 +183,7 @@ def test_what_cannot_begin_is_refused_with_a_sentence(
     fleet: Fleet, words: tuple[str, ...], environment: dict[str, str], problem: str
 ) -> None:
     done = call(fleet, "install", *words, **environment)
-    assert done.code in {2, 5}
+    assert done.code == 2
     assert f"error: {problem}" in done.log
     assert [server.accepted for server in fleet.servers] == [0, 0, 0]
 

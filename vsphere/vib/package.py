@@ -41,8 +41,9 @@ def parse_package(data: bytes) -> Package:
         script, plugin = files[SCRIPT_FILE], files[PLUGIN_FILE]
         commands = commands_of(plugin)
     except (ValueError, KeyError, ET.ParseError, tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error) or "it is cut short"
         raise VsphereError(
-            f"The file is not a VIB of {NAME}: {error!r}.", "Build one.", Setting.VIB
+            f"The file is not a VIB of {NAME}: {reason}.", "Build one.", Setting.VIB
         ) from error
     if facts["name"] != NAME or not all(map(TOKEN.fullmatch, facts.values())):
         raise VsphereError(f"The VIB is {facts['name']!r}, not {NAME}.", "Build one.", Setting.VIB)
