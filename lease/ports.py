@@ -19,7 +19,7 @@ class Clock(Protocol):
         """Sleep; told to stop, raise at once."""
 
     def limit(self, seconds: float) -> float:
-        """Return a time-out for one remote call: `seconds`, or what is left of the grace if that is less."""
+        """Return a timeout for one remote call: `seconds`, or what is left of the grace if that is less."""
 
     def blocking(self) -> AbstractContextManager[None]:
         """Wrap one wait or remote call: told to stop, now or before, it is broken off by an exception."""

@@ -19,7 +19,7 @@ from lease.slots import Claimed, Slots
 from lease.waiting import Turn
 
 RELEASE_WITHIN = 2.5
-"""request time-outs: a renewal under way may hang, and the release, and still another try comes through; after that,
+"""request timeouts: a renewal under way may hang, and the release, and still another try comes through; after that,
 expiry frees the slot"""
 HASTE = 2.0
 """seconds for a release when we were told to stop: the pod has 30 for everything"""

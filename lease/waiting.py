@@ -86,7 +86,7 @@ class Turn:
         """Return the slot that we got, None when told to stop or when a glance tells that we do not need it any more.
 
         Raises LeaseError when waiting is of no use.
-        A claim under way is not broken off, as that would leave a slot in our name: it has its own time-out. Nor is
+        A claim under way is not broken off, as that would leave a slot in our name: it has its own timeout. Nor is
         one to which no answer came forgotten: the slot is made sure of before any other, and at the end given back.
         """
         try:

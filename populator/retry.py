@@ -26,7 +26,7 @@ class Policy:
 
     name: str
     deadline: float
-    """after this no try begins, except the second: the first may have spent all the time on its time-out"""
+    """after this no try begins, except the second: the first may have spent all the time on its timeout"""
     first_pause: float = 0.2
     longest_pause: float = 4.0
 

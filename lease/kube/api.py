@@ -1,4 +1,4 @@
-"""The only door to Kubernetes: JSON by path, a time-out for each request, no hidden repetition.
+"""The only door to Kubernetes: JSON by path, a timeout for each request, no hidden repetition.
 
 The `kubernetes` package gives the ways to a cluster (service account or kubeconfig), the TLS set-up and the proxies
 (see `library`). Its models and typed APIs are left out: we read a few fields of a few objects.

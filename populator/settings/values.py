@@ -56,7 +56,7 @@ class SshSettings:
     """`SHA256:…` of host keys"""
     port: int
     seconds: int
-    """time-out of the log-in and of each command"""
+    """timeout of the log-in and of each command"""
 
 
 @dataclass(frozen=True)

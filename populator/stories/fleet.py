@@ -1,7 +1,7 @@
 """Many hosts, a few at a time: the package onto each of them or off it, none in another's way.
 
 Promises that never more hosts are visited at once than asked for, that what fails on one leaves the others alone,
-and that, told to stop, the hosts under way are finished (each command there has its time-out) and no other is begun.
+and that, told to stop, the hosts under way are finished (each command there has its timeout) and no other is begun.
 """
 
 import logging

@@ -102,7 +102,7 @@ def test_one_connection_serves_all_commands(ssh: Ssh, server: Sshd) -> None:
 
 def test_what_goes_on_in_the_background_holds_nothing_up(ssh: Ssh) -> None:
     assert ssh.run("sleep 60 & echo $!", seconds=8).status == 0
-    assert ssh.connected  # else it was the time-out that ended it
+    assert ssh.connected  # else it was the timeout that ended it
 
 
 def test_a_signal_is_no_exit_status(ssh: Ssh) -> None:

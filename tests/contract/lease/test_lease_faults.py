@@ -358,7 +358,7 @@ CALLS = {
     "cut off while it works": held_through("before"),
     "hang while it works": held_through("hang"),
     "refused while it works": held_through("429 1"),
-    "paused for less than a time-out": calls("pause 0.5", 0.3),
+    "paused for less than a timeout": calls("pause 0.5", 0.3),
     "paused for longer than the duration": calls("pause 5", 0.1),
     "all hang for longer than the duration": calls("hang", 1.0, 5.0),
     "all are cut off for longer than the duration": calls("before", 1.0, 5.0),
@@ -421,7 +421,7 @@ WITH_TIME = 16
 
 
 def slow_writes(call: Call) -> str | None:
-    """Leave a signal the time to come while a write is under way, and the write that to be done before its time-out."""
+    """Leave a signal the time to come while a write is under way, and the write that to be done before its timeout."""
     return "pause 0.7" if call.label.startswith("PUT") else None
 
 
