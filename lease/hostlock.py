@@ -174,7 +174,7 @@ class Held:
         """Raise LeaseLost unless the slot is ours now; called right before each disruptive step."""
         if not self.valid:
             raise LeaseLost(
-                f"The {self._slots.title} was lost, so this was not begun: {step}.",
+                f"The {self._slots.title} was lost, so the step {step!r} was not started.",
                 f"See who holds it, oc get lease {self.slot} -o yaml, and whether the Kubernetes API is healthy.",
             )
 

@@ -85,5 +85,7 @@ class Throughout:
 
     def _slot(self, step: str) -> Held:
         if self._held is None:
-            raise LeaseLost(f"No slot of {self._host} was waited for yet, so this was not begun: {step}.")
+            raise LeaseLost(
+                f"No slot of {self._host} was waited for yet, so the step {step!r} was not started."
+            )
         return self._held

@@ -56,7 +56,7 @@ class Policy:
 
     def _tell(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        log.info("%s: try %d failed, again soon: %s", self.name, state.attempt_number, error)
+        log.info("%s: attempt %d failed, trying again soon: %s", self.name, state.attempt_number, error)
 
 
 def asked_for(state: RetryCallState) -> float:

@@ -48,12 +48,12 @@ class Writing:
         """
         self._held.wait_until_valid(READ.deadline)
         try:
-            self._held.guard("the copy")
+            self._held.guard("copy")
         except LeaseError as error:
             raise VolumeError(error.text, error.hint) from error
         if not self._held.kept:  # it is ours again, but what was done in between is not known
             raise VolumeError(
-                f"The {self._held.title} was another's meanwhile, so this was not begun: the copy.",
+                f"The {self._held.title} was held by another run meanwhile, so the copy was not started.",
                 "Another run may have filled the volume, and it may be in use. Look at it; start the migration again "
                 "if it is to be filled.",
             )

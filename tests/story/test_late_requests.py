@@ -54,7 +54,7 @@ def test_nothing_disruptive_begins_outside_of_its_slots_time(lab: Lab, step: str
         assert program.wait() == 6, program.text()
     assert trouble.began
     assert program.message["reason"] == "LeaseError"
-    assert "was lost, so this was not begun" in program.message["text"]
+    assert "was not started" in program.message["text"]
     tidying = ("detach", "detached remove", "rescan delete")
     late = [
         operation.name

@@ -174,7 +174,7 @@ MEANWHILE: dict[str, tuple[int, str, Callable[[Lab, Target], object]]] = {
             path("persistentvolumeclaims", TARGET_NAMESPACE, target.pvc)
         ),
     ),
-    "somebody else had the writer's place": (3, "was another's meanwhile", take_and_give_back),
+    "somebody else had the writer's place": (3, "was held by another run meanwhile", take_and_give_back),
     "the writer's lease was taken": (
         3,
         "was lost",
@@ -351,7 +351,9 @@ def test_a_zombie_that_comes_back_does_not_write_over_the_vm(lab: Lab) -> None:
             )  # as if our mapping were there still
             cut_off.clear()
             assert zombie.wait() == 3, zombie.text()
-    assert "was another's meanwhile" in zombie.message["text"] or "was lost" in zombie.message["text"]
+    assert (
+        "was held by another run meanwhile" in zombie.message["text"] or "was lost" in zombie.message["text"]
+    )
     assert target.lun.read_bytes().startswith(b"written by the VM")
     assert lab.leftovers(target) == []
 

@@ -258,7 +258,7 @@ class Cloner:
             raise refused(answer.complaint, self._tasks.host)
         task = str(answer.facts.get("taskId", ""))
         if not TASK_ID.fullmatch(task):
-            raise Doubt("The host told no task id that can be used.")
+            raise Doubt("The host returned no usable task id.")
         return task
 
     def _find_started(self, order: Order) -> str:

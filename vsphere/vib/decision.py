@@ -86,7 +86,7 @@ def decide_install(facts: Facts, package: Package) -> Decision:
     if facts.secure_boot:
         return Decision(
             Act.REFUSE,
-            "UEFI Secure Boot is on: with an unsigned VIB the host would not start any more.",
+            "UEFI Secure Boot is on: with an unsigned VIB the host would no longer boot.",
             "Use the SSH method on this host, or switch Secure Boot off.",
         )
     return _unless_copying(facts, _installing(facts, package))

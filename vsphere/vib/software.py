@@ -123,7 +123,7 @@ class HostSoftware:
             return answer == "enabled"
         if answer or output.status:
             raise VsphereError(
-                f"The host does not tell whether Secure Boot is on: {said(output)}",
+                f"The host does not report whether Secure Boot is on: {said(output)}",
                 f"Ask it: {SECURE_BOOT} -s; nothing was changed.",
             )
         return None

@@ -55,7 +55,8 @@ def parse_task(answer: Answer) -> TaskState:
     facts = answer.facts
     if "exitCode" not in facts:
         raise Unreadable(
-            "The host's vmkfstools wrapper told no state of the copy.", f"It said: {answer.message[:200]}"
+            "The host's vmkfstools wrapper did not report the copy's state.",
+            f"It said: {answer.message[:200]}",
         )
     return _task(facts)
 

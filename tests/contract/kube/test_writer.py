@@ -165,5 +165,5 @@ def test_a_lost_lease_is_told_when_it_is_checked(world: World) -> None:
             lambda it: it["spec"].update(holderIdentity="other", leaseDurationSeconds=3600),
         )
         Clock().wait(DURATION)  # a renewal, which comes at a third of that, notices
-        with pytest.raises(VolumeError, match="was lost, so this was not begun: the copy"):
+        with pytest.raises(VolumeError, match="was lost, so the step 'copy' was not started"):
             writing.check()

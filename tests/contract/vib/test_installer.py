@@ -159,7 +159,7 @@ def test_with_secure_boot_nothing_is_installed(site: Site) -> None:
     site.host.secure_boot = "Enabled"
     outcome = site.do(install)
     assert outcome.failed
-    assert "would not start any more" in outcome.result
+    assert "would no longer boot" in outcome.result
     assert "Use the SSH method" in outcome.todo
     assert site.host.installed == []
     assert site.is_untouched()
@@ -174,7 +174,7 @@ def test_a_host_too_old_for_secure_boot_is_not_asked(site: Site) -> None:
 def test_whether_secure_boot_is_on_is_never_guessed(site: Site) -> None:
     program = "/usr/lib/vmware/secureboot/bin/secureBoot.py"
     site.host.sandbox.add_program(program, "#!/bin/sh\necho Traceback >&2\nexit 1\n")
-    with pytest.raises(VsphereError, match="does not tell whether Secure Boot is on: Traceback"):
+    with pytest.raises(VsphereError, match="does not report whether Secure Boot is on: Traceback"):
         site.do(install)
     assert site.is_untouched()
     site.host.sandbox.add_program(program, "#!/bin/sh\necho Disabled\nexit 1\n")

@@ -788,7 +788,7 @@ def test_answers_are_read_whatever_their_form() -> None:
         parse_answer([])
     odd = parse_task(Answer("0", '{"exitCode":null,"lastLine":"\x01Clone: 7% done.","xcopyUsed":"yes"}'))
     assert (odd.ended, odd.percent, odd.xcopy_used) == (False, 7, None)
-    with pytest.raises(VsphereError, match="no state"):
+    with pytest.raises(VsphereError, match="did not report"):
         parse_task(Answer("0", "<html>"))
 
 
