@@ -933,7 +933,7 @@ def test_a_host_that_makes_no_name_is_refused(world: World) -> None:
 
 def test_only_what_is_used_of_the_library_is_imported_and_others_still_get_it_whole(world: World) -> None:
     code = (
-        "import sys; from lease.api import Api; assert 'urllib3' not in sys.modules;"
+        "import sys; from lease.kube.api import Api; assert 'urllib3' not in sys.modules;"
         f"Api.connect({str(world.kubeconfig)!r}).get('/version');"
         "assert not {'pydantic', 'kubernetes', 'kubernetes.client'} & set(sys.modules);"
         "import kubernetes.client; kubernetes.client.V1Lease"
