@@ -30,7 +30,7 @@ class FleetParts(Protocol):
 
     @property
     def settings(self) -> FleetSettings:
-        """What the program was told."""
+        """The settings of this run."""
 
     @property
     def clock(self) -> Clock:

@@ -74,7 +74,7 @@ class Parts(Protocol):
 
     @property
     def settings(self) -> Settings:
-        """What the program was told."""
+        """The settings of this run."""
 
     @property
     def clock(self) -> Clock:
