@@ -19,7 +19,7 @@ check: .venv  ## the quick loop: format, lint, types, directions of imports, uni
 	$(RUN) ruff check .
 	$(RUN) mypy
 	.venv/bin/lint-imports
-	$(RUN) pytest -q tests/unit
+	$(RUN) pytest -q -n 2 tests/unit
 
 test: check  ## every check and test, against the real vcsim, kube-apiserver and etcd
 	tests/packages.sh
