@@ -237,7 +237,5 @@ class Renewal:
         if not self._left:
             return self._slots.free(self.slot, self._outcome)
         if self._written is self._facts or isinstance(self._slots.decision(self.slot), Wait):
-            return (
-                True  # told already, or another process has taken the slot, whose record is not overwritten
-            )
+            return True  # written already, or another process has the slot, whose record is not overwritten
         return self._write() is not None

@@ -76,7 +76,7 @@ class Plugin:
         except EsxcliFault as error:
             answer = Answer("1", error.reason)
             # What hostd itself could not do tells nothing of a task.
-            if error.unclear or (command in {"taskGet", "taskStop"} and not answer.facts):
+            if error.unclear or (command in {"taskGet", "taskStop", "taskClean"} and not answer.facts):
                 raise
             return answer
 

@@ -561,13 +561,17 @@ def test_a_vmkfstools_whose_shell_was_killed_is_seen_to_run(host: Host) -> None:
     assert host.machine.running_copies == []
 
 
+def names_of(pids: Sequence[int]) -> list[str]:
+    return [Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids]
+
+
 def test_a_process_id_that_is_somebody_elses_now_is_not_taken_for_the_copy(host: Host) -> None:
     host.machine.faults.dies_at = 50
     task = host.clone()
     host.finish(task)
     command = host.sandbox.command(["/bin/sleep", "60"])
     with subprocess.Popen(command) as stranger:
-        wait_for(lambda: len(host.sandbox.processes()) > 0)
+        wait_for(lambda: names_of(host.sandbox.processes()) == ["sleep"])  # not bubblewrap any more
         (pid,) = host.sandbox.processes()
         for name in ("pid", "child"):
             (host.folder(task) / name).write_text(f"{pid}\n")

@@ -527,9 +527,12 @@ def test_an_end_counts_when_two_reads_in_a_row_agree(run: Run, answers: tuple[st
     assert run.host.cleaned == [TASK]
 
 
+@pytest.mark.parametrize("unclear", [True, False])
 @pytest.mark.parametrize("failures", [1, 2])
-def test_cleaning_up_is_asked_for_once_more_where_the_host_fails_it(run: Run, failures: int) -> None:
-    refusals = [EsxcliFault("it failed", reason="Out of resources", unclear=True)] * failures
+def test_cleaning_up_is_asked_for_once_more_where_the_host_fails_it(
+    run: Run, failures: int, unclear: bool
+) -> None:
+    refusals = [EsxcliFault("it failed", reason="Out of resources", unclear=unclear)] * failures
     run.host.fault = lambda name, _: refusals.pop() if name == "taskClean" and refusals else None
     assert run.copy().task_id == TASK
     assert refusals == []
