@@ -22,7 +22,7 @@ def hesitate(spread: float, waited: float, lost: int, chance: float) -> float:
 
     Many who draw with a spread in proportion to their number leave it free for HANDOVER, more or less, and seldom
     meet; those who have waited longer are a little ahead. A long pause matters only when the crowd has gone, so it
-    grows by its logarithm; with each race that was `lost`, as on a busy machine where claims are heard of late, that
+    grows by its logarithm; with each race that was `lost`, as on a busy machine where news of claims comes late, that
     begins later.
     """
     drawn = -spread * math.log(1 - chance) / min(1 + waited / 30, 4)
@@ -46,8 +46,8 @@ def spread_after(spread: float, paused: float, lost: int) -> float:
 def crowd_spread(told: Sequence[float | None], lost_of_late: int) -> float:
     """Return the spread to go by, from those that a host's records tell: there is one crowd for all of its slots.
 
-    A waiter that has lost so many more races of late than it has heard of in time does not believe it: a crowd that has
-    just come up stampedes.
+    A waiter that has lost so many more races recently than it has heard of in time does not believe it: a crowd that
+    has just come up stampedes.
     """
     known = [FIRST_SPREAD if one is None else clamp_spread(one) for one in told] or [FIRST_SPREAD]
     return clamp_spread(geometric_mean(known) * 3.0 ** min(lost_of_late, 20))

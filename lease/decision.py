@@ -109,7 +109,7 @@ class Ours:
 def see(before: Sighting | None, record: Record | None, now: float) -> Sighting:
     """Return the sighting after a look; a version that we know keeps its moment.
 
-    A slot that was held and is missing now, or is there anew and was never used, was deleted under its holder.
+    A slot that was held and is missing now, or is there again and was never used, was deleted under its holder.
     """
     if before is None or (record and record.used):
         same = before and before.record and record and before.record.version == record.version

@@ -242,7 +242,7 @@ class Turn:
 
 
 class _Watcher:
-    """Keeps one watch open and hands on what it tells; begins anew when it ends, lags or breaks.
+    """Keeps one watch open and passes on its events; starts again when it ends, lags or breaks.
 
     Wakes the waiter for a slot that is free, and for errors. That a slot is held is no reason: it listens before it
     reaches for one, so a thousand waiters are not all woken by one claim, or by a renewal.

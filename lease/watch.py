@@ -1,7 +1,7 @@
-"""The slots of a namespace, read by somebody who wants none: once, or followed for as long as it takes.
+"""The slots of a namespace, read by an observer: once, or followed for as long as it takes.
 
-To follow is one list, then a watch that is begun anew whenever it ends, breaks, or is too old. A thread reads, and the
-caller gets what has changed; a slot may also expire because nothing happens.
+To follow is one list, then a watch that is started again whenever it ends, breaks, or is too old. A thread reads, and
+the caller gets what has changed; a slot may also expire because nothing happens.
 """
 
 import logging
@@ -19,7 +19,7 @@ from lease.ports import Clock
 from lease.record import Record, leases_path, parse_event, parse_record
 
 SILENCE = 75.0
-"""seconds without a word after which a watch is begun anew; a server sends bookmarks about each minute"""
+"""seconds without a word after which a watch is started again; a server sends bookmarks about each minute"""
 LOOK_EVERY = 0.5
 """seconds between two looks at what may have expired"""
 TOO_OLD = 410
@@ -43,12 +43,12 @@ def read_slots(api: Api, namespace: str, names: Names, now: datetime) -> list[Sl
 
 
 def follow_slots(api: Api, namespace: str, names: Names, clock: Clock) -> Iterator[list[SlotView]]:
-    """Yield all slots, and then those that change, for ever; raise ApiError when reading is of no use any more."""
+    """Yield all slots, and then those that change, for ever; raise ApiError when reading is of no further use."""
     return Reader(api, leases_path(namespace)).changes(SlotWatch(names, clock))
 
 
 class SlotWatch:
-    """The slots of a namespace, and what has become of them since they were last told."""
+    """The slots of a namespace, and what has become of them since they were last reported."""
 
     def __init__(self, names: Names, clock: Clock) -> None:
         self._names = names
@@ -76,7 +76,7 @@ class SlotWatch:
             self.hear(name, there.get(name))
 
     def changed(self) -> list[SlotView]:
-        """Return the slots that are not as they were last told; renewals and progress alone are no news."""
+        """Return the slots that are not as they were last reported; renewals and progress alone are no news."""
         slots = [slot for name in self._seen if self._told.get(name) != _news(slot := self._view(name))]
         for slot in slots:
             self._told[slot.record.name] = _news(slot)
@@ -112,7 +112,7 @@ class Reader(threading.Thread):
         self._failures = 0
 
     def changes(self, watch: SlotWatch) -> Iterator[list[SlotView]]:
-        """Yield the slots that have changed, for ever; raises ApiError when reading is of no use any more."""
+        """Yield the slots that have changed, for ever; raises ApiError when reading is of no further use."""
         self.start()
         while True:
             with suppress(Empty):

@@ -173,7 +173,7 @@ def identity(settings: Settings) -> str:
     """Return who holds a slot: `<pod>_<8 hex digits>`.
 
     The contract has holderIdentity name the pod, so it begins with that name and a character that no pod's name has:
-    people and programs cut it off there. The rest is drawn anew by each process and does what the pod's UID would,
+    people and programs cut it off there. The rest is drawn by each process and does what the pod's UID would,
     which Forklift does not tell the pod: two pods of one name in two namespaces are two holders, and so is a process
     that was restarted in its pod, whose predecessor's slot must run out like any dead one's. In scope `rescan` each
     step adds its number (`-1`, `-2`, …), see `lease.stepwise`.

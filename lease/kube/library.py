@@ -38,7 +38,7 @@ class Library:
 
 
 class Way:
-    """How to reach a cluster; `configuration` reads the files anew each time, since tokens rotate."""
+    """How to reach a cluster; `configuration` reads the files again each time, since tokens rotate."""
 
     def __init__(self, kubeconfig: str | None, master: str | None) -> None:
         self._kubeconfig = kubeconfig

@@ -50,7 +50,7 @@ VIB_PATH = Flag(
     ("vib-path",), "FILE", "VIB to install, instead of the one that `vib build` writes.", "VIB_PATH"
 )
 RESTART = Flag(
-    ("restart-hostd",), "", "Restart hostd where it has to load plugins anew.", "RESTART_HOSTD", "true"
+    ("restart-hostd",), "", "Restart hostd where it has to load plugins again.", "RESTART_HOSTD", "true"
 )
 INSTALL_FLAGS = (HOSTS, VCENTER, FlagGroup("Package", (VIB_PATH, RESTART)))
 STATUS_FLAGS = (HOSTS, VCENTER, FlagGroup("Package", (VIB_PATH,)))

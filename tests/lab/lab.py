@@ -247,7 +247,7 @@ class Lab:
         self.host.stack.add(self.host.adapters)
 
     def tidy(self) -> None:
-        """Begin anew: no LUNs, groups or leases, all rights, and new hosts in good health under the old ids."""
+        """Begin again: no LUNs, groups or leases, all rights, and new hosts in good health under the old ids."""
         self.ledger.reset()
         self.vcenter.withhold()
         self.array.reset()

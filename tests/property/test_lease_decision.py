@@ -82,7 +82,7 @@ def test_a_slot_deleted_while_held_is_held_until_its_holders_promise_has_run_out
     told = see_deleted(sighting(HELD, since=100.0), record(HELD, version="2"), 104.0)
     assert decide(told, ME, 109.9) == Wait(110.0)
     assert decide(told, ME, 110.0) == Take(dead=True)
-    assert see(told, None, 105.0) == told, "looking again begins nothing anew"
+    assert see(told, None, 105.0) == told, "looking again starts nothing over"
 
 
 @pytest.mark.parametrize("known", [None, sighting(MADE), sighting({**HELD, "renewTime": "before"}, 100.0)])

@@ -27,7 +27,7 @@ from vsphere.wrapper.tasks import Tasks, UnknownTask
 log = logging.getLogger(__name__)
 
 START_PATIENCE = 120.0
-"""for how long a start that surely never left is tried again"""
+"""for how long a start that certainly never left is tried again"""
 ANSWER_UNTIL = 5.0
 """for how long after SIGTERM the answer to a start is waited for"""
 WAITING = "wait for copies on the host to end"
@@ -189,7 +189,7 @@ class Cloner:
     def _start(
         self, order: Order, held: Held, check: Callable[[], None], phase: Callable[[str], None]
     ) -> str:
-        """Start the copy; again only if it surely was not started. Return the task's id."""
+        """Start the copy; again only if it certainly was not started. Return the task's id."""
         deadline = self._clock.now() + START_PATIENCE
         full = False
         while True:

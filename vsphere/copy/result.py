@@ -37,7 +37,7 @@ def refused(complaint: str, host: str) -> CloneFailed:
 
 
 def restarted(host: str) -> CloneFailed:
-    """Return what to say of a copy whose host was started anew in mid-copy."""
+    """Return what to say of a copy whose host restarted in mid-copy."""
     return CloneFailed(
         f"Host {host} restarted in mid-copy; the LUN holds a part of the disk.",
         "Start the migration again when the host is well. A file named …-rdmdisk-… beside the disk may be left over.",

@@ -90,7 +90,7 @@ class Stack:
                 del self.devices[naa]
 
     def reboot(self) -> None:
-        """Start anew from what is presented; only the detached list is remembered."""
+        """Start again from what is presented; only the detached list is remembered."""
         with self.lock:
             self.devices.clear()
             self.paths.clear()

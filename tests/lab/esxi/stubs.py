@@ -66,7 +66,7 @@ printf '%s\\n' "$*" >>{LOG}
 
 @dataclass
 class Acceleration:
-    """What the host tells of the array's part; read anew by each call of the wrapper."""
+    """What the host tells of the array's part; read again by each call of the wrapper."""
 
     enabled: bool = True
     """/DataMover/HardwareAcceleratedMove"""

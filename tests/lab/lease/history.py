@@ -79,7 +79,7 @@ class Written:
 
     @property
     def deletes_or_prepares(self) -> bool:
-        """Whether nothing is said of a holder: the Lease is gone, or there anew without one."""
+        """Whether nothing is said of a holder: the Lease is gone, or there again without one."""
         return self.after is None or (self.before is None and not self.after.used)
 
 

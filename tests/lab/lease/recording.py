@@ -37,7 +37,7 @@ class _Seen:
     after: State | None
     sent: float | None
     complete: bool
-    """whether the watch has surely told the version before it"""
+    """whether the watch has certainly told the version before it"""
 
 
 @dataclass
@@ -128,7 +128,7 @@ class Recording:
         while True:
             try:
                 for event in self.admin.watch(path("leases", self.namespace), resourceVersion=self._version):
-                    if event["type"] == "ERROR":  # begin anew with what there is now
+                    if event["type"] == "ERROR":  # begin again with what there is now
                         self._version, complete = "0", False
                         break
                     self._see(event, complete)

@@ -1,6 +1,6 @@
 """What people read, to the letter: help at two widths, and errors, compared with the files in `golden`.
 
-`python -m tests.unit.populator.test_golden` writes the files anew; read the difference aloud before it is committed.
+`python -m tests.unit.populator.test_golden` rewrites the files; read the difference aloud before it is committed.
 """
 
 import json

@@ -72,6 +72,6 @@ def test_removing(facts: Facts, act: Act) -> None:
 
 def test_hostd_restarts_unless_it_has_loaded_this_very_plugin() -> None:
     assert not needs_restart(CURRENT, OURS)
-    assert not needs_restart(replace(CURRENT, answers="0.3.9"), OURS), "the script is read anew each time"
+    assert not needs_restart(replace(CURRENT, answers="0.3.9"), OURS), "the script is read again each time"
     for facts in (BARE, STOCK, replace(CURRENT, complete=False), replace(CURRENT, plugin_digest="p")):
         assert needs_restart(facts, OURS)
