@@ -24,7 +24,7 @@ check: .venv  ## the quick loop: format, lint, types, directions of imports, uni
 test: check  ## every check and test, against the real vcsim, kube-apiserver and etcd
 	tests/packages.sh
 	$(RUN) tests.lab.tools
-	$(RUN) pytest -n 6 --dist worksteal
+	$(RUN) pytest -n 6 --dist worksteal --ignore=tests/unit
 
 SCHEDULES ?= 10000
 SEED ?= 0

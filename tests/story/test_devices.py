@@ -348,6 +348,7 @@ def test_what_may_be_on_stays_mapped(lab: Lab) -> None:
     assert lab.host.unclean == []
 
 
+@pytest.mark.long
 def test_a_right_that_is_lost_while_we_wait_for_a_slot_ends_the_same(lab: Lab) -> None:
     target = lab.add_target()
     for number in range(2):
@@ -421,6 +422,7 @@ def test_a_device_that_cannot_be_detached_keeps_its_mapping(lab: Lab) -> None:
     assert lab.host.unclean == []
 
 
+@pytest.mark.long
 def test_a_mapping_that_cannot_be_removed_is_told_and_its_device_stays_off(lab: Lab) -> None:
     target = lab.add_target()
     lab.host.copy_seconds = 2.0

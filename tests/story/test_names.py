@@ -61,6 +61,7 @@ def test_a_silent_dns_server_keeps_nobody(lab: Lab, dns: Dns, tmp_path: Path, se
     assert program.message["reason"] == "Cancelled"
 
 
+@pytest.mark.long
 def test_one_that_falls_silent_before_the_undo_does_not_outlast_the_pod(
     lab: Lab, dns: Dns, tmp_path: Path
 ) -> None:

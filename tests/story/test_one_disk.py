@@ -218,6 +218,7 @@ def test_other_mappings_of_the_lun_stay(lab: Lab) -> None:
     assert lab.san.mappings(target.naa) == before
 
 
+@pytest.mark.long
 def test_ten_disks_on_one_host_never_shake_it_more_than_twice_at_once(lab: Lab) -> None:
     lab.host.falls_over = True
     lab.host.copy_seconds = 0.5
@@ -274,6 +275,7 @@ def test_an_outage_during_the_copy_is_survived(lab: Lab, service: str, fault: st
     during_the_copy(lab, lab.add_target(), act)
 
 
+@pytest.mark.long
 def test_an_api_server_that_never_comes_back_does_not_keep_it_from_finishing(lab: Lab) -> None:
     target = lab.add_target()
     lab.host.copy_seconds = 3.0

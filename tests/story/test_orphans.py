@@ -44,6 +44,7 @@ def pair(lab: Lab, environment: dict[str, str | None]) -> Iterator[list[tuple[Pr
 
 @pytest.mark.any_kube
 @pytest.mark.parametrize("method", ["vib", "ssh"])
+@pytest.mark.long
 def test_populators_that_are_killed_in_pairs_leave_no_more_copies_than_slots(lab: Lab, method: str) -> None:
     environment: dict[str, str | None] = {**FAST, **(lab.start_ssh() if method == "ssh" else {})}
     lab.host.copy_seconds = ENDLESS

@@ -195,6 +195,7 @@ def test_told_to_stop(lab: Lab, phase: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ["hang", "before"])
+@pytest.mark.long
 def test_an_api_server_that_never_comes_back_keeps_nobody_beyond_the_pods_time(lab: Lab, fault: str) -> None:
     target = lab.add_target()
     lab.host.copy_seconds = 3.0
@@ -251,6 +252,7 @@ def test_a_copy_that_fails_puts_everything_back(lab: Lab) -> None:
     assert lab.leftovers(target) == []
 
 
+@pytest.mark.long
 def test_ten_disks_at_once_shake_the_host_two_at_a_time_and_copy_together(lab: Lab) -> None:
     lab.host.rescan_seconds = 0.5
     lab.host.copy_seconds = 6.0

@@ -141,6 +141,7 @@ def sessions(lab: Lab) -> set[str]:
 
 @pytest.mark.any_kube
 @pytest.mark.parametrize("fault", ["pause 0.3", "late 0.3"])
+@pytest.mark.long
 def test_sigterm_at_any_moment_of_the_login_leaves_no_session(lab: Lab, fault: str) -> None:
     target, before = lab.add_target(), sessions(lab)
     for moment in (0.0, 0.1, 0.2, 0.28, 0.3, 0.302, 0.304, 0.306, 0.308, 0.31, 0.32, 0.4):

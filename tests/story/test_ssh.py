@@ -58,6 +58,7 @@ def test_one_disk_over_one_connection(lab: Lab, ssh: dict[str, str | None]) -> N
     assert "trusting the SSH key" in program.text()
 
 
+@pytest.mark.long
 def test_the_script_is_uploaded_only_where_it_differs(lab: Lab, ssh: dict[str, str | None]) -> None:
     for wanted in (1, 1, 2):
         target = lab.add_target()

@@ -72,6 +72,7 @@ def test_one_host_of_three_that_is_down_leaves_the_others_alone(fleet: Fleet) ->
     assert fleet.hosts[1].installed == OURS_NOW
 
 
+@pytest.mark.long
 def test_status_and_removal(fleet: Fleet) -> None:
     done = call(fleet, "status", "-o", "json")
     assert done.code == 10
