@@ -19,7 +19,7 @@ from vsphere.errors import CopyMayBeRunning
 
 log = logging.getLogger(__name__)
 
-AFTER_STOP = 23.0
+AFTER_STOP = 22.0
 """seconds from SIGTERM to the end of the undo; slot and session are given back after it, and SIGKILL comes after 30"""
 WITHIN = 120.0
 """seconds for the undo when nobody is in a hurry"""

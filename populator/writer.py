@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 TEMPLATE = "xcopy-volume-{host}"
 """name of the Lease; what the lease package calls a host is the PVC's UID here"""
-RELEASED_BY = 24.5
+RELEASED_BY = 23.5
 """seconds after SIGTERM for the last word in the Lease: the undo has 24, logging out 27"""
 
 

@@ -28,7 +28,7 @@ from populator.storage.tls import Adapter, tls_context
 
 LARGEST_ANSWER = 16 * 1024 * 1024
 MOST_PAGES = 1000
-LOG_OUT_UNTIL, LOG_OUT_SECONDS = 26.0, 5.0
+LOG_OUT_UNTIL, LOG_OUT_SECONDS = 25.0, 5.0
 """seconds after we were told to stop, and for the call itself"""
 Explain = Callable[[Answer], tuple[str, str]]
 """the vendor's reading of an error's body: its code and its message, empty where there is none"""

@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 DEFAULT_SECONDS = 30.0
 """timeout of a call"""
-LOG_OUT_UNTIL = 26.0
+LOG_OUT_UNTIL = 25.0
 """seconds after we were told to stop; a session that is left would use up one of vCenter's few for half an hour"""
 HINTS = {
     "NoPermission": "Give the vCenter user the privileges that the documentation lists (Host.Cim.CimInteraction "
