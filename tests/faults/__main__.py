@@ -1,34 +1,44 @@
 """`python -m tests.faults`: the sweeps as tables; ends with 1 when a run leaks or lies.
 
-Every call fails, every call is answered with a lie, and SIGTERM comes with every call; by each method.
+Every call fails, every call is answered with a lie, and SIGTERM comes with every call; by each method. The sweeps that
+run in this program's own threads share the processors, each in a process of its own; those of SIGTERM start processes
+by themselves, are judged by the time they take, and come one after the other.
 """
 
-import logging
+import multiprocessing
+import os
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 
-from tests.faults import stops
-from tests.faults.sweep import Way, sweep, table
+from tests.faults import stops, sweep
+from tests.faults.sweep import Way
 from tests.lab.faults import FAULTS
 from tests.lab.lies import LIES
 
 WAYS = (Way(), Way(method="ssh"))
+CODES = "exit codes: 0 the copy is complete, 8 a copy may be running, 9 told to stop, others by family"
+
+
+def sweeps() -> Iterator[tuple[Way, str, int, list[str]]]:
+    """Make all of them, and return each with its way as soon as it is done, in a fixed order."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as pool:
+        made = [(way, pool.submit(sweep.tabulated, way, kinds)) for way in WAYS for kinds in (FAULTS, LIES)]
+        for way, result in made:
+            yield way, *result.result()
+    for way in WAYS:
+        yield way, *stops.tabulated(way)
 
 
 def main() -> int:
     """Sweep, print the tables and what must not be, and say whether there was any."""
-    logging.basicConfig(level=logging.CRITICAL)
     runs, bad = 0, []
-    for way in WAYS:
-        for kinds in (FAULTS, LIES):
-            verdicts = sweep(kinds, way)
-            print(f"method {way.method}, scope {way.scope}\n\n{table(verdicts, kinds)}\n", flush=True)
-            runs += len(verdicts)
-            bad += [str(one) for one in verdicts if one.problems]
-        endings = stops.sweep(way=way)
-        print(f"method {way.method}, scope {way.scope}\n\n{stops.table(endings)}\n", flush=True)
-        runs += len(endings)
-        bad += [str(one) for one in endings if one.problems]
-    print("exit codes: 0 the copy is complete, 8 a copy may be running, 9 told to stop, others by family")
+    for way, text, number, found in sweeps():
+        print(f"method {way.method}, scope {way.scope}\n\n{text}\n", flush=True)
+        runs += number
+        bad += found
+    print(CODES)
     print("\n".join(bad))
     print(f"{runs} runs, {len(bad)} of them bad")
     return 1 if bad else 0

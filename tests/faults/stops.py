@@ -138,6 +138,12 @@ def problems(lab: Lab, target: Target, ending: Ending, reason: str) -> list[str]
     return found
 
 
+def tabulated(way: Way) -> tuple[str, int, list[str]]:
+    """Sweep, and return the table, the number of runs, and those that were bad."""
+    endings = sweep(way=way)
+    return table(endings), len(endings), [str(one) for one in endings if one.problems]
+
+
 def table(endings: Sequence[Ending]) -> str:
     """Return a line a call: for each state exit code, seconds and number of things left; `!` marks what must not be."""
     rows: dict[tuple[int, str], dict[str, str]] = {}

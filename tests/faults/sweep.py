@@ -8,6 +8,7 @@ running and left all in place), did no harm, started no second copy, and called 
 """
 
 import itertools
+import logging
 import os
 import re
 import tempfile
@@ -204,6 +205,13 @@ def problems(lab: Lab, target: Target, report: Report, code: int, text: str) -> 
     elif not lab.san.mappings(target.naa) and lab.host.clones_started[target.naa]:
         found.append("the mapping is gone, though a copy may be running")
     return found
+
+
+def tabulated(way: Way, kinds: tuple[str, ...]) -> tuple[str, int, list[str]]:
+    """Sweep, in a process of its own, and return the table, the number of runs, and those that were bad."""
+    logging.basicConfig(level=logging.CRITICAL)
+    verdicts = sweep(kinds, way)
+    return table(verdicts, kinds), len(verdicts), [str(one) for one in verdicts if one.problems]
 
 
 def table(verdicts: list[Verdict], kinds: tuple[str, ...] = FAULTS) -> str:
