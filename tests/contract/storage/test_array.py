@@ -3,52 +3,18 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from populator.errors import StorageError
 from populator.storage import registry
-from populator.storage.array import Group, GroupPlan, Lun, Mapping, StorageArray, Volume
+from populator.storage.array import GroupPlan, Volume
 from populator.storage.registry import BUILT, VENDORS
-from tests.lab.arrays import ArrayLab, QuickClock, connect, fc, iscsi, start
+from tests.contract.storage.hosts import FC, FC_2, HOST, IQN, PORTS, Ports, ensure, seen, unmap
+from tests.lab.arrays import ArrayLab, QuickClock, connect, iscsi
 from tests.lab.pki import Pki
-from tests.lab.san import San
 from vsphere.model import Initiator, InitiatorKind
-
-HOST = "host-1234"
-IQN, IQN_2 = iscsi("iqn.1998-01.com.vmware:esx-1"), iscsi("iqn.1998-01.com.vmware:esx-1-b")
-FC, FC_2 = fc("20000025b5aa0001"), fc("20000025b5aa0002")
-ALL = frozenset({IQN, IQN_2, FC, FC_2})
-"""all that the host has"""
-IQN_5 = iscsi("iqn.1998-01.com.vmware:esx-5")
-OTHER_HOST = iscsi("iqn.1998-01.com.vmware:worker-7")
-
-
-@pytest.fixture(params=sorted(BUILT))
-def lab(
-    request: pytest.FixtureRequest, pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[ArrayLab]:
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca_file))
-    with start(request.param, pki, San(tmp_path / "san")) as array_lab:
-        array_lab.know_host("esx-1", ALL)
-        array_lab.know_host("esx-5", [IQN_5])
-        yield array_lab
-
-
-def seen(lab: ArrayLab, initiator: Initiator) -> dict[str, int]:
-    return lab.san.seen_by([initiator.name])
-
-
-def ensure(array: StorageArray, *initiators: Initiator, host: str = HOST) -> Group:
-    return array.ensure_group(array.plan_group(host, initiators))
-
-
-def unmap(array: StorageArray, lun: Lun, before: Sequence[Mapping] = ()) -> None:
-    array.unmap(lun, HOST, ALL, [mapping for mapping in before if not mapping.ours])
 
 
 @pytest.mark.parametrize("vendor", [*sorted(set(VENDORS) - set(BUILT)), "emc"])
@@ -99,9 +65,9 @@ def test_a_volume_whose_id_and_name_belong_to_two_luns_is_refused(lab: ArrayLab)
         assert caught.value.hint
 
 
-@pytest.mark.parametrize("initiators", [[IQN], [FC], [IQN, IQN_2], [FC, FC_2]])
-def test_ensure_group_makes_it_once(lab: ArrayLab, initiators: list[Initiator]) -> None:
-    array = connect(lab)
+@pytest.mark.parametrize("number", [1, 2])
+def test_ensure_group_makes_it_once(lab: ArrayLab, ports: Ports, number: int) -> None:
+    array, initiators = connect(lab), ports.own[:number]
     group = ensure(array, *initiators)
     assert set(group.initiators) == set(initiators)
     state = lab.state()
@@ -122,16 +88,16 @@ def test_ensure_group_makes_it_once(lab: ArrayLab, initiators: list[Initiator]) 
     ],
 )
 def test_fc_and_iscsi_are_never_mixed(
-    lab: ArrayLab, offered: list[Initiator], logged_in: list[Initiator], taken: list[Initiator]
+    scsi_lab: ArrayLab, offered: list[Initiator], logged_in: list[Initiator], taken: list[Initiator]
 ) -> None:
     """All of one kind: that of the first which the array sees, else of the first; the unusable are passed over."""
     for initiator in logged_in:
-        lab.log_in(initiator)
-    array = connect(lab)
+        scsi_lab.log_in(initiator)
+    array = connect(scsi_lab)
     assert set(ensure(array, *offered).initiators) == set(taken)
-    state = lab.state()
+    state = scsi_lab.state()
     ensure(array, *offered)
-    assert lab.state() == state
+    assert scsi_lab.state() == state
 
 
 @pytest.mark.parametrize("initiators", [[], [iscsi("vmhba64")], [iscsi("nqn.2014-08.com.vmware:nvme:esx")]])
@@ -144,81 +110,81 @@ def test_unusable_initiators_are_refused_before_anything_is_created(
     assert lab.state() == state
 
 
-def test_kinds_that_the_vendor_does_not_serve_are_passed_over(lab: ArrayLab) -> None:
+def test_kinds_that_the_vendor_does_not_serve_are_passed_over(lab: ArrayLab, ports: Ports) -> None:
     """As the registry has it."""
     serves = VENDORS[lab.vendor].initiators
-    others = [Initiator(kind, "3f4b2c1d-0000-4000-8000-000000000001") for kind in set(InitiatorKind) - serves]
+    others = [PORTS[kind].first for kind in set(InitiatorKind) - serves]
     state = lab.state()
     with pytest.raises(StorageError):
         connect(lab).plan_group(HOST, others)
-    assert connect(lab).plan_group(HOST, [*others, IQN]).group.initiators == (IQN,)
+    assert connect(lab).plan_group(HOST, [*others, ports.first]).group.initiators == (ports.first,)
     assert lab.state() == state
 
 
-def test_a_plan_changes_nothing_and_is_what_comes_of_it(lab: ArrayLab) -> None:
+def test_a_plan_changes_nothing_and_is_what_comes_of_it(lab: ArrayLab, ports: Ports) -> None:
     array, state = connect(lab), lab.state()
-    plan = array.plan_group(HOST, [IQN])
+    plan = array.plan_group(HOST, [ports.first])
     assert lab.state() == state
     if lab.own_groups:
-        assert (plan.group.id, plan.missing) == ("", (IQN,))
+        assert (plan.group.id, plan.missing) == ("", (ports.first,))
     group = array.ensure_group(plan)
-    assert (group.name, group.initiators) == (plan.group.name, (IQN,))
+    assert (group.name, group.initiators) == (plan.group.name, (ports.first,))
     assert group.id
-    assert array.plan_group(HOST, [IQN]) == GroupPlan(group)
+    assert array.plan_group(HOST, [ports.first]) == GroupPlan(group)
 
 
-@pytest.mark.parametrize("initiator", [IQN, FC])
-def test_a_mapped_lun_is_seen_by_the_host_and_nobody_else(lab: ArrayLab, initiator: Initiator) -> None:
+def test_a_mapped_lun_is_seen_by_the_host_and_nobody_else(lab: ArrayLab, ports: Ports) -> None:
     volume = lab.add_volume()
     array = connect(lab)
     lun = array.find_lun(volume)
-    mapping = array.map(lun, ensure(array, initiator))
+    mapping = array.map(lun, ensure(array, ports.first))
     assert mapping.ours
-    assert seen(lab, initiator) == {lun.device: mapping.lun_id}
-    assert seen(lab, OTHER_HOST) == {}
+    assert seen(lab, ports.first) == {lun.device: mapping.lun_id}
+    assert seen(lab, ports.worker) == {}
     assert [(m.group.id, m.lun_id, m.ours) for m in array.mappings_of(lun)] == [
         (mapping.group.id, mapping.lun_id, lab.own_groups)
     ]
 
 
-def test_mapping_again_is_success(lab: ArrayLab) -> None:
+def test_mapping_again_is_success(lab: ArrayLab, ports: Ports) -> None:
     array, volume = connect(lab), lab.add_volume()
     lun = array.find_lun(volume)
-    group = ensure(array, IQN)
+    group = ensure(array, ports.first)
     first, second = array.map(lun, group), array.map(lun, group)
     assert (first.group.id, first.lun_id) == (second.group.id, second.lun_id)
     assert (first.ours, second.ours) == (True, lab.own_groups)
     assert len(array.mappings_of(lun)) == 1
 
 
-def test_two_luns_get_two_lun_ids(lab: ArrayLab) -> None:
+def test_two_luns_get_two_lun_ids(lab: ArrayLab, ports: Ports) -> None:
     array = connect(lab)
-    group = ensure(array, IQN)
+    group = ensure(array, ports.first)
     for volume in (lab.add_volume(), lab.add_volume()):
         array.map(array.find_lun(volume), group)
-    assert len(set(seen(lab, IQN).values())) == 2
+    assert len(set(seen(lab, ports.first).values())) == 2
 
 
-def test_an_adapter_that_comes_later_joins_the_group(lab: ArrayLab) -> None:
+def test_an_adapter_that_comes_later_joins_the_group(lab: ArrayLab, ports: Ports) -> None:
     array, volume = connect(lab), lab.add_volume()
     lun = array.find_lun(volume)
-    mapping = array.map(lun, ensure(array, IQN))
-    ensure(array, IQN_2)
-    assert seen(lab, IQN) == seen(lab, IQN_2) == {lun.device: mapping.lun_id}
+    mapping = array.map(lun, ensure(array, ports.first))
+    ensure(array, *ports.own)
+    for port in ports.own:
+        assert seen(lab, port) == {lun.device: mapping.lun_id}
 
 
-def test_unmap_leaves_the_array_as_it_was_and_may_be_repeated(lab: ArrayLab) -> None:
+def test_unmap_leaves_the_array_as_it_was_and_may_be_repeated(lab: ArrayLab, ports: Ports) -> None:
     volume = lab.add_volume()
-    lab.add_map(volume, lab.add_group("worker-7", [OTHER_HOST]))
+    lab.add_map(volume, lab.add_group("worker-7", [ports.worker]))
     state = lab.state()
     array = connect(lab)
     lun = array.find_lun(volume)
-    array.map(lun, ensure(array, IQN))
+    array.map(lun, ensure(array, ports.first))
     for _ in range(2):
-        unmap(array, lun)
+        unmap(lab, array, lun)
         assert lab.state() == state
-        assert list(seen(lab, OTHER_HOST)) == [lun.device]
-    unmap(connect(lab), lun)  # as another process would
+        assert list(seen(lab, ports.worker)) == [lun.device]
+    unmap(lab, connect(lab), lun)  # as another process would
     assert lab.state() == state
 
 
@@ -226,74 +192,74 @@ def test_unmap_is_harmless_when_nothing_was_mapped(lab: ArrayLab) -> None:
     array, volume = connect(lab), lab.add_volume()
     lun = array.find_lun(volume)
     state = lab.state()
-    unmap(array, lun)
+    unmap(lab, array, lun)
     assert lab.state() == state
 
 
-def test_unmap_removes_a_group_that_was_made_but_never_mapped(lab: ArrayLab) -> None:
+def test_unmap_removes_a_group_that_was_made_but_never_mapped(lab: ArrayLab, ports: Ports) -> None:
     array, volume = connect(lab), lab.add_volume()
     lun = array.find_lun(volume)
     state = lab.state()
-    ensure(array, IQN)
-    unmap(array, lun)
+    ensure(array, ports.first)
+    unmap(lab, array, lun)
     assert lab.state() == state
 
 
-def test_what_somebody_else_has_unmapped_meanwhile_is_not_mapped_again(lab: ArrayLab) -> None:
+def test_what_somebody_else_has_unmapped_meanwhile_is_not_mapped_again(lab: ArrayLab, ports: Ports) -> None:
     volume = lab.add_volume()
-    workers = lab.add_group("worker-7", [OTHER_HOST])
+    workers = lab.add_group("worker-7", [ports.worker])
     state = lab.state()
     lab.add_map(volume, workers)
     array = connect(lab)
     lun = array.find_lun(volume)
-    array.map(lun, ensure(array, IQN))
+    array.map(lun, ensure(array, ports.first))
     lab.remove_map(volume, workers)
-    unmap(array, lun)
+    unmap(lab, array, lun)
     assert lab.state() == state
 
 
-def test_a_mapping_says_who_sees_the_lun_by_it_and_for_which_host_it_was_made(lab: ArrayLab) -> None:
+def test_a_mapping_says_who_sees_the_lun_by_it_and_for_which_host_it_was_made(
+    lab: ArrayLab, ports: Ports
+) -> None:
     volume = lab.add_volume()
-    lab.add_map(volume, lab.add_group("worker-7", [OTHER_HOST]))
+    lab.add_map(volume, lab.add_group("worker-7", [ports.worker]))
     array = connect(lab)
     lun = array.find_lun(volume)
-    mine = array.map(lun, ensure(array, FC, FC_2))
+    mine = array.map(lun, ensure(array, *ports.own))
     found = {mapping.group.id == mine.group.id: mapping for mapping in array.mappings_of(lun)}
     assert (found[True].ours, found[False].ours) == (lab.own_groups, False)
     assert mine.host == found[True].host == (HOST if lab.own_groups else None)
     assert found[False].host is None
-    assert mine.initiators == found[True].initiators == {FC, FC_2}
-    assert found[False].initiators == {OTHER_HOST}
+    assert mine.initiators == found[True].initiators == set(ports.own)
+    assert found[False].initiators == {ports.worker}
 
 
-@pytest.mark.parametrize("initiators", [[IQN], [FC]])
-def test_a_group_of_an_older_populator_is_ours_and_is_tidied_up(
-    lab: ArrayLab, initiators: list[Initiator]
-) -> None:
+def test_a_group_of_an_older_populator_is_ours_and_is_tidied_up(lab: ArrayLab, ports: Ports) -> None:
     """It saw the host first, so the LUN is seen by it; its populator is dead, since ours found the volume free."""
     for name in lab.older_groups(HOST):
         volume = lab.add_volume()
         state = lab.state()
-        lab.add_map(volume, lab.add_group(name, initiators))
+        lab.add_map(volume, lab.add_group(name, [ports.first]))
         array = connect(lab)
         lun = array.find_lun(volume)
         (before,) = array.mappings_of(lun)
         assert (before.ours, before.host) == (True, HOST)
-        mapping = array.map(lun, ensure(array, *initiators))
+        mapping = array.map(lun, ensure(array, ports.first))
         assert (mapping.group.id, mapping.ours) == (before.group.id, True)
         for _ in range(2):
-            unmap(array, lun)
+            unmap(lab, array, lun)
             assert lab.state() == state
 
 
-@pytest.mark.parametrize("others", [[], [OTHER_HOST]])
+@pytest.mark.parametrize("shared", [False, True])
 def test_a_group_of_all_hosts_is_left_and_so_is_our_lun_in_it_where_others_see_it(
-    lab: ArrayLab, others: list[Initiator]
+    lab: ArrayLab, ports: Ports, shared: bool
 ) -> None:
     """On another host a copy may be running by then; this host's own may not, since its device is detached first."""
+    others = [ports.worker] if shared else []
     for name in lab.groups_of_all_hosts():
         mine, other = lab.add_volume(), lab.add_volume()
-        group = lab.add_group(name, [IQN, *others])
+        group = lab.add_group(name, [ports.first, *others])
         lab.add_map(other, group)
         without = lab.state()
         lab.add_map(mine, group)
@@ -302,101 +268,101 @@ def test_a_group_of_all_hosts_is_left_and_so_is_our_lun_in_it_where_others_see_i
         lun = array.find_lun(mine)
         (before,) = array.mappings_of(lun)
         assert (before.ours, before.host) == (True, None)
-        assert before.initiators == frozenset([IQN, *others])
-        unmap(array, lun)
+        assert before.initiators == frozenset([ports.first, *others])
+        unmap(lab, array, lun)
         assert lab.state() == (state if others else without)
 
 
-def test_a_group_of_an_admin_is_not_ours_though_its_name_begins_like_one(lab: ArrayLab) -> None:
+def test_a_group_of_an_admin_is_not_ours_though_its_name_begins_like_one(lab: ArrayLab, ports: Ports) -> None:
     for name in lab.names_like_ours():
         volume = lab.add_volume()
-        lab.add_map(volume, lab.add_group(name, [IQN]))
+        lab.add_map(volume, lab.add_group(name, [ports.first]))
         state = lab.state()
         array = connect(lab)
         lun = array.find_lun(volume)
         assert [(mapping.ours, mapping.host) for mapping in array.mappings_of(lun)] == [(False, None)]
-        unmap(array, lun)
+        unmap(lab, array, lun)
         assert lab.state() == state
 
 
-def test_what_a_dead_predecessor_left_is_removed_not_restored(lab: ArrayLab) -> None:
+def test_what_a_dead_predecessor_left_is_removed_not_restored(lab: ArrayLab, ports: Ports) -> None:
     volume = lab.add_volume()
     state = lab.state()
     dead = connect(lab)
-    dead.map(dead.find_lun(volume), ensure(dead, IQN))
+    dead.map(dead.find_lun(volume), ensure(dead, ports.first))
     array = connect(lab)
     lun = array.find_lun(volume)
     before = array.mappings_of(lun)
     assert [mapping.ours for mapping in before] == [lab.own_groups]
-    array.map(lun, ensure(array, FC))
+    array.map(lun, ensure(array, ports.own[-1]))
     for _ in range(2):
-        unmap(array, lun)
+        unmap(lab, array, lun)
         assert lab.state() == state
 
 
-def test_a_populators_map_is_never_put_back_though_its_group_lives_on(lab: ArrayLab) -> None:
+def test_a_populators_map_is_never_put_back_though_its_group_lives_on(lab: ArrayLab, ports: Ports) -> None:
     mine, theirs = lab.add_volume(), lab.add_volume()
     array = connect(lab)
-    lun, group = array.find_lun(mine), ensure(array, IQN)
+    lun, group = array.find_lun(mine), ensure(array, ports.first)
     array.map(array.find_lun(theirs), group)
     state = lab.state()
     array.map(lun, group)
     for _ in range(2):
-        unmap(array, lun)
+        unmap(lab, array, lun)
         assert lab.state() == state
 
 
-def test_unmap_leaves_alone_what_another_populator_uses(lab: ArrayLab) -> None:
+def test_unmap_leaves_alone_what_another_populator_uses(lab: ArrayLab, ports: Ports) -> None:
     mine, theirs = lab.add_volume(), lab.add_volume()
     state = lab.state()
     array = connect(lab)
-    group = ensure(array, IQN)
+    group = ensure(array, ports.first)
     lun, other = array.find_lun(mine), array.find_lun(theirs)
     array.map(lun, group)
     mapping = array.map(other, group)
-    unmap(array, lun)
-    assert seen(lab, IQN) == {other.device: mapping.lun_id}
-    unmap(array, other)
+    unmap(lab, array, lun)
+    assert seen(lab, ports.first) == {other.device: mapping.lun_id}
+    unmap(lab, array, other)
     assert lab.state() == state
 
 
-def test_unmap_leaves_another_hosts_copy_alone(lab: ArrayLab) -> None:
+def test_unmap_leaves_another_hosts_copy_alone(lab: ArrayLab, ports: Ports) -> None:
     array, volume = connect(lab), lab.add_volume()
     lun = array.find_lun(volume)
-    array.map(lun, ensure(array, IQN_5, host="host-5"))
+    array.map(lun, ensure(array, ports.neighbour, host="host-5"))
     state = lab.state()
-    unmap(array, lun)
+    unmap(lab, array, lun)
     assert lab.state() == state
 
 
-def test_a_lun_the_host_sees_already_is_used_and_left_that_way(lab: ArrayLab) -> None:
+def test_a_lun_the_host_sees_already_is_used_and_left_that_way(lab: ArrayLab, ports: Ports) -> None:
     volume = lab.add_volume()
-    lab.add_map(volume, lab.add_group("esx-hosts", [IQN]))
+    lab.add_map(volume, lab.add_group("esx-hosts", [ports.first]))
     state = lab.state()
     array = connect(lab)
     lun = array.find_lun(volume)
     before = array.mappings_of(lun)
-    mapping = array.map(lun, ensure(array, IQN))
+    mapping = array.map(lun, ensure(array, ports.first))
     assert (mapping.group.id, mapping.ours) == (before[0].group.id, False)
-    assert seen(lab, IQN) == {lun.device: mapping.lun_id}
-    unmap(array, lun, before)
+    assert seen(lab, ports.first) == {lun.device: mapping.lun_id}
+    unmap(lab, array, lun, before)
     assert lab.state() == state
 
 
-def test_one_whole_run_takes_at_most_twelve_calls(lab: ArrayLab) -> None:
+def test_one_whole_run_takes_at_most_twelve_calls(lab: ArrayLab, ports: Ports) -> None:
     volume = lab.add_volume()
     array = connect(lab)
     array.info()
     lun = array.find_lun(volume)
     array.mappings_of(lun)
-    array.map(lun, ensure(array, IQN))
-    unmap(array, lun)
+    array.map(lun, ensure(array, ports.first))
+    unmap(lab, array, lun)
     array.close()
     print(lab.vendor, len(lab.calls), *lab.calls, sep="\n")
     assert len(lab.calls) <= 12
 
 
-def test_many_populators_of_one_host_do_not_hurt_each_other(lab: ArrayLab) -> None:
+def test_many_populators_of_one_host_do_not_hurt_each_other(lab: ArrayLab, ports: Ports) -> None:
     """They create, share and delete one group all the time."""
     volumes = [lab.add_volume() for _ in range(6)]
     state = lab.state()
@@ -408,10 +374,10 @@ def test_many_populators_of_one_host_do_not_hurt_each_other(lab: ArrayLab) -> No
                 array = connect(lab)
                 lun = array.find_lun(volume)
                 array.mappings_of(lun)
-                mapping = array.map(lun, ensure(array, IQN))
-                assert seen(lab, IQN)[lun.device] == mapping.lun_id
-                unmap(array, lun)
-                assert lun.device not in seen(lab, IQN)
+                mapping = array.map(lun, ensure(array, ports.first))
+                assert seen(lab, ports.first)[lun.device] == mapping.lun_id
+                unmap(lab, array, lun)
+                assert lun.device not in seen(lab, ports.first)
                 array.close()
         except BaseException as error:  # noqa: BLE001 - handed over to the test's own thread
             failures.append(error)

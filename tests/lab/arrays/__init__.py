@@ -47,6 +47,17 @@ class ArrayLab(AbstractContextManager["ArrayLab"], Protocol):
         """Return good settings for the driver."""
 
     @property
+    def reader(self) -> Access:
+        """Return the settings of a user who may only read."""
+
+    @property
+    def sessions(self) -> int:
+        """Return how many sessions are open; none ever is where each call brings its credentials."""
+
+    def expire_sessions(self) -> None:
+        """Let the array forget all sessions."""
+
+    @property
     def port(self) -> int:
         """Return where it listens on 127.0.0.1."""
 
@@ -114,6 +125,11 @@ def connect(lab: ArrayLab, clock: Clock | None = None, **changes: Any) -> Storag
 def iscsi(name: str) -> Initiator:
     """Return an initiator of iSCSI."""
     return Initiator(InitiatorKind.ISCSI, name)
+
+
+def sdc(guid: str) -> Initiator:
+    """Return PowerFlex's client."""
+    return Initiator(InitiatorKind.SDC, guid)
 
 
 def fc(wwpn: str) -> Initiator:

@@ -34,6 +34,10 @@ class OntapArray:
         self._client = Client(access, clock)
         self._clock = clock
         self._svm_name = access.options.get("ONTAP_SVM", "").strip()
+        self._last_maps: dict[str, list[LunMap]] = {}
+        """of a LUN by its uuid, as they were last read"""
+        self._made: set[tuple[str, str]] = set()
+        """the uuids of LUN and igroup of each map that this run has"""
 
     def info(self) -> ArrayInfo:
         """Return model and version as far as the credentials may read them: an SVM's may not."""
@@ -61,7 +65,8 @@ class OntapArray:
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all LUN maps."""
-        return tuple(_mapping(item) for item in self._maps(lun))
+        self._last_maps[lun.id] = self._maps(lun)
+        return tuple(_mapping(item) for item in self._last_maps[lun.id])
 
     def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
         """Return what there is of the host's igroup for one protocol."""
@@ -88,6 +93,7 @@ class OntapArray:
                 f"which ESXi hosts do not see: they look at 0 to {LUN_IDS - 1}.",
                 "Remove unused LUN maps of this host, so that low LUN ids are free.",
             )
+        self._made.add((lun.id, mapping.group.id))
         return mapping
 
     def unmap(
@@ -97,7 +103,7 @@ class OntapArray:
         own, us, kept = names.own_groups(host), frozenset(initiators), {mapping.group.id for mapping in keep}
         mine = [
             item
-            for item in self._maps(lun)
+            for item in self._maps_to_undo(lun)
             if item.igroup_uuid not in kept
             and (
                 item.igroup_name in own
@@ -105,8 +111,7 @@ class OntapArray:
             )
         ]
         steps: list[Callable[[], object]] = [partial(self._unmap, lun, m) for m in mine]
-        steps += [partial(self._delete, *group) for group in self._find_own(own)]
-        self._all(steps)
+        self._all([*steps, partial(self._delete_emptied, own, lun)])
 
     def close(self) -> None:
         """Drop the connections."""
@@ -243,9 +248,22 @@ class OntapArray:
     def _maps(self, lun: Lun) -> list[LunMap]:
         return self._read(partial(self._client.maps, self._svm, lun.id))
 
-    def _find_own(self, own: Sequence[str]) -> list[tuple[str, str]]:
-        found = self._read(partial(self._client.igroups, self._svm, "|".join(own)))
-        return [(group.uuid, group.name) for group in found if group.name in own]
+    def _maps_to_undo(self, lun: Lun) -> list[LunMap]:
+        """Return the maps as last read where our own is among them, which spares a call; else as they are now."""
+        last = self._last_maps.pop(lun.id, [])
+        known = any((lun.id, item.igroup_uuid) in self._made for item in last)
+        return last if known else self._maps(lun)
+
+    def _delete_emptied(self, own: Sequence[str], lun: Lun) -> None:
+        """Delete the groups of these names to which nothing else is mapped: of several who unmap, the last one does."""
+        found = self._client.mapped_luns(self._svm, "|".join(own))
+        self._all(
+            [
+                partial(self._delete, group.uuid, group.name)
+                for group in found
+                if group.name in own and group.luns <= {lun.id}
+            ]
+        )
 
     def _all(self, steps: Sequence[Callable[[], object]]) -> None:
         """Do every step, also after one that failed; the first failure is the one raised."""

@@ -63,6 +63,16 @@ class Igroup:
 
 
 @dataclass(frozen=True)
+class MappedGroup:
+    """An igroup, and the LUNs that are mapped to it."""
+
+    uuid: str
+    name: str
+    luns: frozenset[str]
+    """their uuids"""
+
+
+@dataclass(frozen=True)
 class LunMap:
     """A LUN map, with the igroup's initiators."""
 
@@ -104,6 +114,11 @@ class Client:
         fields = "uuid,name,protocol,os_type,initiators.name"
         query = {"svm.uuid": svm.uuid, "name": name, "fields": fields}
         return [igroup(r) for r in self._list("protocols/san/igroups", "find the igroup", query)]
+
+    def mapped_luns(self, svm: Svm, name: str) -> list[MappedGroup]:
+        """Return the igroups whose names match a query, with the LUNs that are mapped to each."""
+        query = {"svm.uuid": svm.uuid, "name": name, "fields": "uuid,name,lun_maps.lun.uuid"}
+        return [mapped_group(r) for r in self._list("protocols/san/igroups", "find the igroup", query)]
 
     def create_igroup(self, svm: Svm, name: str, protocol: str, initiators: Iterable[str]) -> str:
         """Create an igroup for ESXi with its initiators, and return its uuid; empty where the answer has none."""
@@ -220,6 +235,12 @@ def igroup(record: Answer) -> Igroup:
         os_type=record.text("os_type"),
         initiators=read_initiators(item.text("name") for item in record.objects("initiators")),
     )
+
+
+def mapped_group(record: Answer) -> MappedGroup:
+    """Read one record of /protocols/san/igroups with its LUN maps; it has none where nothing is mapped."""
+    luns = (item.text("lun.uuid") for item in record.objects("lun_maps"))
+    return MappedGroup(record.text("uuid"), record.text("name"), frozenset(luns))
 
 
 def lun_map(record: Answer) -> LunMap:

@@ -3,17 +3,18 @@
 import itertools
 import re
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Self
 
 from populator.storage.access import Access
 from populator.storage.array import Volume
 from tests.lab.arrays import ArrayLab
-from tests.lab.arrays.ontap.server import OntapSimulator
+from tests.lab.arrays.ontap.server import OntapSimulator, User
 from tests.lab.pki import Pki
 from tests.lab.san import San
 from vsphere.model import Initiator, InitiatorKind
 
-USER, PASSWORD = "admin", "ontap-secret"
+USER, READER, PASSWORD = "admin", "reader", "ontap-secret"
 SVM = "svm1"
 
 
@@ -22,16 +23,25 @@ class OntapLab:
 
     vendor = "ontap"
     own_groups = True
+    sessions = 0
 
     def __init__(self, pki: Pki, san: San) -> None:
         self.san = san
-        self.simulator = OntapSimulator(san, pki.server_context("ontap"), svms=(SVM, "svm2"))
+        users = {USER: User(PASSWORD), READER: User(PASSWORD, readonly=True)}
+        self.simulator = OntapSimulator(san, pki.server_context("ontap"), users, svms=(SVM, "svm2"))
         self._luns: dict[str, str] = {}
         self._number = itertools.count(1)
 
     @property
     def access(self) -> Access:
         return Access(self.simulator.address, USER, PASSWORD, options={"ONTAP_SVM": SVM})
+
+    @property
+    def reader(self) -> Access:
+        return replace(self.access, username=READER)
+
+    def expire_sessions(self) -> None:
+        """Do nothing: each call brings its credentials."""
 
     @property
     def port(self) -> int:

@@ -63,6 +63,7 @@ class User:
 
     password: str
     svm: str | None = None
+    readonly: bool = False
 
 
 @dataclass
@@ -163,6 +164,8 @@ class OntapSimulator(Cluster):
         path = request.path.removeprefix("/api").rstrip("/")
         scope = user.svm or request.headers.get("x-dot-svm-name")
         if path in CLUSTER_ONLY and request.method == "GET" and (user.svm or self.cluster_forbidden):
+            raise Failure(403, NOT_AUTHORISED, "not authorized for that command")
+        if user.readonly and request.method != "GET":
             raise Failure(403, NOT_AUTHORISED, "not authorized for that command")
         for collection in self._collections(scope):
             if reply := self._get(request, path, collection):

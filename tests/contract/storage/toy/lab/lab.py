@@ -5,7 +5,7 @@ import re
 import secrets
 import threading
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from populator.storage.access import Access
@@ -15,9 +15,8 @@ from tests.lab.pki import Pki
 from tests.lab.san import San
 from vsphere.model import Initiator, InitiatorKind
 
-TOKEN = "toy-token"
+TOKEN, READERS = "toy-token", "toy-readers-token"
 SHELF = "shelf-1"
-CALLS_OF_A_SESSION = 7
 
 
 @dataclass
@@ -47,7 +46,7 @@ class Disk:
 
 
 class ToyLab:
-    """See the module. A session ends after a few calls."""
+    """See the module."""
 
     vendor = "toy"
     own_groups = False
@@ -56,8 +55,8 @@ class ToyLab:
         self.san = san
         self._disks: dict[str, Disk] = {}
         self._hosts: dict[str, Host] = {}
-        self._sessions: dict[str, int] = {}
-        """calls left, by token"""
+        self._sessions: dict[str, bool] = {}
+        """whether more than reading is allowed, by token"""
         self._number = itertools.count(1)
         self._own = secrets.token_hex(4)
         self._lock = threading.RLock()
@@ -66,6 +65,17 @@ class ToyLab:
     @property
     def access(self) -> Access:
         return Access(f"127.0.0.1:{self.port}", token=TOKEN, options={"TOY_SHELF": SHELF})
+
+    @property
+    def reader(self) -> Access:
+        return replace(self.access, token=READERS)
+
+    @property
+    def sessions(self) -> int:
+        return len(self._sessions)
+
+    def expire_sessions(self) -> None:
+        self._sessions.clear()
 
     @property
     def port(self) -> int:
@@ -159,26 +169,31 @@ class ToyLab:
 
     def _respond(self, request: Request) -> Reply:
         with self._lock:
-            if request.path == "/sessions" and request.method == "POST":
-                return self._let_in(request)
             token = request.headers.get("x-token", "")
             if request.path == "/sessions":
-                self._sessions.pop(token, None)
-                return Reply(204)
-            if not self._sessions.get(token):
+                return self._let_in(request) if request.method == "POST" else self._let_out(token)
+            if token not in self._sessions:
                 return Reply(403, {"code": "expired", "message": "the session has expired"})
-            self._sessions[token] -= 1
-            if request.path == "/info":
-                return Reply(200, {"model": "T1", "version": "1.0"})
-            if request.path == "/hosts":
-                return Reply(200, [host.record for host in self._hosts.values()])
-            return self._of_volume(request)
+            if not self._sessions[token] and request.method != "GET":
+                return Reply(403, {"code": "rights", "message": "this token may only read"})
+            return self._answer(request)
+
+    def _answer(self, request: Request) -> Reply:
+        if request.path == "/info":
+            return Reply(200, {"model": "T1", "version": "1.0"})
+        if request.path == "/hosts":
+            return Reply(200, [host.record for host in self._hosts.values()])
+        return self._of_volume(request)
+
+    def _let_out(self, token: str) -> Reply:
+        self._sessions.pop(token, None)
+        return Reply(204)
 
     def _let_in(self, request: Request) -> Reply:
-        if request.body != {"token": TOKEN}:
+        if request.body not in ({"token": TOKEN}, {"token": READERS}):
             return Reply(401, {"code": "token", "message": "no such token"})
         token = secrets.token_hex(8)
-        self._sessions[token] = CALLS_OF_A_SESSION
+        self._sessions[token] = request.body["token"] == TOKEN
         return Reply(200, {}, {"X-Token": token})
 
     def _of_volume(self, request: Request) -> Reply:
