@@ -24,7 +24,12 @@ check: .venv  ## the quick loop: format, lint, types, directions of imports, uni
 test: check  ## every check and test, against the real vcsim, kube-apiserver and etcd
 	tests/packages.sh
 	$(RUN) tests.lab.tools
+	$(RUN) tests.judges
 	$(RUN) pytest -n 6 --dist worksteal --ignore=tests/unit
+
+judges: .venv  ## let clients that others wrote judge the simulators of storage arrays
+	@$(RUN) tests.judges
+	$(RUN) pytest -n 2 tests/judges
 
 SCHEDULES ?= 10000
 SEED ?= 0
@@ -44,4 +49,4 @@ lock: .venv  ## lock the newest versions that pyproject.toml allows
 	.venv/bin/uv pip compile pyproject.toml --upgrade --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file tests/requirements.txt
 	.venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --constraint tests/requirements.txt --generate-hashes --no-header --no-annotate --quiet --output-file deploy/requirements.txt
 
-.PHONY: help .venv demo lab check test test-lease bench fuzz sweep lock
+.PHONY: help .venv demo lab check test judges test-lease bench fuzz sweep lock

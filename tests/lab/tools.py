@@ -62,7 +62,7 @@ def tool(name: str) -> Path:
         return _asset(Path(assets), name)
     path = cache() / _key(source) / name
     if not path.exists():
-        with _lock(path.parent, name):
+        with lock(path.parent, name):
             if not path.exists():  # else another process built it while we waited
                 _build(source, path)
     return path
@@ -110,8 +110,8 @@ def _key(source: Source) -> str:
 
 
 @contextmanager
-def _lock(folder: Path, name: str) -> Iterator[None]:
-    """Hold the right to build one program; the lock ends with the process, however that ends."""
+def lock(folder: Path, name: str) -> Iterator[None]:
+    """Hold the right to make one thing in the cache; the lock ends with the process, however that ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / f"{name}.lock").open("w")
