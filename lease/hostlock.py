@@ -200,6 +200,23 @@ class Held:
         """Keep facts in the lease's journal; written with the next renewal."""
         self._renewal.note(**facts)
 
+    def write(self, seconds: float, **facts: str) -> None:
+        """Put facts into the journal, and return when they stand in the Lease; raises LeaseLost where they do not.
+
+        An API server that is away is waited for, so many seconds at most.
+        """
+        self.note(**facts)
+        end = self._clock.now() + seconds
+        while not self._renewal.written and not self.lost and self._clock.now() < end:
+            with self._clock.blocking():
+                self._renewal.write_soon(TICK)
+        if not self._renewal.written:
+            self.guard("write the journal")
+            raise LeaseLost(
+                f"The journal of the {self._slots.title} could not be written.",
+                "See whether the Kubernetes API is healthy.",
+            )
+
     def leave(self, text: str) -> None:
         """Say in the journal that something was left running, and let the slot expire instead of releasing it."""
         self.note(left=text)

@@ -81,6 +81,19 @@ class Renewal:
         """Keep facts in the journal; written with the next renewal."""
         self._facts = {**self._facts, **facts}
 
+    @property
+    def written(self) -> bool:
+        """Whether all facts stand in the Lease."""
+        return self._written is self._facts
+
+    def write_soon(self, seconds: float) -> None:
+        """Renew now, with the journal as it is, and wait until that is done, so long at most."""
+        self._claimed_again.clear()
+        self._renew_at = -math.inf
+        self._wake.set()
+        if not self.written:
+            self._claimed_again.wait(seconds)
+
     def start(self, claimed: Claimed) -> None:
         """Begin to renew what was claimed just now with the journal as it is."""
         self._written, self._since = self._facts, claimed.sent
@@ -236,6 +249,6 @@ class Renewal:
         """Free the slot, or tell in its journal what is left; True when there is nothing more to do."""
         if not self._left:
             return self._slots.free(self.slot, self._outcome)
-        if self._written is self._facts or isinstance(self._slots.decision(self.slot), Wait):
+        if self.written or isinstance(self._slots.decision(self.slot), Wait):
             return True  # written already, or another process has the slot, whose record is not overwritten
         return self._write() is not None

@@ -2,13 +2,15 @@
 
 Two runs for one PVC (a pod that was cut off and given up, somebody's try by hand) would write over each other, and a
 second one over the disk of a VM that has started since. So whoever finds a living writer gives way; one that is dead is
-waited for as long as its Lease lasts. A run that has filled the volume says so in the Lease, and none begins again. The
-Lease belongs to the PVC, and is deleted with it, where the cluster lets us say so.
+waited for as long as its Lease lasts, and what it mapped is known to who comes after it. A run that has filled the
+volume says so in the Lease, and none begins again. The Lease belongs to the PVC, and is deleted with it, where the
+cluster lets us say so.
 """
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from lease.errors import LeaseError
 from lease.hostlock import Held, HostLock
@@ -23,10 +25,22 @@ from vsphere.errors import CopyMayBeRunning
 
 log = logging.getLogger(__name__)
 
+GROUP, HOST = "group", "for"
+"""facts of the journal"""
 TEMPLATE = "xcopy-volume-{host}"
 """name of the Lease; what the lease package calls a host is the PVC's UID here"""
 RELEASED_BY = 23.5
 """seconds after SIGTERM for the last word in the Lease: the undo has 24, logging out 27"""
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """What a run has mapped the volume to, or was about to when it died."""
+
+    group: str
+    """the array's id of the group"""
+    host: str
+    """the host it was for, `host-1234`"""
 
 
 class Writing:
@@ -40,6 +54,35 @@ class Writing:
         self._claim = claim
         self._binding = binding
         self._credit = credit
+        self._filled = False
+        self.mapped: Mapped | None = None
+        """what stands in the Lease: of this run, or of one before it that died"""
+
+    def inherit(self) -> None:
+        """Take over what a dead run has mapped: it stays in the Lease until it is unmapped."""
+        facts = self._held.inherited.facts if self._held.inherited else {}
+        if group := facts.get(GROUP):
+            self.will_map(group, facts.get(HOST, ""))
+
+    def will_map(self, group: str, host: str) -> None:
+        """Write down what the volume is about to be mapped to, for who finds us dead; raises `VolumeError`.
+
+        On many arrays nothing else tells a populator's mapping from an admin's.
+        """
+        self.mapped = Mapped(group, host)
+        try:
+            self._held.write(READ.deadline, **{GROUP: group, HOST: host})
+        except LeaseError as error:
+            raise VolumeError(error.text, error.hint) from error
+
+    def unmapped(self) -> None:
+        """Say that nothing of ours is mapped any more; it is written with the Lease's release."""
+        self.mapped = None
+
+    @property
+    def stays_mapped(self) -> bool:
+        """Whether the next run has to know what the volume is mapped to; there is none after one that succeeded."""
+        return self.mapped is not None and not self._filled
 
     def check(self) -> None:
         """Raise `VolumeError` unless the volume is still ours to write to, and still the PVC's; two calls.
@@ -74,6 +117,7 @@ class Writing:
         Raises as `confirm` does.
         """
         self.confirm()
+        self._filled = True
         self._held.conclude(populated="true", **self._credit(), disk=disk)
 
 
@@ -108,15 +152,20 @@ class Writer:
     def hold(self, claim: Claim, binding: Binding) -> Iterator[Writing]:
         """Be the volume's one writer; raise `VolumeError` where another run is, or has filled it already.
 
-        Where a copy may still be running at the end, the Lease is left to expire.
+        Where a copy may still be running at the end, or the volume is still mapped, the Lease is left to expire, and
+        what stands in it is for the next run.
         """
         held = self._acquire(binding)
+        writing, left = Writing(held, claim, binding, self._credit), ""
         try:
-            yield Writing(held, claim, binding, self._credit)
+            writing.inherit()
+            yield writing
         except CopyMayBeRunning as error:
-            held.leave(error.text)
+            left = error.text
             raise
         finally:
+            if left or writing.stays_mapped:
+                held.leave(left or "The volume is still mapped.")
             with self._clock.grace(RELEASED_BY):
                 held.release()
 

@@ -12,6 +12,7 @@ from populator.plan.volume import Binding, Claim
 from populator.report.run import Report
 from populator.settings.values import Settings
 from populator.storage.array import StorageArray, Volume
+from populator.writer import Mapped
 from vsphere.copy.clone import Cloner
 from vsphere.host.devices import Devices
 from vsphere.model import EsxiHost, SourceDisk
@@ -51,6 +52,16 @@ class HostLease(Protocol):
 
 class Writing(Protocol):
     """The right to write to the volume."""
+
+    @property
+    def mapped(self) -> Mapped | None:
+        """What the volume is mapped to by this run, or by one before it that died; None when that is undone."""
+
+    def will_map(self, group: str, host: str) -> None:
+        """Write down what the volume is about to be mapped to, for who finds us dead."""
+
+    def unmapped(self) -> None:
+        """Say that nothing of ours is mapped any more."""
 
     def check(self) -> None:
         """Raise unless the volume is still ours to write to, and still the one that was meant."""

@@ -17,6 +17,7 @@ from populator.storage.array import Lun, Mapping, StorageArray, Volume
 from populator.storage.initiators import protocol_of
 from populator.stories.parts import HostLease, Writing
 from populator.undo import UndoStack
+from populator.writer import Mapped
 from vsphere.copy.clone import Cloner
 from vsphere.host.devices import Devices
 from vsphere.model import Adapter, EsxiHost, SourceDisk
@@ -46,7 +47,7 @@ def populate(
     """Copy one disk onto the LUN behind one volume, and leave host and array as found."""
     report.phase("find the LUN")
     lun = find_lun(job, array, report)
-    before = array.mappings_of(lun)
+    before = known(array.mappings_of(lun), writing.mapped)
     check_no_other_host_copies(lun, before, job.host)
     seen = devices.visible(lun.device)
     devices.check_spare(lun.device, seen)
@@ -60,11 +61,11 @@ def populate(
         undo.later(
             "remove the dead paths", lambda: devices.forget(lun.device, adapters, held), when=lambda: ours
         )
-        undo.later("restore the mapping", lambda: array.unmap(lun, job.host.id, job.host.initiators, keep))
+        undo.later("restore the mapping", lambda: unmap(array, lun, job.host, keep, writing))
         undo.later(
             "detach the device", lambda: devices.detach(lun.device, held), when=lambda: ours, or_stop=True
         )
-        mapping = there or map_lun(array, lun, job.host)
+        mapping = there or map_lun(array, lun, job.host, writing)
         ours, adapters = mapping.ours, adapters_in(mapping, job.host)
         report.uses(protocol_of(mapping.initiators & job.host.initiators), job.disk)
         if ours:
@@ -128,10 +129,26 @@ def seen_already(mappings: Sequence[Mapping], host: EsxiHost) -> Mapping | None:
     return min(seen, key=lambda mapping: mapping.ours, default=None)
 
 
-def map_lun(array: StorageArray, lun: Lun, host: EsxiHost) -> Mapping:
+def known(mappings: Sequence[Mapping], noted: Mapped | None) -> tuple[Mapping, ...]:
+    """Return the mappings, that of a dead run as a populator's also where the array cannot tell it from others."""
+    return tuple(
+        replace(mapping, ours=True, host=noted.host) if noted and mapping.group.id == noted.group else mapping
+        for mapping in mappings
+    )
+
+
+def map_lun(array: StorageArray, lun: Lun, host: EsxiHost, writing: Writing) -> Mapping:
     """Let the host see the LUN."""
     plan = array.plan_group(host.id, [adapter.initiator for adapter in host.adapters])
-    return array.map(lun, array.ensure_group(plan))
+    group = array.ensure_group(plan)
+    writing.will_map(group.id, host.id)
+    return array.map(lun, group)
+
+
+def unmap(array: StorageArray, lun: Lun, host: EsxiHost, keep: Sequence[Mapping], writing: Writing) -> None:
+    """Take away all that populators have mapped for the host."""
+    array.unmap(lun, host.id, host.initiators, keep)
+    writing.unmapped()
 
 
 def adapters_in(mapping: Mapping, host: EsxiHost) -> tuple[Adapter, ...]:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from lease.kube.api import Api
-from lease.record import OUTCOME
+from lease.record import JOURNAL, OUTCOME
 from populator.clock import Clock
 from populator.errors import VolumeError
 from populator.plan.volume import Binding, Claim
 from populator.settings.values import TargetSettings
-from populator.writer import Writer
+from populator.writer import Mapped, Writer
 from tests.lab.faults import Ledger, proxy
 from tests.lab.kube import Kube, path
 from tests.lab.kube.real import RealServer
@@ -167,3 +167,41 @@ def test_a_lost_lease_is_told_when_it_is_checked(world: World) -> None:
         Clock().wait(DURATION)  # a renewal, which comes at a third of that, notices
         with pytest.raises(VolumeError, match="was lost, so the step 'copy' was not started"):
             writing.check()
+
+
+def test_what_a_run_maps_stands_in_the_lease_before_it_is_mapped_and_is_inherited(world: World) -> None:
+    """By whoever comes after it, also when that one dies before it could unmap."""
+    with world.writer().hold(world.claim, world.binding) as writing:
+        writing.will_map("host-7", "host-18")
+        journal = json.loads(world.kube.admin.get(world.lease)["metadata"]["annotations"][JOURNAL])
+        assert (journal["group"], journal["for"]) == ("host-7", "host-18")
+    for heir in ("populate-b", "populate-c"):
+        with world.writer(heir).hold(world.claim, world.binding) as writing:
+            assert writing.mapped == Mapped("host-7", "host-18")
+            journal = json.loads(world.kube.admin.get(world.lease)["metadata"]["annotations"][JOURNAL])
+            assert journal["group"] == "host-7"
+    with world.writer("populate-d").hold(world.claim, world.binding) as writing:
+        assert writing.mapped == Mapped("host-7", "host-18")
+        writing.unmapped()
+    with world.writer("populate-e").hold(world.claim, world.binding) as writing:
+        assert writing.mapped is None
+
+
+def test_success_is_written_down_also_where_the_volume_is_still_mapped(world: World) -> None:
+    with world.writer().hold(world.claim, world.binding) as writing:
+        writing.will_map("host-7", "host-18")
+        writing.succeeded("[ds] vm/disk.vmdk")
+    assert "has been filled already" in world.fails().text
+
+
+def test_what_cannot_be_written_down_is_not_mapped(world: World) -> None:
+    """It is waited for, as everything is while the API server is away."""
+    with (
+        pytest.raises(VolumeError, match="writer's lease"),
+        world.writer().hold(world.claim, world.binding) as writing,
+    ):
+        world.kube.edit(
+            world.lease,
+            lambda it: it["spec"].update(holderIdentity="other", leaseDurationSeconds=3600),
+        )
+        writing.will_map("host-7", "host-18")
