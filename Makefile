@@ -8,11 +8,12 @@ help:  ## list the targets
 .venv:  ## set up .venv with the locked packages (every other target does it by itself)
 	@$(PYTHON) tests/bootstrap.py
 
-demo: .venv  ## populate one disk in the lab, and show what was proven
-	@$(RUN) tests.lab demo
+VENDOR ?= ontap
+demo: .venv  ## populate one disk in the lab, on an array of VENDOR=ontap, and show what was proven
+	@$(RUN) tests.lab demo --array=$(VENDOR)
 
-lab: .venv  ## start the lab and stay up; prints the environment to point programs at it
-	@$(RUN) tests.lab serve
+lab: .venv  ## start the lab and stay up, VENDOR as above; prints the environment to point programs at it
+	@$(RUN) tests.lab serve --array=$(VENDOR)
 
 check: .venv  ## the quick loop: format, lint, types, directions of imports, unit tests
 	$(RUN) ruff format --check .

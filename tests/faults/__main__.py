@@ -1,8 +1,8 @@
 """`python -m tests.faults`: the sweeps as tables; ends with 1 when a run leaks or lies.
 
-Every call fails, every call is answered with a lie, and SIGTERM comes with every call; by each method. The sweeps that
-run in this program's own threads share the processors, each in a process of its own; those of SIGTERM start processes
-by themselves, are judged by the time they take, and come one after the other.
+Every call fails, every call is answered with a lie, and SIGTERM comes with every call; by each method, and on the array
+of each vendor. The sweeps that run in this program's own threads share the processors, each in a process of its own;
+those of SIGTERM start processes by themselves, are judged by the time they take, and come one after the other.
 """
 
 import multiprocessing
@@ -11,12 +11,13 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
+from populator.storage.registry import BUILT
 from tests.faults import stops, sweep
 from tests.faults.sweep import Way
 from tests.lab.faults import FAULTS
 from tests.lab.lies import LIES
 
-WAYS = (Way(), Way(method="ssh"))
+WAYS = (Way(method="ssh"), *(Way(vendor=vendor) for vendor in BUILT))
 CODES = "exit codes: 0 the copy is complete, 8 a copy may be running, 9 told to stop, others by family"
 
 
@@ -35,7 +36,7 @@ def main() -> int:
     """Sweep, print the tables and what must not be, and say whether there was any."""
     runs, bad = 0, []
     for way, text, number, found in sweeps():
-        print(f"method {way.method}, scope {way.scope}\n\n{text}\n", flush=True)
+        print(f"{way}\n\n{text}\n", flush=True)
         runs += number
         bad += found
     print(CODES)

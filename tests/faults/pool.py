@@ -13,15 +13,20 @@ Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
 
 
-def run_all(pki: Pki, jobs: Iterable[Job], run: Callable[[Lab, Job], Outcome], workers: int) -> list[Outcome]:
-    """Run all jobs, begun in the order given; return their outcomes in no order. Raises what a run raised."""
+def run_all(
+    vendor: str, pki: Pki, jobs: Iterable[Job], run: Callable[[Lab, Job], Outcome], workers: int
+) -> list[Outcome]:
+    """Run all jobs with a vendor's array, begun in the order given; return their outcomes in no order.
+
+    Raises what a run raised.
+    """
     waiting: SimpleQueue[Job] = SimpleQueue()
     for job in jobs:
         waiting.put(job)
 
     def work(_: int) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        with Lab(pki=pki) as lab:
+        with Lab(pki=pki, array=vendor) as lab:
             while True:
                 try:
                     job = waiting.get_nowait()

@@ -76,12 +76,12 @@ def sweep(states: Sequence[str] = tuple(STATES), every: int = 1, way: Way | None
     """Stop a run at each call, or at every so-manieth, in each state; return an ending for each, in order."""
     way = way or Way()
     with trusted_pki() as pki:
-        with Lab(pki=pki) as lab:
+        with Lab(pki=pki, array=way.vendor) as lab:
             run(lab, Stop(10**6, "answering"), way)
             calls = len(lab.ledger.calls)
         stops = [Stop(number, state) for number in range(1, calls + 1, every) for state in states]
         stops.sort(key=lambda stop: stop.state != "hanging")  # which take longest
-        endings = run_all(pki, stops, lambda lab, stop: run(lab, stop, way), WORKERS)
+        endings = run_all(way.vendor, pki, stops, lambda lab, stop: run(lab, stop, way), WORKERS)
     return sorted(endings, key=lambda one: (one.stop.number, list(STATES).index(one.stop.state)))
 
 

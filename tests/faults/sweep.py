@@ -46,6 +46,7 @@ FROM_ENVIRONMENT = {
     "storage-hostname": "STORAGE_HOSTNAME",
     "storage-username": "STORAGE_USERNAME",
     "storage-password": "STORAGE_PASSWORD",
+    "storage-token": "STORAGE_TOKEN",
     "vsphere-hostname": "GOVMOMI_HOSTNAME",
     "vsphere-username": "GOVMOMI_USERNAME",
     "vsphere-password": "GOVMOMI_PASSWORD",
@@ -74,6 +75,11 @@ class Way:
 
     scope: str = "copy"
     method: str = "vib"
+    vendor: str = "ontap"
+
+    def __str__(self) -> str:
+        """Return it for people."""
+        return f"array {self.vendor}, method {self.method}, scope {self.scope}"
 
 
 @dataclass
@@ -101,7 +107,7 @@ def sweep(
     """
     way = way or Way()
     with trusted_pki() as pki:
-        with Lab(pki=pki) as lab:
+        with Lab(pki=pki, array=way.vendor) as lab:
             run(lab, Fault(0, "none"), way)
             calls, commands = len(lab.ledger.calls), len(commands_of(lab, way))
         turn = itertools.cycle(kinds)
@@ -116,7 +122,11 @@ def sweep(
             ]
         faults.sort(key=lambda fault: fault.kind != "hang")  # which take longest
         verdicts = run_all(
-            pki, faults, lambda lab, fault: run(lab, fault, way), WAITING if "hang" in kinds else WORKING
+            way.vendor,
+            pki,
+            faults,
+            lambda lab, fault: run(lab, fault, way),
+            WAITING if "hang" in kinds else WORKING,
         )
     order = (*FAULTS, *LIES)
     return sorted(
@@ -176,10 +186,10 @@ def populate(lab: Lab, target: Target, fault: Fault, way: Way) -> tuple[Report, 
         lab.host.ssh.break_command(fault.kind, number=fault.number)
     given: dict[str, str | None] = dict(DEFAULTS | lab.arguments(target))
     given["esxi-clone-method"] = way.method
-    given |= {name: environment[variable] for name, variable in FROM_ENVIRONMENT.items()}
+    given |= {name: environment.get(variable) for name, variable in FROM_ENVIRONMENT.items()}
     settings = parse_settings(given, environment)
     clock = Clock()
-    report = Report(Page(target.uid, "ontap", way.method), clock)
+    report = Report(Page(target.uid, way.vendor, way.method), clock)
     lab.ledger.reset(rule)
     try:
         with RealParts(settings, clock, report) as parts:

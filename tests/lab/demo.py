@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from populator.storage.registry import VENDORS
 from tests.lab import world
 from tests.lab.disks import MIB, flat_of, read_files
 from tests.lab.esxi import OURS, STOCK, sandbox
@@ -24,17 +25,18 @@ SIZE, RATE = 192 * MIB, 48 * MIB
 """of the disk, and bytes a second that the lab's array copies at, so that there is something to watch"""
 
 
-def run() -> int:
-    """Run the demo; return the exit code."""
+def run(vendor: str) -> int:
+    """Run the demo with a vendor's array; return the exit code."""
     console = Console(highlight=False)
     began = time.monotonic()
     console.print("[bold]Starting the lab[/] (the first time, vcsim is built: about a minute)")
     wrapper = OURS if sandbox.usable() else STOCK
     if wrapper == STOCK:
         console.print("[yellow]No bubblewrap here:[/] the hosts run a model of wrapper 0.3.3, not ours.")
-    with Lab(plain_size=SIZE, wrapper=wrapper) as lab:
+    with Lab(plain_size=SIZE, wrapper=wrapper, array=vendor) as lab:
         console.print(
-            f"vCenter {lab.vcenter.url}, ONTAP https://{lab.array.access.hostname}, Kubernetes {lab.kube.url}"
+            f"vCenter {lab.vcenter.url}, {VENDORS[vendor].product} https://{lab.array.access.hostname}, "
+            f"Kubernetes {lab.kube.url}"
         )
         lab.host.copy_rate, lab.host.rescan_seconds, lab.host.forget_seconds = RATE, 0.5, 0.3
         target = lab.add_target(SIZE)

@@ -272,6 +272,9 @@ class Lab:
             self.vcenter.set_host(
                 host.moid, boot_time=host.boot_time, connection_state="connected", in_maintenance_mode=False
             )
+            self.array.know_host(
+                host.name, [Initiator(InitiatorKind(one.kind), one.port) for one in host.adapters]
+            )
 
     @property
     def host(self) -> EsxiHost:

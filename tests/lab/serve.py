@@ -6,6 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
+from populator.storage.registry import VENDORS
 from tests.lab import world
 from tests.lab.esxi import OURS, STOCK, sandbox
 from tests.lab.lab import Lab
@@ -16,9 +17,9 @@ SSH_PORT = 22
 """where every program but ours looks for SSH; another one where we may not listen there"""
 
 
-def run(kube: str) -> None:
+def run(kube: str, vendor: str) -> None:
     """Start a lab, print its environment as shell lines, and stay until Ctrl-C or SIGTERM."""
-    with Lab(kube, proxied=False, wrapper=OURS if sandbox.usable() else STOCK) as lab:
+    with Lab(kube, proxied=False, wrapper=OURS if sandbox.usable() else STOCK, array=vendor) as lab:
         _print_lab(lab)
         print("\nThe lab is up; Ctrl-C ends it.", file=sys.stderr, flush=True)
         ended = threading.Event()
@@ -47,10 +48,12 @@ def _print_lab(lab: Lab) -> None:
         f"export GOVC_URL={lab.vcenter.url} GOVC_USERNAME=$GOVMOMI_USERNAME GOVC_PASSWORD=$GOVMOMI_PASSWORD"
     )
     _export("GOVC_TLS_CA_CERTS", str(lab.pki.ca_file))
-    print("\n# Any ONTAP client:")
     access = lab.array.access
-    url = f"https://{access.hostname}/api/storage/luns"
-    print(f"curl --cacert {lab.pki.ca_file} --user {access.username}:{access.password} {url}")
+    secret = access.token or f"{access.username}:{access.password}"
+    print(
+        f"\n# Any client of {VENDORS[lab.array.vendor].product}, with {lab.pki.ca_file} and the secret {secret}:"
+    )
+    print(f"https://{access.hostname}")
 
 
 def _print_disk(lab: Lab, disk: str, vm: str) -> None:

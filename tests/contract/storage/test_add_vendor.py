@@ -115,10 +115,7 @@ def test_its_settings_are_checked_by_its_row(copy: Path) -> None:
 def test_the_whole_program_runs_with_it(copy: Path) -> None:
     script = (
         "from tests.lab.lab import Lab\n"
-        "from vsphere.model import Initiator, InitiatorKind\n"
         "with Lab(array='toy') as lab:\n"
-        "    own = [Initiator(InitiatorKind(one.kind), one.port) for one in lab.host.adapters]\n"
-        "    lab.array.know_host('esx', own)\n"
         "    target = lab.add_target()\n"
         "    with lab.program(target) as program:\n"
         "        code = program.wait()\n"
