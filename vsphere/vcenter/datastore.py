@@ -89,9 +89,10 @@ class Datastore:
 
     def _finish(self, task: Any) -> None:
         """Wait for a task of vCenter; raise what it failed by."""
-        deadline = self._clock.now() + TASK_SECONDS
+        if task is None:  # what a proxy may make of an answer
+            raise VsphereError(f"vCenter named no task for what it was asked to do on datastore {self.name}.")
+        moid, deadline = str(task._GetMoId()), self._clock.now() + TASK_SECONDS
         while True:
-            moid = str(task._GetMoId())
             info = read(self._session, ("Task", ("info.state", "info.error"), [moid]))[moid]
             state = str(info.get("info.state", ""))
             if state == "success":

@@ -9,6 +9,7 @@ from populator.clock import Clock
 from populator.reach import repeat
 from tests.lab.faults import Call
 from tests.lab.lab import VCENTER_PASSWORD, VCENTER_USER, Lab
+from tests.lab.lies import LIES
 from tests.lab.world import OTHER_HOST, PLAIN_HOST
 from vsphere.errors import VsphereError
 from vsphere.vcenter.datastore import Datastore
@@ -99,6 +100,31 @@ def test_a_fault_for_a_moment_is_survived(
     datastore.replace(FILE, NEW)
     assert failed
     assert file.read_bytes() == NEW
+    assert [each.name for each in file.parent.glob(f"{FILE}*")] == [FILE]
+
+
+@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("step", STEPS)
+def test_a_wrong_answer_leaves_a_whole_file_and_nothing_else(
+    running: Lab, datastore: Datastore, file: Path, step: str, lie: str
+) -> None:
+    file.write_bytes(OLD)
+    told: list[Call] = []
+
+    def once(call: Call) -> str | None:
+        if told or not call.label.startswith(step):
+            return None
+        told.append(call)
+        return lie
+
+    running.ledger.reset(once)
+    replaced = True
+    try:
+        datastore.replace(FILE, NEW)
+    except VsphereError:
+        replaced = False
+    assert told
+    assert file.read_bytes() in ([NEW] if replaced else [OLD, NEW])
     assert [each.name for each in file.parent.glob(f"{FILE}*")] == [FILE]
 
 
