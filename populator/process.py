@@ -13,6 +13,7 @@ from pathlib import Path
 from populator.clock import Clock
 from populator.errors import Cancelled, SettingsError
 from populator.report.page import Page
+from populator.report.phase import Phase
 from populator.report.run import Report
 from populator.report.server import serve
 from populator.settings.values import MetricsSettings, PageSettings, Settings
@@ -89,7 +90,7 @@ def wait_for_last_scrape(clock: Clock, report: Report) -> None:
     """Stay until the controller has seen the end of the copy; told to stop, do not."""
     if report.copy_ended is None:
         return
-    report.phase("last scrape", work=False)
+    report.phase(Phase.LAST_SCRAPE)
     deadline = report.copy_ended + LAST_SCRAPE
     try:
         while not report.page.scraped.is_set() and clock.now() < deadline:

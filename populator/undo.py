@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from populator.clock import Clock
+from populator.report.phase import Phase
 from populator.report.run import Report
 from vsphere.errors import CopyMayBeRunning
 
@@ -83,7 +84,7 @@ class UndoStack:
 
     def _undo(self) -> list[Exception]:
         """Do all steps that may be done; return what failed."""
-        self._report.phase("undo", work=False)
+        self._report.phase(Phase.UNDO)
         failures = []
         with self._clock.grace(AFTER_STOP, WITHIN):
             while self._steps:

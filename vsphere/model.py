@@ -57,6 +57,15 @@ class CloneMethod(StrEnum):
     """by the script, over SSH"""
 
 
+class CopyPhase(StrEnum):
+    """How far a copy is, in the words of log and journal."""
+
+    WAIT_FOR_ROOM = "wait for copies on the host to end"
+    CLONE = "clone"
+    COPIED = "copied"
+    FAILED = "copy failed"
+
+
 class DiskKind(StrEnum):
     """What is behind a disk's file."""
 

@@ -22,6 +22,7 @@ from populator.cli.log_flags import set_up_log
 from populator.cli.populate import EXAMPLES, GROUPS, TERMINATION_MESSAGE, populate
 from populator.errors import SettingsError
 from populator.report.outcome import INTERRUPTED
+from populator.storage.registry import BUILT, VENDORS, Vendor
 
 NAME = "populator"
 COMPLETE = "_POPULATOR_COMPLETE"
@@ -59,9 +60,24 @@ class Program(Group):
         command: click.Command = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name][0]}").command
         return command
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write commands and options, then what each vendor's arrays need."""
+        super().format_options(ctx, formatter)
+        with formatter.section("Vendors, what they let us in by, and their own variables"):
+            formatter.write_dl([(name, in_words(VENDORS[name])) for name in sorted(BUILT)])
+
     def lines(self) -> list[tuple[str, str]]:
         """Return the table, without importing the commands."""
         return [(name, text) for name, (_, text) in COMMANDS.items()]
+
+
+def in_words(vendor: Vendor) -> str:
+    """Return a row of the registry for people."""
+    needed = (
+        f"{option.variable}: {option.help.rstrip('.')}{' (required)' if option.required else ''}"
+        for option in vendor.options
+    )
+    return "; ".join([vendor.product, vendor.credentials, *needed]) + "."
 
 
 @click.group(NAME, cls=Program, invoke_without_command=True, context_settings=SETTINGS, examples=EXAMPLES)

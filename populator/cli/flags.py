@@ -23,6 +23,8 @@ class Flag:
     variable: str | None = None
     """environment variable that it may be given by"""
     default: str | None = None
+    needed: bool = False
+    """whether nothing works without it; `settings` says so where it is missing, help beforehand"""
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,20 @@ class FlagGroup:
 
 
 class Option(click.Option):
-    """An option that knows its group in help, and whether it is a switch."""
+    """An option that knows its group in help, whether it is a switch, and whether it is needed."""
 
-    def __init__(self, *words: Any, group: str = "Other", switch: bool = False, **more: Any) -> None:
+    def __init__(
+        self, *words: Any, group: str = "Other", switch: bool = False, needed: bool = False, **more: Any
+    ) -> None:
         super().__init__(*words, **more)
-        self.group, self.switch = group, switch
+        self.group, self.switch, self.needed = group, switch, needed
+
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        """Return what stands in brackets behind the text."""
+        extra = super().get_help_extra(ctx)
+        if self.needed:
+            extra["required"] = "required"
+        return extra
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the two columns of help; a switch that is on by default shows how to turn it off."""
@@ -91,6 +102,7 @@ def _option(title: str, flag: Flag) -> Decorator:
         show_default=flag.default is not None and (flag.metavar != "" or flag.default == "true"),
         show_envvar=True,
         switch=not flag.metavar,
+        needed=flag.needed,
     )
 
 
@@ -112,13 +124,20 @@ def switches(parameters: Sequence[click.Parameter]) -> set[str]:
 VCENTER = FlagGroup(
     "vSphere",
     (
-        Flag(("vsphere-hostname", "vcenter"), "HOST[:PORT]", "vCenter; a URL will do.", "GOVMOMI_HOSTNAME"),
-        Flag(("vsphere-username",), "NAME", "vCenter user.", "GOVMOMI_USERNAME"),
+        Flag(
+            ("vsphere-hostname", "vcenter"),
+            "HOST[:PORT]",
+            "vCenter; a URL will do.",
+            "GOVMOMI_HOSTNAME",
+            needed=True,
+        ),
+        Flag(("vsphere-username",), "NAME", "vCenter user.", "GOVMOMI_USERNAME", needed=True),
         Flag(
             ("vsphere-password",),
             "PASSWORD",
             "vCenter password; better given by the variable.",
             "GOVMOMI_PASSWORD",
+            needed=True,
         ),
         Flag(("vsphere-insecure",), "", "Accept any certificate of vCenter.", "GOVMOMI_INSECURE", "false"),
     ),

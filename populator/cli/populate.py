@@ -15,16 +15,34 @@ TERMINATION_MESSAGE = "/dev/termination-log"
 DISK = FlagGroup(
     "Disk",
     (
-        Flag(("source-vm-id",), "VM", "VM whose disk it is: managed object id, name or inventory path."),
-        Flag(("source-vmdk",), "'[DATASTORE] PATH'", "Disk to copy: the link of its chain that is named."),
+        Flag(
+            ("source-vm-id",),
+            "VM",
+            "VM whose disk it is: managed object id, name or inventory path.",
+            needed=True,
+        ),
+        Flag(
+            ("source-vmdk",),
+            "'[DATASTORE] PATH'",
+            "Disk to copy: the link of its chain that is named.",
+            needed=True,
+        ),
     ),
 )
 
 STORAGE = FlagGroup(
     "Storage array",
     (
-        Flag(("storage-vendor-product",), "VENDOR", "Kind of array: ontap.", "STORAGE_VENDOR"),
-        Flag(("storage-hostname",), "HOST[:PORT]", "Management address; a URL will do.", "STORAGE_HOSTNAME"),
+        Flag(
+            ("storage-vendor-product",), "VENDOR", "Kind of array, see below.", "STORAGE_VENDOR", needed=True
+        ),
+        Flag(
+            ("storage-hostname",),
+            "HOST[:PORT]",
+            "Management address; a URL will do.",
+            "STORAGE_HOSTNAME",
+            needed=True,
+        ),
         Flag(("storage-username",), "NAME", "User of the array's API.", "STORAGE_USERNAME"),
         Flag(
             ("storage-password",),
@@ -73,9 +91,9 @@ VSPHERE = FlagGroup(
 VOLUME = FlagGroup(
     "Kubernetes",
     (
-        Flag(("target-namespace",), "NAMESPACE", "Namespace of the PVC to fill."),
-        Flag(("owner-name",), "NAME", "Name of the PVC."),
-        Flag(("owner-uid",), "UID", "UID of the PVC."),
+        Flag(("target-namespace",), "NAMESPACE", "Namespace of the PVC to fill.", needed=True),
+        Flag(("owner-name",), "NAME", "Name of the PVC.", needed=True),
+        Flag(("owner-uid",), "UID", "UID of the PVC.", needed=True),
         Flag(("pvc-size",), "BYTES", "Size of the PVC; for information only."),
         Flag(("cr-name",), "NAME", "VSphereXcopyVolumePopulator; for information only."),
         Flag(("cr-namespace",), "NAMESPACE", "Its namespace; for information only."),

@@ -7,6 +7,7 @@ the letter. That is why the page is written by hand and not by a client library,
 
 import threading
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from populator.report.lease_metrics import LeaseMetrics
 
@@ -27,6 +28,13 @@ HELP = {
         "Duration of the copy, of a failed run from its start; its presence tells that it has ended",
     ),
 }
+
+
+class Result(StrEnum):
+    """How a copy ended, as Forklift's controller reads it."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ class Page:
         if moved is not None:
             self._put(Sample("xcopy_bytes", (("owner_uid", self.owner_uid),), str(moved)))
 
-    def finish(self, result: str, seconds: float, *, xcopy_used: bool) -> None:
+    def finish(self, result: Result, seconds: float, *, xcopy_used: bool) -> None:
         """Publish the end of the copy, or of a run that never came to it: `success` also sets percent to 100."""
         used = str(int(xcopy_used))
         labels = (

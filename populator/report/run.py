@@ -14,10 +14,11 @@ from populator.clock import Clock
 from populator.report.message import Value, write_message
 from populator.report.outcome import explain, outcome_of
 from populator.report.pace import Pace
-from populator.report.page import Page
+from populator.report.page import Page, Result
+from populator.report.phase import AFTER_WORK, Phase
 from populator.storage.array import ArrayInfo
 from vsphere.errors import CloneFailed
-from vsphere.model import CloneMethod, CopyResult, SourceDisk
+from vsphere.model import CloneMethod, CopyPhase, CopyResult, SourceDisk
 
 logger = logging.getLogger(__name__)
 
@@ -42,18 +43,18 @@ class Report:
         self.undo_failures: list[str] = []
         self.left_steps: list[str] = []
 
-    def phase(self, name: str, *, work: bool = True) -> None:
+    def phase(self, phase: Phase | CopyPhase) -> None:
         """Begin a phase: every line of the log names it from now on.
 
         A copy is measured from the beginning of its last phase: what it had to wait for before is not the copy's time.
-        Phases that are not `work` come after it (undo, last scrape) and never are the one where a run failed.
+        Those that come after the work are never the one where a run failed.
         """
-        self._failed_in = name if work else self._failed_in
-        if name != self._phase:
-            self._phase = name
+        self._failed_in = self._failed_in if phase in AFTER_WORK else phase
+        if phase != self._phase:
+            self._phase = phase
             self._copy_began = self._pace_told = self._clock.now()
-            log.about(phase=name)
-            logger.info("%s", name)
+            log.about(phase=phase)
+            logger.info("%s", phase)
 
     def percent(self, percent: int) -> None:
         """Publish progress of a copy that is not verified yet."""
@@ -98,16 +99,16 @@ class Report:
         try:
             yield copy
         except BaseException as error:
-            self._end_copy("failure", self._began, done_before(error))
+            self._end_copy(Result.FAILURE, self._began, done_before(error))
             raise
-        self._end_copy("success", self._copy_began, copy.result)
+        self._end_copy(Result.SUCCESS, self._copy_began, copy.result)
 
     def failed(self) -> None:
         """Publish the end of a run that failed before its copy began, or outside of it."""
         if self.copy_ended is None:
-            self._end_copy("failure", self._began, None)
+            self._end_copy(Result.FAILURE, self._began, None)
 
-    def _end_copy(self, result: str, began: float, done: CopyResult | None) -> None:
+    def _end_copy(self, result: Result, began: float, done: CopyResult | None) -> None:
         """Publish the end: the seconds of a copy, or of the whole of a run that failed."""
         self.copy_ended = self._clock.now()
         if done:
@@ -136,8 +137,11 @@ class Report:
     def end(self, error: BaseException | None, message_file: Path) -> int:
         """Tell how it ended, in the log and in the pod's termination message; return the exit code."""
         outcome = outcome_of(error)
-        message: dict[str, Value] = {"phase": self._failed_in if error else "end", "reason": outcome.reason}
-        self.phase("end", work=False)
+        message: dict[str, Value] = {
+            "phase": self._failed_in if error else Phase.END,
+            "reason": outcome.reason,
+        }
+        self.phase(Phase.END)
         if error is not None:
             text, hint = explain(error)
             message |= {"text": text, "hint": hint}

@@ -2,6 +2,7 @@
 
 from populator import log
 from populator.plan.journal import Journal
+from populator.report.phase import Phase
 from populator.settings.values import Settings
 from populator.storage.array import Volume
 from populator.stories import xcopy
@@ -12,11 +13,11 @@ from vsphere.model import EsxiHost, SourceDisk
 def populate(parts: Parts) -> None:
     """Fill one volume from one disk, and leave vCenter, host and array as found."""
     source, report = parts.settings.source, parts.report
-    report.phase("find the volume")
+    report.phase(Phase.FIND_VOLUME)
     binding = parts.claim.find()
     parts.check_driver(binding.volume)
 
-    report.phase("find the disk")
+    report.phase(Phase.FIND_DISK)
     disk = parts.inventory.find_disk(source.vm, str(source.vmdk))
     host = parts.inventory.find_host(disk, source.migration_host)
     log.about(host=host.id)
@@ -25,7 +26,7 @@ def populate(parts: Parts) -> None:
     cloner.check(disk.path)
     lease, array, devices = parts.host_lease, parts.array, parts.devices(host)
 
-    report.phase("become the volume's writer")
+    report.phase(Phase.BECOME_WRITER)
     with parts.writer.hold(parts.claim, binding) as writing:
         job = xcopy.Job(disk, host, binding.volume, journal(parts.settings, disk, host, binding.volume))
         xcopy.populate(job, writing, array, devices, cloner, lease, report, parts.clock)

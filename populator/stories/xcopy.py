@@ -12,6 +12,7 @@ from populator import log
 from populator.clock import Clock
 from populator.errors import StorageError, VolumeError
 from populator.plan.journal import Journal
+from populator.report.phase import Phase
 from populator.report.run import Report
 from populator.storage.array import Lun, Mapping, StorageArray, Volume
 from populator.storage.initiators import protocol_of
@@ -20,7 +21,7 @@ from populator.undo import UndoStack
 from populator.writer import Mapped
 from vsphere.copy.clone import Cloner
 from vsphere.host.devices import Devices
-from vsphere.model import Adapter, EsxiHost, SourceDisk
+from vsphere.model import Adapter, CopyPhase, EsxiHost, SourceDisk
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def populate(
     clock: Clock,
 ) -> None:
     """Copy one disk onto the LUN behind one volume, and leave host and array as found."""
-    report.phase("find the LUN")
+    report.phase(Phase.FIND_LUN)
     lun = find_lun(job, array, report)
     before = known(array.mappings_of(lun), writing.mapped)
     check_no_other_host_copies(lun, before, job.host)
@@ -55,7 +56,7 @@ def populate(
     lease.prepare(job.host.id)
 
     with lease.hold(job.host.id, **journal(job, lun).facts()) as held, UndoStack(clock, report) as undo:
-        report.phase("map the LUN")
+        report.phase(Phase.MAP_LUN)
         there, keep = seen_already(before, job.host), [mapping for mapping in before if not mapping.ours]
         ours, adapters = there is None or there.ours, job.host.adapters
         undo.later(
@@ -72,9 +73,9 @@ def populate(
             held.note(**mapped(mapping, adapters).facts())
         check_nobody_else_maps(array, lun, before, mapping)
 
-        report.phase("wait for a slot of the host")
+        report.phase(Phase.WAIT_FOR_SLOT)
         held.acquire()
-        report.phase("discover the device")
+        report.phase(Phase.DISCOVER_DEVICE)
         device = devices.discover(lun.device, job.disk.capacity, held, in_words(mapping, adapters))
         devices.check_spare(lun.device, device)
         runs = runs_already(job, lun, devices, cloner) or runs
@@ -84,7 +85,7 @@ def populate(
             check_nobody_else_maps(array, lun, before, mapping)
             held.settle()
 
-        report.phase("clone")
+        report.phase(CopyPhase.CLONE)
         with report.copying() as copy:
             copy.result = cloner.copy(
                 job.disk.path, device, held, report.percent, check_again, report.phase, runs=runs

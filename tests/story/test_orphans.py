@@ -11,7 +11,7 @@ import pytest
 from tests.lab.lab import Lab, Target
 from tests.lab.program import Program
 from tests.story.test_failures import ENDLESS
-from vsphere.copy.clone import WAITING
+from vsphere.model import CopyPhase
 
 FAST = {"HOST_LEASE_DURATION_SECONDS": "4"}
 
@@ -54,7 +54,7 @@ def test_populators_that_are_killed_in_pairs_leave_no_more_copies_than_slots(lab
     with pair(lab, environment) as second:
         for program, _ in second:
             program.wait_for(crowded, 90)
-            program.wait_for_phase(WAITING)
+            program.wait_for_phase(CopyPhase.WAIT_FOR_ROOM)
     assert len(lab.host.running_copies) == 2
 
     lab.host.copy_seconds = 1.0
@@ -63,7 +63,7 @@ def test_populators_that_are_killed_in_pairs_leave_no_more_copies_than_slots(lab
             program.wait_for(crowded, 90)
         stopped.signal(signal.SIGTERM)
         assert stopped.wait(30) == 9, stopped.text()
-        assert stopped.message["phase"] == WAITING
+        assert stopped.message["phase"] == CopyPhase.WAIT_FOR_ROOM
         assert [left for left in lab.leftovers(its) if its.naa in left] == []
         lab.host.copies.running()[0].die()
         assert patient.wait() == 0, patient.text()

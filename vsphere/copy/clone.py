@@ -17,7 +17,7 @@ from vsphere.copy.result import failure_of, refused, restarted, result_of
 from vsphere.copy.watch import Watch
 from vsphere.errors import CloneFailed, CopyMayBeRunning, HostFull, NotStarted, VsphereError
 from vsphere.host.device import Device
-from vsphere.model import CopyResult
+from vsphere.model import CopyPhase, CopyResult
 from vsphere.paths import parse_vmdk
 from vsphere.ports import Clock, Held
 from vsphere.wrapper.answers import TASK_ID, shorten
@@ -30,8 +30,6 @@ START_PATIENCE = 120.0
 """for how long a start that certainly never left is tried again"""
 ANSWER_UNTIL = 5.0
 """for how long after SIGTERM the answer to a start is waited for"""
-WAITING = "wait for copies on the host to end"
-"""the phase"""
 ROOM_PAUSE = 5.0
 """between two looks whether there is room for a copy on the host"""
 LOOK_FOR_IT = 10.0
@@ -126,7 +124,7 @@ class Cloner:
         held: Held,
         progress: Callable[[int], None],
         check: Callable[[], None] = lambda: None,
-        phase: Callable[[str], None] = lambda _: None,
+        phase: Callable[[CopyPhase], None] = lambda _: None,
         *,
         runs: bool = False,
     ) -> CopyResult:
@@ -141,7 +139,7 @@ class Cloner:
         path = parse_vmdk(source)
         order = Order(path.host_path, self._tasks.spell(path), device)
         booted = self._boot_time()
-        held.note(device=device.name, phase="clone")
+        held.note(device=device.name, phase=CopyPhase.CLONE)
         with self._left_in_doubt(device, held):
             task = self._running_already(order, runs=runs) or self._start(order, held, check, phase)
             held.note(task=task)
@@ -149,7 +147,7 @@ class Cloner:
                 watch = Watch(task, device, booted, self._clock.now())
                 with self._doubtful_if_unforeseen(task):
                     state = self._follow(watch, held, progress)
-                held.note(phase="copied" if state.succeeded else "copy failed")
+                held.note(phase=CopyPhase.COPIED if state.succeeded else CopyPhase.FAILED)
                 self._tasks.clean(task)
         return self._result(state)
 
@@ -187,7 +185,7 @@ class Cloner:
         raise Doubt(f"Another copy, of {state.source}, writes to the device.", state.task)
 
     def _start(
-        self, order: Order, held: Held, check: Callable[[], None], phase: Callable[[str], None]
+        self, order: Order, held: Held, check: Callable[[], None], phase: Callable[[CopyPhase], None]
     ) -> str:
         """Start the copy; again only if it certainly was not started. Return the task's id."""
         deadline = self._clock.now() + START_PATIENCE
@@ -202,8 +200,8 @@ class Cloner:
             except HostFull as error:
                 deadline = self._clock.now() + START_PATIENCE  # copies take as long as they take
                 pause = ROOM_PAUSE
-                phase(WAITING)
-                held.note(phase=WAITING)
+                phase(CopyPhase.WAIT_FOR_ROOM)
+                held.note(phase=CopyPhase.WAIT_FOR_ROOM)
                 log.log(logging.DEBUG if full else logging.INFO, "%s", error.text)
                 full = True
             except VsphereError as error:
@@ -211,8 +209,8 @@ class Cloner:
                     raise
                 log.warning("the copy could not be started yet: %s", error.text)
             else:
-                phase("clone")
-                held.note(phase="clone")
+                phase(CopyPhase.CLONE)
+                held.note(phase=CopyPhase.CLONE)
                 log.info("copy started", extra={"facts": {"task": task, "device": order.device.name}})
                 return task
             self._clock.wait(pause)

@@ -7,6 +7,7 @@ a task, text for a refusal, and nothing at all for a task that was cleaned up.
 import json
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
 
 from vsphere.model import CloneMethod, Xcopy
@@ -54,6 +55,14 @@ def version_order(number: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", number))
 
 
+class Refusal(StrEnum):
+    """Why the wrapper began no copy, in its own words."""
+
+    BUSY = "busy"
+    FULL = "full"
+    UNSURE = "unsure"
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a command of the wrapper answered."""
@@ -77,17 +86,17 @@ class Answer:
 
         Empty where the writer is a vmkfstools that belongs to no task.
         """
-        return str(self.facts.get("taskId", "")) if self.facts.get("reason") == "busy" else None
+        return str(self.facts.get("taskId", "")) if self.facts.get("reason") == Refusal.BUSY else None
 
     @property
     def full(self) -> bool:
         """Whether as many copies run on the host as may, so that it began nothing: it will when one has ended."""
-        return self.facts.get("reason") == "full"
+        return self.facts.get("reason") == Refusal.FULL
 
     @property
     def unsure(self) -> bool:
         """Whether the host could not find out what runs there, and so began nothing: it may a little later."""
-        return self.facts.get("reason") == "unsure"
+        return self.facts.get("reason") == Refusal.UNSURE
 
     @property
     def complaint(self) -> str:

@@ -8,7 +8,7 @@ import pytest
 from populator.cli import COMPLETE
 from populator.report import lease_metrics, page
 from populator.report.lease_metrics import LeaseMetrics
-from populator.report.page import Page
+from populator.report.page import Page, Result
 from tests.lab.program import ROOT
 from tests.unit.populator.face import options, read_variables, variables_read_elsewhere
 
@@ -54,7 +54,7 @@ def full_page() -> str:
     full.xcopy(2, 1, 3)
     full.pace(1, 1)
     shown, _ = full.render()
-    full.finish("success", 1, xcopy_used=True)
+    full.finish(Result.SUCCESS, 1, xcopy_used=True)
     return shown + full.render()[0]
 
 

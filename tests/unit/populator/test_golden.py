@@ -73,12 +73,13 @@ ERRORS: dict[str, tuple[tuple[str, ...], ...]] = {
 
 
 def output(*words: str, width: int = 80) -> str:
-    """Return what a call prints, and the exit code behind it; only the time is left out."""
+    """Return what a call prints, and the exit code behind it; only the time is left out, and the vendors' rows."""
     os.environ["COLUMNS"] = str(width)
     shown = StringIO()
     with redirect_stdout(shown), redirect_stderr(shown):
         code = run(words)
     text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", "<time>", shown.getvalue())
+    text = re.sub(r"(?ms)^(Vendors, .*?:\n).*?^$", r"\1  <the registry>\n", text)
     return f"$ populator {shlex.join(words)}\n{text}exit code {code}\n"
 
 

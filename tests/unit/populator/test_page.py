@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from populator import log
 from populator.report.lease_metrics import PREFIX as LEASE_PREFIX
 from populator.report.lease_metrics import LeaseMetrics
-from populator.report.page import Page
+from populator.report.page import Page, Result
 from populator.report.server import CLIENT_SECONDS, serve
 from tests.lab.controller import PREFIX, read_page, scrape
 
@@ -35,7 +35,7 @@ def filled(page: Page) -> Page:
     page.progress(42)
     page.pace(512 * 2**20, 90.4)
     page.xcopy(10_922, 3, 2**42)
-    page.finish("success", 1234567.8912, xcopy_used=True)
+    page.finish(Result.SUCCESS, 1234567.8912, xcopy_used=True)
     return page
 
 
@@ -83,7 +83,7 @@ def test_another_parser_finds_the_contracts_names_and_types(page: Page) -> None:
 def test_the_remaining_time_is_shown_while_there_is_any(page: Page) -> None:
     page.pace(512 * 2**20, 90.4)
     assert f'{PREFIX}copy_remaining_seconds{{owner_uid="{UID}"}} 90\n' in page.render()[0]
-    page.finish("failure", 1.0, xcopy_used=False)
+    page.finish(Result.FAILURE, 1.0, xcopy_used=False)
     assert "copy_remaining_seconds" not in page.render()[0]
 
 
@@ -95,7 +95,7 @@ def test_percent_never_falls(page: Page) -> None:
 
 def test_a_failed_copy_is_never_at_100(page: Page) -> None:
     page.progress(99)
-    page.finish("failure", 1.0, xcopy_used=False)
+    page.finish(Result.FAILURE, 1.0, xcopy_used=False)
     status = read_page(page.render()[0], UID)
     assert (status.progress, status.result) == (99, "failure")
 
@@ -163,13 +163,13 @@ def url(page: Page) -> Iterator[str]:
 def test_it_is_served_over_tls(url: str, page: Page) -> None:
     assert "_progress" in scrape(url)
     assert not page.scraped.is_set()
-    page.finish("success", 1, xcopy_used=False)
+    page.finish(Result.SUCCESS, 1, xcopy_used=False)
     scrape(url)
     assert page.scraped.wait(5)
 
 
 def test_others_who_read_the_end_are_not_the_controller(url: str, page: Page) -> None:
-    page.finish("failure", 1, xcopy_used=False)
+    page.finish(Result.FAILURE, 1, xcopy_used=False)
     for agent in ("Prometheus/3.5.0", "curl/8.5.0", ""):
         assert 'result="failure"' in scrape(url, agent=agent)
     assert not page.scraped.is_set()

@@ -16,7 +16,7 @@ from populator.report.pace import MIB
 from populator.report.page import Page
 from populator.report.run import Report
 from vsphere.errors import CloneFailed, CopyMayBeRunning, LoginRefused, VsphereError
-from vsphere.model import CopyResult, DiskKind, Link, SourceDisk, Xcopy
+from vsphere.model import CopyPhase, CopyResult, DiskKind, Link, SourceDisk, Xcopy
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_each_family_has_its_exit_code(error: BaseException | None, code: int) -
 def test_a_message_that_would_not_fit_is_cut_and_still_json(report: Report, tmp_path: Path) -> None:
     file = tmp_path / "termination-log"
     file.touch()
-    report.phase("clone")
+    report.phase(CopyPhase.CLONE)
     report.left("detach the device", "a copy may still be writing to the LUN")
     report.undo_failed("restore the mapping", VsphereError("no answer"))
     assert report.end(VsphereError("ö" * 10_000, "Do this. " * 1000), file) == 5
@@ -175,7 +175,7 @@ def test_a_password_that_is_an_ordinary_word_hides_no_field(report: Report, tmp_
     file.touch()
     try:
         log.set_up("info", "lines", ["text", "reason", "VsphereError", "clone", "end", "hint"])
-        report.phase("clone")
+        report.phase(CopyPhase.CLONE)
         report.end(VsphereError("sent text", "no hint"), file)
     finally:
         log.set_up("info", "lines", ())

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.lab.slot import Slot
-from vsphere.copy.clone import WAITING, Cloner
+from vsphere.copy.clone import Cloner
 from vsphere.copy.polling import next_delay, soonest_end
 from vsphere.errors import (
     CloneFailed,
@@ -28,7 +28,7 @@ from vsphere.errors import (
     VsphereError,
 )
 from vsphere.host.device import Device
-from vsphere.model import CopyResult, Xcopy
+from vsphere.model import CopyPhase, CopyResult, Xcopy
 from vsphere.paths import VmdkPath
 from vsphere.ports import Guard
 from vsphere.wrapper.answers import parse_answer, parse_task, parse_version, translate
@@ -681,7 +681,9 @@ def test_as_many_copies_as_may_run_are_waited_for(crowded: Run, caplog: pytest.L
     crowded.copy()
     (began,) = crowded.host.tasks.values()
     assert 400 <= began - 100 <= 410
-    assert [name for name, _ in crowded.phases if name != "clone"] == [WAITING] * (len(crowded.phases) - 1)
+    assert [name for name, _ in crowded.phases if name != "clone"] == [CopyPhase.WAIT_FOR_ROOM] * (
+        len(crowded.phases) - 1
+    )
     assert crowded.phases[-1] == ("clone", began)
     assert len([line for line in caplog.messages if "2 copies run on this host" in line]) == 1
     assert len(crowded.checks) == len(crowded.phases), "each attempt asks whether it still may"
@@ -695,7 +697,7 @@ def test_told_to_stop_while_it_waits_for_others_it_ends_at_once(crowded: Run) ->
     assert crowded.clock.time == crowded.clock.stop_at
     assert not crowded.host.started
     assert not crowded.slot.left
-    assert crowded.slot.journal["phase"] == WAITING
+    assert crowded.slot.journal["phase"] == CopyPhase.WAIT_FOR_ROOM
 
 
 def test_a_copy_of_ours_that_runs_already_needs_no_room(crowded: Run) -> None:
