@@ -12,11 +12,12 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import crowd, esxi, handover, one_disk, ssh, twenty_disks, vib
+from tests.bench import arrays, crowd, esxi, handover, one_disk, ssh, twenty_disks, vib
 from tests.bench.figure import Figure
 
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "disk": one_disk.measure,
+    "arrays": arrays.measure,
     "lease": handover.measure,
     "twenty": twenty_disks.measure,
     "crowd": crowd.measure,
