@@ -110,8 +110,8 @@ class OntapArray:
                 or (names.OF_ALL_HOSTS.fullmatch(item.igroup_name) and item.initiators <= us)
             )
         ]
-        steps: list[Callable[[], object]] = [partial(self._unmap, lun, m) for m in mine]
-        self._all([*steps, partial(self._delete_emptied, own, lun)])
+        unmap = partial(self._all, [partial(self._unmap, lun, item) for item in mine])
+        do_all([unmap, partial(self._tidy, lun, own, kept)])
 
     def close(self) -> None:
         """Drop the connections."""
@@ -254,27 +254,24 @@ class OntapArray:
         known = any((lun.id, item.igroup_uuid) in self._made for item in last)
         return last if known else self._maps(lun)
 
-    def _delete_emptied(self, own: Sequence[str], lun: Lun) -> None:
-        """Delete the groups of these names to which nothing else is mapped: of several who unmap, the last one does."""
-        found = self._client.mapped_luns(self._svm, "|".join(own))
-        self._all(
-            [
-                partial(self._delete, group.uuid, group.name)
-                for group in found
-                if group.name in own and group.luns <= {lun.id}
-            ]
-        )
+    def _tidy(self, lun: Lun, own: Sequence[str], kept: Collection[str]) -> None:
+        """Look at the groups of these names: unmap what was mapped since we last read the maps, delete what is empty.
+
+        Of several who unmap at the same moment, the last one sees the group empty.
+        """
+        found = self._read(partial(self._client.mapped_luns, self._svm, "|".join(own)))
+        groups = [group for group in found if group.name in own and group.uuid not in kept]
+        steps: list[Callable[[], object]] = [
+            partial(self._client.unmap, lun.name, lun.id, group.uuid)
+            for group in groups
+            if lun.id in group.luns
+        ]
+        steps += [partial(self._delete, group.uuid, group.name) for group in groups if group.luns <= {lun.id}]
+        self._all(steps)
 
     def _all(self, steps: Sequence[Callable[[], object]]) -> None:
         """Do every step, also after one that failed; the first failure is the one raised."""
-        failures = []
-        for step in steps:
-            try:
-                self._write(step)
-            except StorageError as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
+        do_all([partial(self._write, step) for step in steps])
 
     def _read(self, call: Callable[[], Result]) -> Result:
         return retry.READ.run(call, passing, self._clock)
@@ -295,6 +292,18 @@ class OntapArray:
 def connect(access: Access, clock: Clock) -> OntapArray:
     """Return the driver, for the registry."""
     return OntapArray(access, clock)
+
+
+def do_all(steps: Sequence[Callable[[], object]]) -> None:
+    """Do every step, also after one that failed; the first failure is the one raised."""
+    failures = []
+    for step in steps:
+        try:
+            step()
+        except StorageError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def _usable(record: LunRecord) -> Lun:
