@@ -12,6 +12,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
 
 import requests
 import urllib3
@@ -80,6 +81,8 @@ class Http:
         self._let_in_by: Mapping[str, str] | None = None
         """the headers of the session; None outside of one"""
         self._session = requests.Session()
+        # The cookies of a session are in the headers of its log-in.
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         self._session.auth = _leave  # else requests would look for credentials in the user's ~/.netrc
         self._session.mount("https://", Adapter(tls_context(verify=access.verify)))
         self._session.headers["Accept"] = "application/json"

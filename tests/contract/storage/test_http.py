@@ -182,3 +182,18 @@ def test_an_answer_without_a_token_is_no_session(server: RestServer) -> None:
     server.before("POST", "/sessions", lambda _: Reply(200, b"<html>"))
     with pytest.raises(Unanswered, match="did not answer in JSON"):
         door(server).call("GET", "/thing", "answer")
+
+
+def test_cookies_are_not_sent_but_by_the_log_in(server: RestServer) -> None:
+    """A renewal would carry the cookie of the session before it."""
+    seen: list[str | None] = []
+
+    def look(request: Request) -> Reply:
+        seen.append(request.headers.get("cookie"))
+        return Reply(200, {}, {"Set-Cookie": "session=1; Path=/; Secure"})
+
+    server.before("GET", "/things", look, times=2)
+    http = door(server)
+    for _ in range(2):
+        http.call("GET", "/things", "look")
+    assert seen == [None, None]
