@@ -74,7 +74,7 @@ VENDORS: Mapping[str, Vendor] = {
             Option("POWERMAX_PORT_GROUP_NAME", "The port group by which hosts see LUNs.", required=True),
         ),
     ),
-    "powerstore": Vendor("Dell PowerStore", ("csi-powerstore.dellemc.com",), SCSI),
+    "powerstore": Vendor("Dell PowerStore", ("csi-powerstore.dellemc.com",), SCSI, folder="powerstore"),
     "primera3par": Vendor("HPE 3PAR, Primera or Alletra", ("csi.hpe.com",), SCSI),
     "pureFlashArray": Vendor(
         "Pure Storage FlashArray",

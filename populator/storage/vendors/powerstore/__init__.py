@@ -1,0 +1,1 @@
+"""Dell PowerStore by its REST API: `names` (pure rules), `session`, `client` (calls, fields), `array` (meaning)."""

@@ -1,0 +1,253 @@
+"""PowerStore as a storage array: its volumes, and what they are attached to (`hosts`).
+
+The array does not say in one way how it refuses what is done already, so after each failure the mappings are read: what
+is as it should be is success, whatever the code. LUN ids are chosen here: left to itself, the array counts on past
+those that ESXi sees.
+"""
+
+import logging
+import secrets
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from http import HTTPStatus
+from typing import TypeVar
+
+from populator import retry
+from populator.clock import Clock
+from populator.errors import StorageError
+from populator.storage.access import Access
+from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.failures import Refused, Unanswered, passing
+from populator.storage.vendors.powerstore import names
+from populator.storage.vendors.powerstore.client import Client, MappingRecord, VolumeRecord
+from populator.storage.vendors.powerstore.hosts import ROUNDS, Hosts, is_final, is_own
+from vsphere.model import Initiator
+
+log = logging.getLogger(__name__)
+LUN_IDS = range(1, 1024)
+"""ESXi sees those below Disk.MaxLUN, whose default 1024 is; 0 is left to what arrays put there themselves"""
+Result = TypeVar("Result")
+
+
+class PowerStoreArray:
+    """The volumes of one cluster."""
+
+    def __init__(self, access: Access, clock: Clock) -> None:
+        self._client = Client(access, clock)
+        self._clock = clock
+        self._hosts = Hosts(self._client)
+
+    def info(self) -> ArrayInfo:
+        """Return model and release; empty where the user may not ask for them."""
+        try:
+            appliances = self._read(self._client.appliances)
+        except Refused as error:
+            if error.passing or error.status == HTTPStatus.UNAUTHORIZED:
+                raise
+            appliances = []
+        model, version = (*appliances, ("", ""))[0]
+        return ArrayInfo("Dell", "PowerStore", model, version)
+
+    def find_lun(self, volume: Volume) -> Lun:
+        """Return the volume, checked to be one that a host can write to."""
+        place = names.place(volume)
+        record = self._by_id(place) if place.halves else self._by_name(place.name)
+        if place.name not in {"", record.name}:
+            raise StorageError(
+                f"{self._client.name} has the volume {record.name} under the id {record.id}, not {place.name}.",
+                "The PersistentVolume's own volume was deleted or renamed. See which one belongs to it.",
+            )
+        return _usable(record)
+
+    def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
+        """Return what the volume is attached to."""
+        return tuple(map(_mapping, self._mappings(lun)))
+
+    def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
+        """Return the host object that has the initiators, or the group it is in."""
+        return self._read(partial(self._hosts.plan, host, names.usable(initiators)))
+
+    def ensure_group(self, plan: GroupPlan) -> Group:
+        """Return it; made where the array knows none of the initiators."""
+        return self._write(partial(self._hosts.ensure, plan))
+
+    def map(self, lun: Lun, group: Group) -> Mapping:
+        """Attach the volume under a LUN id that is free, and that ESXi sees."""
+        asked: set[int] = set()
+        mapping = self._write(partial(self._map, lun, group, asked))
+        if mapping.lun_id is None or mapping.lun_id not in range(LUN_IDS.stop):
+            raise StorageError(
+                f"{lun.name} has the LUN id {mapping.lun_id} for {mapping.group.name}, which ESXi hosts do not see: "
+                f"they look at 0 to {LUN_IDS.stop - 1}.",
+                "Detach it there, so that it can be attached under another one.",
+            )
+        return mapping
+
+    def unmap(
+        self, lun: Lun, host: str, initiators: Collection[Initiator], keep: Collection[Mapping]
+    ) -> None:
+        """Detach the volume from what lets these initiators see it, and delete the host's own object when unused."""
+        us, kept = frozenset(initiators), {mapping.group.id for mapping in keep}
+        mine = [
+            item
+            for item in self._mappings(lun)
+            if item.target not in kept and (is_own(item.target, item.name, host) or item.initiators & us)
+        ]
+        steps: list[Callable[[], object]] = [partial(self._detach, lun, item) for item in mine]
+        own = {item.target: item.name for item in mine if is_own(item.target, item.name, host)}
+        own |= self._read(partial(self._hosts.own, host))
+        steps += [partial(self._hosts.delete, *each) for each in own.items()]
+        self._all(steps)
+
+    def close(self) -> None:
+        """End the session."""
+        self._client.close()
+
+    @cached_property
+    def _global_id(self) -> str:
+        return self._read(self._client.global_id)
+
+    def _by_id(self, place: names.Place) -> VolumeRecord:
+        key, where = self._half(place)
+        found = [record for record in self._volumes("id", key) if record.id == key]
+        if len(found) != 1:
+            raise StorageError(
+                f"{self._client.name} has no volume {key} ({place.name or 'of an unknown name'}), which its "
+                f"handle places on {where or 'an array it does not name'}.",
+                "Check that STORAGE_HOSTNAME is the array of the volume, and that the volume still exists.",
+            )
+        return found[0]
+
+    def _half(self, place: names.Place) -> tuple[str, str]:
+        """Return the volume; of a metro volume, which is one on each of two arrays, the one that is here."""
+        if len(place.halves) == 1:
+            return place.halves[0]
+        for half in place.halves:
+            if half[1] == self._global_id:
+                log.warning(
+                    "%s is a metro volume: all that is copied is sent to the other array, too.", place.name
+                )
+                return half
+        arrays = " and ".join(array for _, array in place.halves)
+        raise StorageError(
+            f"The metro volume {place.name} is on {arrays}, but {self._client.name} is {self._global_id}.",
+            "Set STORAGE_HOSTNAME to one of these two arrays.",
+        )
+
+    def _by_name(self, name: str) -> VolumeRecord:
+        found = [record for record in self._volumes("name", name) if record.name == name]
+        if len(found) != 1:
+            raise StorageError(
+                f"{self._client.name} has {len(found) or 'no'} volumes {name}, and the handle holds no id.",
+                names.CSI_HINT,
+            )
+        return found[0]
+
+    def _volumes(self, field: str, value: str) -> list[VolumeRecord]:
+        return self._read(partial(self._client.volumes, field, value))
+
+    def _map(self, lun: Lun, group: Group, asked: set[int]) -> Mapping:
+        """Attach; `asked` holds the LUN ids of calls of ours that nobody knows the outcome of."""
+        for last in range(ROUNDS):
+            lun_id = self._free_id(group)
+            try:
+                self._client.attach(group.id, group.name, lun.id, lun_id)
+                self._hosts.note(group, lun_id)
+                seen_by = self._hosts.last_seen(group).initiators
+                return Mapping(group, lun_id, True, names.host_of(group.name), seen_by)
+            except (Refused, Unanswered) as error:
+                if isinstance(error, Unanswered) or error.passing:
+                    asked.add(lun_id)
+                if mapping := self._visible(lun, group, asked):
+                    return mapping
+                if isinstance(error, Unanswered) or is_final(error) or last == ROUNDS - 1:
+                    raise
+                group = self._hosts.ensure(self._hosts.look_again(group))
+        raise AssertionError("the last round returns or raises")
+
+    def _free_id(self, group: Group) -> int:
+        """Return any LUN id that is free: not the lowest, which others are about to take, or just gave back."""
+        used = self._hosts.last_seen(group).lun_ids
+        free = [number for number in LUN_IDS if number not in used]
+        if not free:
+            raise StorageError(
+                f"{self._client.name} has no LUN id below {LUN_IDS.stop} left for {group.name}, and ESXi hosts do "
+                "not see others.",
+                "Detach volumes that are not needed from it.",
+            )
+        return secrets.choice(free)
+
+    def _visible(self, lun: Lun, group: Group, asked: Collection[int]) -> Mapping | None:
+        """Return what lets the group's initiators see the volume now: the group's own mapping, or another."""
+        wanted = frozenset(group.initiators)
+        for row in sorted(self._client.mappings(lun.id), key=lambda row: row.target != group.id):
+            if row.target == group.id:
+                mapping = _mapping(row)
+                return replace(mapping, group=group, ours=mapping.ours or row.lun_id in asked)
+            if row.initiators & wanted:
+                return _mapping(row)
+        return None
+
+    def _mappings(self, lun: Lun) -> list[MappingRecord]:
+        return self._read(partial(self._client.mappings, lun.id))
+
+    def _detach(self, lun: Lun, item: MappingRecord) -> None:
+        """Detach; refused or not answered, it is done where the mapping is gone."""
+        for last in (False, True):
+            try:
+                return self._client.detach(item.target, item.name, lun.id)
+            except (Refused, Unanswered) as error:
+                if not any(row.target == item.target for row in self._client.mappings(lun.id)):
+                    return None
+                if last or is_final(error):
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    def _all(self, steps: Sequence[Callable[[], object]]) -> None:
+        """Do every step, also after one that failed; the first failure is the one raised."""
+        failures = []
+        for step in steps:
+            try:
+                self._write(step)
+            except StorageError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def _read(self, call: Callable[[], Result]) -> Result:
+        return retry.READ.run(call, passing, self._clock)
+
+    def _write(self, call: Callable[[], Result]) -> Result:
+        return retry.WRITE.run(call, passing, self._clock)
+
+
+def connect(access: Access, clock: Clock) -> PowerStoreArray:
+    """Return the driver, for the registry."""
+    return PowerStoreArray(access, clock)
+
+
+def _usable(record: VolumeRecord) -> Lun:
+    """Refuse what cannot be attached, or written to."""
+    reason = ""
+    if record.kind == "Snapshot":
+        reason = "is a snapshot"
+    elif record.state != "Ready":
+        reason = f"is {record.state or 'in an unknown state'}, not Ready"
+    elif record.is_destination:
+        reason = "is the destination of a replication, and read-only"
+    elif record.is_metro and not record.is_available:
+        reason = "is a metro volume that hosts cannot reach on this array at the moment"
+    if reason:
+        raise StorageError(f"The volume {record.name} {reason}.", "Look at the volume in PowerStore Manager.")
+    if not names.DEVICE.fullmatch(record.wwn):
+        raise StorageError(
+            f"The volume {record.name} has the name {record.wwn!r}, by which its device is not known.",
+            names.CSI_HINT,
+        )
+    return Lun(record.id, record.name, record.wwn, record.size)
+
+
+def _mapping(row: MappingRecord) -> Mapping:
+    host = names.host_of(row.name) if row.target.startswith("host/") else None
+    return Mapping(Group(row.target, row.name), row.lun_id, host is not None, host, row.initiators)

@@ -1,0 +1,1 @@
+"""Dell PowerStore's REST API: `cluster` (state, rules), `query`, `records` (columns), `sessions`, `server`, `lab`."""
