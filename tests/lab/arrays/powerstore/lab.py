@@ -94,7 +94,8 @@ class PowerStoreLab:
         return self._add_host(name, initiators, "Linux")
 
     def groups(self) -> list[str]:
-        return [host.name for host in self.simulator.hosts.values()]
+        """Return those that a populator made: the administrator's stay for ever."""
+        return [host.name for host in self.simulator.hosts.values() if host.name.startswith("xcopy-")]
 
     def add_map(self, volume: Volume, group: str) -> None:
         self.simulator.attach(self._host(group), self.key(volume))

@@ -43,6 +43,24 @@ CLUSTER = (
 )
 SOFTWARE = ("id", "is_cluster", "appliance_id", "release_version", "build_version", "build_id")
 SESSION = (*("id", "user", "role_ids", "idle_timeout", "is_password_change_required", "is_built_in_user"),)
+APPLIANCE_COLUMNS = (
+    *(
+        "id",
+        "name",
+        "service_tag",
+        "express_service_code",
+        "model",
+        "nodes",
+        "maintenance_windows",
+        "node_count",
+    ),
+    *("drive_failure_tolerance_level", "drive_failure_tolerance_level_l10n"),
+)
+PARTS = (
+    *("veth_ports", "fc_ports", "sas_ports", "eth_ports", "eth_be_ports", "virtual_volumes", "hardware"),
+    "ip_pool_addresses",
+)
+"""of an appliance, of which nothing is shown here"""
 EMPTY: Callable[[Record], list[Record]] = lambda _: []  # noqa: E731 - relations that nothing here has
 
 
@@ -126,12 +144,17 @@ def resources(cluster: Cluster, release: str, model: str) -> dict[str, Resource]
         Resource("software_installed", SOFTWARE, lambda: installed),
         Resource(
             "appliance",
-            ("id", "name", "service_tag", "express_service_code", "model"),
+            APPLIANCE_COLUMNS,
             lambda: [_appliance(model)],
-            {"software_installed": ("software_installed", software)},
+            {
+                "software_installed": ("software_installed", software),
+                "volumes": ("volume", lambda _: [_volume(one) for one in cluster.volumes.values()]),
+                **dict.fromkeys(PARTS, ("part", EMPTY)),
+            },
         ),
         Resource("volume_group", ("id", "name"), list),
         Resource("policy", ("id", "name"), list),
+        Resource("part", ("id", "name"), list),
         Resource("vsphere_host", ("id", "name"), list),
         Resource(
             "host_virtual_volume_mapping", ("id", "host_id", "host_group_id", "virtual_volume_id"), list
@@ -244,10 +267,14 @@ def _software(key: str, appliance: str | None, release: str) -> Record:
 
 
 def _appliance(model: str) -> Record:
-    return {
-        "id": APPLIANCE,
-        "name": "lab-appliance-1",
-        "service_tag": "LAB0001",
-        "express_service_code": "1",
-        "model": model,
-    }
+    return _filled(
+        APPLIANCE_COLUMNS,
+        id=APPLIANCE,
+        name="lab-appliance-1",
+        service_tag="LAB0001",
+        express_service_code="1",
+        model=model,
+        nodes=[],
+        maintenance_windows=[],
+        node_count=2,
+    )

@@ -1,8 +1,9 @@
 """How the simulated PowerStore lets clients in: by HTTP Basic, by the cookie of a session, or by both.
 
 A query by Basic alone begins a session: its reply has the cookie and a CSRF token (`DELL-EMC-TOKEN`), and so has each
-later reply of that session, the token a new one each time. Whoever sends the cookie has to send the token with what
-changes something; whoever sends neither, Basic alone, need not (Cinder's way), unless `strict`.
+later reply of that session. The token stays the same, since Dell's Python client sends the first one for ever; where it
+is `rotating`, each is good until the next. Whoever sends the cookie has to send the token with what changes something;
+whoever sends neither, Basic alone, need not (Cinder's way), unless `strict`.
 """
 
 import re
@@ -40,12 +41,12 @@ class Session:
 
 
 class Sessions:
-    """May be set at any time: `users`, `most`, `strict`, `expired_status` (of a cookie alone that is dead)."""
+    """May be set at any time: `users`, `most`, `strict`, `rotating`, `expired_status` (of a dead cookie alone)."""
 
     def __init__(self, users: dict[str, User]) -> None:
         self.users = users
         self.most = 500
-        self.strict = False
+        self.strict = self.rotating = False
         self.expired_status = 401
         self.open: dict[str, Session] = {}
         """by cookie"""
@@ -71,7 +72,8 @@ class Sessions:
         """Return what a good reply carries: the next token."""
         if session is None or session.id not in self.open:
             return {}
-        session.token = secrets.token_hex(16)
+        if self.rotating:
+            session.token = secrets.token_hex(16)
         cookie = f"auth_cookie={session.id}; Path=/; HttpOnly; Secure"
         return {"DELL-EMC-TOKEN": session.token, "Set-Cookie": cookie}
 
