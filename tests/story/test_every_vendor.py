@@ -69,6 +69,7 @@ def test_what_a_killed_populator_has_mapped_is_taken_away_by_the_next(lab: Lab) 
         program.wait_for_phase("discover the device")
         os.kill(program.pid, signal.SIGKILL)
         program.wait()
+    lab.array.expire_sessions()  # that of the dead one, in its time
     assert lab.array.state() != state
     lab.host.rescan_seconds = 0.0
     populate(lab, target, kind)
