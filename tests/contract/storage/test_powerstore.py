@@ -508,6 +508,16 @@ def test_the_go_populators_host_is_ours_and_tidied_up(
     unmap(connect(lab), lun)
 
 
+def test_an_empty_host_that_a_dead_run_left_is_deleted_by_one_that_needs_none(
+    lab: PowerStoreLab, sim: PowerStoreSimulator, array: StorageArray
+) -> None:
+    """As it sees the volume already, by a host of the other kind."""
+    lun = array.find_lun(lab.add_volume())
+    sim.add_host(OWN, "ESXi", [port_of(IQN)])
+    unmap(array, lun)
+    assert sim.hosts == {}
+
+
 def test_a_host_of_ours_that_others_use_stays(
     lab: PowerStoreLab, sim: PowerStoreSimulator, array: StorageArray
 ) -> None:
@@ -866,12 +876,14 @@ def test_a_step_that_fails_does_not_keep_the_others_from_being_done(
     assert len(sim.mappings) == 1
 
 
+@pytest.mark.parametrize("described", [True, False])
 def test_twenty_populators_of_one_host_do_not_hurt_each_other(
-    lab: PowerStoreLab, sim: PowerStoreSimulator
+    lab: PowerStoreLab, sim: PowerStoreSimulator, described: bool
 ) -> None:
-    """On a host of the administrator's, in a group: with nothing to make, only LUN ids may collide."""
-    lab.know_host("esx-1", [IQN])
-    sim.add_host_group("cluster", list(sim.hosts))
+    """In a group of the administrator's only LUN ids may collide; else they make and delete one host all the time."""
+    if described:
+        lab.know_host("esx-1", [IQN])
+        sim.add_host_group("cluster", list(sim.hosts))
     volumes = [lab.add_volume() for _ in range(20)]
     state = lab.state()
     failures: list[BaseException] = []

@@ -1,1 +1,1 @@
-"""Dell PowerStore by its REST API: `names` (pure rules), `session`, `client` (calls, fields), `array` (meaning)."""
+"""Dell PowerStore by its REST API: `names` (rules), `session`, `client` and `records`, `volumes`, `hosts`, `array`."""

@@ -1,15 +1,14 @@
-"""PowerStore as a storage array: its volumes, and what they are attached to (`hosts`).
+"""PowerStore as a storage array: how its `volumes` are attached to `hosts`.
 
 The array does not say in one way how it refuses what is done already, so after each failure the mappings are read: what
 is as it should be is success, whatever the code. LUN ids are chosen here: left to itself, the array counts on past
 those that ESXi sees.
 """
 
-import logging
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -20,11 +19,12 @@ from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import Refused, Unanswered, passing
 from populator.storage.vendors.powerstore import names
-from populator.storage.vendors.powerstore.client import Client, MappingRecord, VolumeRecord
+from populator.storage.vendors.powerstore.client import Client
 from populator.storage.vendors.powerstore.hosts import ROUNDS, Hosts, is_final, is_own
+from populator.storage.vendors.powerstore.records import MappingRecord
+from populator.storage.vendors.powerstore.volumes import Volumes
 from vsphere.model import Initiator
 
-log = logging.getLogger(__name__)
 LUN_IDS = range(1, 1024)
 """ESXi sees those below Disk.MaxLUN, whose default 1024 is; 0 is left to what arrays put there themselves"""
 Result = TypeVar("Result")
@@ -36,6 +36,7 @@ class PowerStoreArray:
     def __init__(self, access: Access, clock: Clock) -> None:
         self._client = Client(access, clock)
         self._clock = clock
+        self._volumes = Volumes(self._client)
         self._hosts = Hosts(self._client)
 
     def info(self) -> ArrayInfo:
@@ -51,14 +52,7 @@ class PowerStoreArray:
 
     def find_lun(self, volume: Volume) -> Lun:
         """Return the volume, checked to be one that a host can write to."""
-        place = names.place(volume)
-        record = self._by_id(place) if place.halves else self._by_name(place.name)
-        if place.name not in {"", record.name}:
-            raise StorageError(
-                f"{self._client.name} has the volume {record.name} under the id {record.id}, not {place.name}.",
-                "The PersistentVolume's own volume was deleted or renamed. See which one belongs to it.",
-            )
-        return _usable(record)
+        return self._read(partial(self._volumes.find, names.place(volume)))
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return what the volume is attached to."""
@@ -103,49 +97,6 @@ class PowerStoreArray:
     def close(self) -> None:
         """End the session."""
         self._client.close()
-
-    @cached_property
-    def _global_id(self) -> str:
-        return self._read(self._client.global_id)
-
-    def _by_id(self, place: names.Place) -> VolumeRecord:
-        key, where = self._half(place)
-        found = [record for record in self._volumes("id", key) if record.id == key]
-        if len(found) != 1:
-            raise StorageError(
-                f"{self._client.name} has no volume {key} ({place.name or 'of an unknown name'}), which its "
-                f"handle places on {where or 'an array it does not name'}.",
-                "Check that STORAGE_HOSTNAME is the array of the volume, and that the volume still exists.",
-            )
-        return found[0]
-
-    def _half(self, place: names.Place) -> tuple[str, str]:
-        """Return the volume; of a metro volume, which is one on each of two arrays, the one that is here."""
-        if len(place.halves) == 1:
-            return place.halves[0]
-        for half in place.halves:
-            if half[1] == self._global_id:
-                log.warning(
-                    "%s is a metro volume: all that is copied is sent to the other array, too.", place.name
-                )
-                return half
-        arrays = " and ".join(array for _, array in place.halves)
-        raise StorageError(
-            f"The metro volume {place.name} is on {arrays}, but {self._client.name} is {self._global_id}.",
-            "Set STORAGE_HOSTNAME to one of these two arrays.",
-        )
-
-    def _by_name(self, name: str) -> VolumeRecord:
-        found = [record for record in self._volumes("name", name) if record.name == name]
-        if len(found) != 1:
-            raise StorageError(
-                f"{self._client.name} has {len(found) or 'no'} volumes {name}, and the handle holds no id.",
-                names.CSI_HINT,
-            )
-        return found[0]
-
-    def _volumes(self, field: str, value: str) -> list[VolumeRecord]:
-        return self._read(partial(self._client.volumes, field, value))
 
     def _map(self, lun: Lun, group: Group, asked: set[int]) -> Mapping:
         """Attach; `asked` holds the LUN ids of calls of ours that nobody knows the outcome of."""
@@ -225,27 +176,6 @@ class PowerStoreArray:
 def connect(access: Access, clock: Clock) -> PowerStoreArray:
     """Return the driver, for the registry."""
     return PowerStoreArray(access, clock)
-
-
-def _usable(record: VolumeRecord) -> Lun:
-    """Refuse what cannot be attached, or written to."""
-    reason = ""
-    if record.kind == "Snapshot":
-        reason = "is a snapshot"
-    elif record.state != "Ready":
-        reason = f"is {record.state or 'in an unknown state'}, not Ready"
-    elif record.is_destination:
-        reason = "is the destination of a replication, and read-only"
-    elif record.is_metro and not record.is_available:
-        reason = "is a metro volume that hosts cannot reach on this array at the moment"
-    if reason:
-        raise StorageError(f"The volume {record.name} {reason}.", "Look at the volume in PowerStore Manager.")
-    if not names.DEVICE.fullmatch(record.wwn):
-        raise StorageError(
-            f"The volume {record.name} has the name {record.wwn!r}, by which its device is not known.",
-            names.CSI_HINT,
-        )
-    return Lun(record.id, record.name, record.wwn, record.size)
 
 
 def _mapping(row: MappingRecord) -> Mapping:

@@ -13,7 +13,8 @@ from populator.errors import StorageError
 from populator.storage.array import Group, GroupPlan
 from populator.storage.failures import Refused, Unanswered, passing
 from populator.storage.vendors.powerstore import names
-from populator.storage.vendors.powerstore.client import Client, Port, Target
+from populator.storage.vendors.powerstore.client import Client
+from populator.storage.vendors.powerstore.records import Port, Target
 from vsphere.model import Initiator, InitiatorKind
 
 ROUNDS = 5
