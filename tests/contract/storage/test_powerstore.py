@@ -112,6 +112,7 @@ def test_a_password_that_has_to_be_changed_is_told(lab: PowerStoreLab, sim: Powe
     sim.sessions.users["new"] = User(PASSWORD, must_change=True)
     with pytest.raises(StorageError, match="password to be changed"):
         connect(lab, username="new").info()
+    assert lab.sessions == 0
 
 
 def test_the_credentials_are_sent_once_and_the_token_with_each_change(

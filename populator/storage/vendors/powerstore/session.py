@@ -36,15 +36,17 @@ class Session:
                 self.end(send, old)
         query = {"select": "id,is_password_change_required"}
         answer = send("GET", LOGIN, "let us in", query, headers=self._basic.begin(send))
-        if any(row.find("is_password_change_required") for row in answer.rows()):
-            raise StorageError(
-                "PowerStore wants the user's password to be changed first.",
-                "Change it in PowerStore Manager, and in the Secret.",
-            )
         headers: dict[str, str] = {}
         _read(answer.headers, headers)
         if len(headers) < 2:
             raise StorageError("PowerStore let us in, but began no session.", "Look at what is in between.")
+        if any(row.find("is_password_change_required") for row in answer.rows()):
+            with suppress(StorageError):
+                self.end(send, headers)
+            raise StorageError(
+                "PowerStore wants the user's password to be changed first.",
+                "Change it in PowerStore Manager, and in the Secret.",
+            )
         self._headers = headers
         return headers
 
