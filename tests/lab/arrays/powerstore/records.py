@@ -157,7 +157,10 @@ def resources(cluster: Cluster, release: str, model: str) -> dict[str, Resource]
         Resource("part", ("id", "name"), list),
         Resource("vsphere_host", ("id", "name"), list),
         Resource(
-            "host_virtual_volume_mapping", ("id", "host_id", "host_group_id", "virtual_volume_id"), list
+            "host_virtual_volume_mapping",
+            ("id", "host_id", "host_group_id", "virtual_volume_id"),
+            list,
+            {"virtual_volume": ("part", lambda _: None)},
         ),
     ]
     return {resource.name: resource for resource in described}
