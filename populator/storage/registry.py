@@ -75,7 +75,7 @@ VENDORS: Mapping[str, Vendor] = {
         ),
     ),
     "powerstore": Vendor("Dell PowerStore", ("csi-powerstore.dellemc.com",), SCSI, folder="powerstore"),
-    "primera3par": Vendor("HPE 3PAR, Primera or Alletra", ("csi.hpe.com",), SCSI),
+    "primera3par": Vendor("HPE 3PAR, Primera or Alletra", ("csi.hpe.com",), SCSI, folder="hpe"),
     "pureFlashArray": Vendor(
         "Pure Storage FlashArray",
         ("pxd.portworx.com", "pure-csi"),

@@ -1,0 +1,185 @@
+"""A 3PAR, Primera or Alletra as a storage array: volumes, and the host objects that see them by VLUNs.
+
+The array has few sessions, and a run waits for hours: so a session ends with the look that comes before each wait, and
+the next call begins another.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import TypeVar
+
+from populator import retry
+from populator.clock import Clock
+from populator.errors import StorageError
+from populator.storage.access import Access
+from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.failures import Refused, passing
+from populator.storage.vendors.hpe import names
+from populator.storage.vendors.hpe.client import PERMISSION_DENIED, Client, Kind, Vlun
+from populator.storage.vendors.hpe.hosts import Hosts
+from populator.storage.vendors.hpe.vluns import Sight, Vluns
+from vsphere.model import Initiator
+
+LUN_IDS = 1024
+"""ESXi sees LUN ids below Disk.MaxLUN, whose default this is"""
+FRESH = 5.0
+"""seconds for which `map` trusts the look before it"""
+Result = TypeVar("Result")
+
+
+class HpeArray:
+    """See the module."""
+
+    def __init__(self, access: Access, clock: Clock) -> None:
+        self._client = Client(access, clock)
+        self._clock = clock
+        self._hosts = Hosts(self._client)
+        self._vluns = Vluns(self._client, self._hosts)
+        self._domains: dict[str, str] = {}
+        """virtual domains of the volumes found"""
+        self._look: tuple[str, float, list[Sight]] | None = None
+        """the last one: at which LUN, when, and what was seen"""
+
+    def info(self) -> ArrayInfo:
+        """Return model and version."""
+        try:
+            model, version = self._read(self._client.system)
+        except Refused as error:
+            if error.code != PERMISSION_DENIED:
+                raise
+            model, version = "", ""
+        return ArrayInfo("HPE", "Primera/3PAR", model, version)
+
+    def find_lun(self, volume: Volume) -> Lun:
+        """Return the volume that the CSI driver made, by its name: handles hold nothing else."""
+        name = names.volume_name(volume)
+        record = self._read(partial(self._client.volume, name))
+        where = self._client.name.removeprefix("The ")
+        if record is None or record.name != name:
+            raise StorageError(
+                f"There is no volume {name} on the {where} that our user may see.", names.CSI_HINT
+            )
+        if record.read_only:
+            raise StorageError(
+                f"The volume {name} on the {where} is read-only.", "Nothing can be copied onto it."
+            )
+        self._domains[name] = self._hosts.domain = record.domain
+        return Lun(name, name, names.naa(record.wwn, name), record.size)
+
+    def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
+        """Return a mapping for each template, and end the session."""
+        seen = self._read(partial(self._vluns.look, lun.name))
+        self._look = (lun.id, self._clock.now(), seen)
+        self._client.log_out()
+        return tuple(sight.mapping for sight in seen)
+
+    def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
+        """Return the host object that holds them, or the one to be made of them."""
+        return self._read(partial(self._hosts.plan, host, names.usable(initiators)))
+
+    def ensure_group(self, plan: GroupPlan) -> Group:
+        """Return the host object; a try after the first begins by looking again."""
+        known: GroupPlan | None = plan
+
+        def ensure() -> Group:
+            nonlocal known
+            now, known = known or self._hosts.plan_again(plan.group), None
+            return self._hosts.ensure(now)
+
+        return self._write(ensure)
+
+    def map(self, lun: Lun, group: Group) -> Mapping:
+        """Let the host see the LUN under a LUN id that is free for it, and that hosts look at."""
+        mapping = self._map(lun, group, names.first_id(lun.name))
+        if _too_high(mapping) and mapping.ours:
+            self._write(partial(self._vluns.unmap, _template(lun, mapping)))
+            mapping = self._map(lun, group, 1)
+        if not _too_high(mapping):
+            return mapping
+        if mapping.ours:
+            self._write(partial(self._vluns.unmap, _template(lun, mapping)))
+        raise StorageError(
+            f"{lun.name} gets the LUN id {mapping.lun_id} for {mapping.group.name}, which ESXi hosts do not see: they "
+            f"look at 0 to {LUN_IDS - 1}.",
+            "Remove unused VLUNs of this host, so that low LUN ids are free.",
+        )
+
+    def unmap(
+        self, lun: Lun, host: str, initiators: Collection[Initiator], keep: Collection[Mapping]
+    ) -> None:
+        """Remove templates for the host; of what is for a port, or for a host by one port, none is ours."""
+        us, kept = frozenset(initiators), {mapping.group.id for mapping in keep}
+        seen = self._read(partial(self._vluns.look, lun.name))
+        mine = [
+            sight.row for sight in seen if sight.mapping.group.id not in kept and _is_for(sight, host, us)
+        ]
+        steps: list[Callable[[], object]] = [partial(self._vluns.unmap, row) for row in mine]
+        groups = {row.host for row in mine} | {self._hosts.own}
+        if (old := names.older_set(host)) in groups:
+            steps.append(partial(self._client.delete_set, old.removeprefix(names.SET)))
+        steps += [partial(self._client.delete_host, name) for name in sorted(groups & names.own_hosts(host))]
+        self._all(steps)
+
+    def close(self) -> None:
+        """End the session."""
+        self._client.log_out()
+
+    def _map(self, lun: Lun, group: Group, first_id: int) -> Mapping:
+        look, self._look = self._look, None
+        fresh = look and look[0] == lun.id and self._clock.now() - look[1] <= FRESH
+        attempt = self._vluns.attempt(lun, group, first_id, look[2] if look and fresh else None)
+        try:
+            return self._write(attempt.run)
+        except Refused as error:
+            domain, hosts = self._domains.get(lun.name), self._hosts.domain_of(group.id)
+            if domain is not None and hosts is not None and domain != hosts:
+                error.hint = (
+                    f"{lun.name} is in {_domain(domain)}, the host {group.name} is in {_domain(hosts)}: an ESXi host "
+                    "sees volumes of its own virtual domain only."
+                )
+            raise
+
+    def _all(self, steps: Sequence[Callable[[], object]]) -> None:
+        """Do every step, also after one that failed; the first failure is the one raised."""
+        failures = []
+        for step in steps:
+            try:
+                self._write(step)
+            except StorageError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def _read(self, call: Callable[[], Result]) -> Result:
+        return retry.READ.run(call, passing, self._clock)
+
+    def _write(self, call: Callable[[], Result]) -> Result:
+        return retry.WRITE.run(call, passing, self._clock)
+
+
+def connect(access: Access, clock: Clock) -> HpeArray:
+    """Return the driver, for the registry."""
+    return HpeArray(access, clock)
+
+
+def _is_for(sight: Sight, host: str, us: frozenset[Initiator]) -> bool:
+    """Return whether a template is ours to remove: made for this host, or by a host set where only it would see it."""
+    row, mapping = sight.row, sight.mapping
+    if row.active or row.kind not in {Kind.HOST, Kind.HOST_SET}:
+        return False
+    if row.kind == Kind.HOST_SET:
+        everyone = names.SET_OF_ALL_HOSTS.fullmatch(row.host) is not None
+        return row.host == names.older_set(host) or (everyone and mapping.initiators <= us)
+    return row.host in names.own_hosts(host) or bool(mapping.initiators & us)
+
+
+def _template(lun: Lun, mapping: Mapping) -> Vlun:
+    return Vlun(lun.name, mapping.lun_id or 0, mapping.group.id, Kind.HOST, False, "", frozenset())
+
+
+def _too_high(mapping: Mapping) -> bool:
+    return mapping.lun_id is None or mapping.lun_id >= LUN_IDS
+
+
+def _domain(name: str) -> str:
+    return f"the virtual domain {name}" if name else "none"

@@ -1,0 +1,173 @@
+"""HPE's names: volumes, hosts, host sets, initiators, queries, LUN ids. Pure."""
+
+import hashlib
+import re
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from populator.errors import StorageError
+from populator.storage.array import Volume
+from vsphere.model import Initiator, InitiatorKind
+
+OURS = "xcopy-"
+SET = "set:"
+LONGEST_NAME = 31
+"""of a volume or a host"""
+LONGEST_SET = 27
+"""of a host set, as the Go populator counts"""
+OF_A_HOST = re.compile(rf"{OURS}(?P<host>.+)-(fc|iscsi)")
+"""a host object that this populator made"""
+SET_OF_A_HOST = re.compile(rf"{SET}{OURS}hostsystem-(?P<host>.+)")
+"""a host set that the Go populator made for one host"""
+SET_CUT_SHORT = re.compile(rf"{SET}{OURS}[0-9a-f]{{21}}")
+"""the same, where the name would have been too long"""
+SET_OF_ALL_HOSTS = re.compile(rf"{SET}{OURS}esxs")
+"""a host set that populators before MTV 2.10.4 shared for all hosts"""
+ISCSI = re.compile(r"iqn\.\d{4}-\d{2}\.[^:\s]+(:\S+)?")
+PLAIN = re.compile(r"[\w.:-]+", re.ASCII)
+"""what a query takes as it is"""
+DYNAMIC = re.compile(r"pvc-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+VOLUME_NAME = re.compile(rf"[A-Za-z0-9_][\w.-]{{0,{LONGEST_NAME - 1}}}", re.ASCII)
+HEX = re.compile(r"[0-9a-f]{32,}")
+WWN = re.compile(r"60002ac[0-9a-f]{25}")
+FIRST_IDS = 200
+"""LUN ids from 1 on at which the search for a free one begins"""
+CSI_HINT = (
+    "It must be a block volume of HPE's CSI driver on a 3PAR, Primera, Alletra 9000 or Alletra MP B10000."
+)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The usable initiators of one kind."""
+
+    kind: InitiatorKind
+    initiators: tuple[Initiator, ...]
+
+
+def volume_name(volume: Volume) -> str:
+    """Return the array's name of a volume: the CSI driver cuts `pvc-<uuid>` to 31 characters, the most there may be."""
+    handle = volume.handle
+    if HEX.fullmatch(handle):
+        product = (
+            "a file share of Alletra MP's File Service"
+            if len(handle) == 32
+            else "on a Nimble or Alletra 5000/6000"
+        )
+        raise StorageError(
+            f"The volume {volume.name!r} ({handle}) is {product}, which is not supported.", CSI_HINT
+        )
+    if (protocol := volume.attributes.get("accessProtocol", "")).lower().startswith("nvme"):
+        raise StorageError(
+            f"The volume {volume.name!r} is served by {protocol}; ESXi could not see it by FC or iSCSI.",
+            CSI_HINT,
+        )
+    name = handle[:LONGEST_NAME] if DYNAMIC.fullmatch(handle) else handle
+    if not VOLUME_NAME.fullmatch(name):
+        raise StorageError(
+            f"The handle {handle!r} of the volume {volume.name!r} is no name of a volume.", CSI_HINT
+        )
+    return name
+
+
+def naa(wwn: str, name: str) -> str:
+    """Return a volume's device name on ESXi."""
+    if not WWN.fullmatch(wwn.lower()):
+        raise StorageError(
+            f"The volume {name} has the WWN {wwn!r}, which is none of HPE's: its device is unknown."
+        )
+    return f"naa.{wwn.lower()}"
+
+
+def own_host(host: str, kind: InitiatorKind) -> str:
+    """Return the name of the host object that we make where the array has none."""
+    return shortened(f"{OURS}{host.lower()}-{kind}", LONGEST_NAME)
+
+
+def own_hosts(host: str) -> set[str]:
+    """Return all that we may have made for a host."""
+    return {own_host(host, InitiatorKind.FC), own_host(host, InitiatorKind.ISCSI)}
+
+
+def older_set(host: str) -> str:
+    """Return the group that the Go populator makes for a host."""
+    return SET + shortened(f"{OURS}hostsystem-{host.lower().replace(':', '-')}", LONGEST_SET)
+
+
+def shortened(name: str, longest: int) -> str:
+    """Return a name that is too long as the Go populator does: our prefix and the beginning of the name's hash."""
+    if len(name) <= longest:
+        return name
+    return OURS + hashlib.sha256(name.encode()).hexdigest()[: longest - len(OURS)]
+
+
+def is_ours(group: str) -> bool:
+    """Return whether a populator made a host object or a host set."""
+    forms = (SET_OF_A_HOST, SET_CUT_SHORT, SET_OF_ALL_HOSTS)
+    return any(form.fullmatch(group) for form in ((OF_A_HOST,) if not group.startswith(SET) else forms))
+
+
+def host_of(group: str) -> str | None:
+    """Return the host that a populator made a group for, where its name says so."""
+    match = (SET_OF_A_HOST if group.startswith(SET) else OF_A_HOST).fullmatch(group)
+    return match["host"] if match else None
+
+
+def usable(initiators: Sequence[Initiator]) -> list[Chosen]:
+    """Return those that HPE can use, a group of them for each kind, the first one's first; raise without any."""
+    kinds: dict[InitiatorKind, list[Initiator]] = {}
+    for initiator in initiators:
+        if initiator.kind == InitiatorKind.FC or (
+            initiator.kind == InitiatorKind.ISCSI and ISCSI.fullmatch(initiator.name)
+        ):
+            kinds.setdefault(initiator.kind, []).append(initiator)
+    if not kinds:
+        raise StorageError(
+            f"No initiator of the host can be used with HPE: {', '.join(map(str, initiators)) or 'it has none'}.",
+            "XCOPY needs an iSCSI (iqn.) or Fibre Channel adapter; NVMe adapters cannot be used.",
+        )
+    return [Chosen(kind, tuple(dict.fromkeys(found))) for kind, found in kinds.items()]
+
+
+def spelled(initiator: Initiator) -> str:
+    """Return an initiator as the array stores it."""
+    return initiator.name.upper() if initiator.kind == InitiatorKind.FC else initiator.name
+
+
+def hosts_with(initiators: Iterable[Initiator]) -> str:
+    """Return the query for hosts that hold any of these; empty where a name could be read as part of the query."""
+    names = [(initiator.kind, spelled(initiator)) for initiator in initiators]
+    if not names or not all(PLAIN.fullmatch(name) for _, name in names):
+        return ""
+    fields = ((InitiatorKind.FC, "FCPaths", "wwn"), (InitiatorKind.ISCSI, "iSCSIPaths", "name"))
+    parts = []
+    for kind, paths, field in fields:
+        if tests := [f"{field}=={name}" for one, name in names if one == kind]:
+            parts.append(f"{paths}[{' OR '.join(tests)}]")
+    return " OR ".join(parts)
+
+
+def with_query(path: str, query: str) -> str:
+    """Return a path with a query, whose quotes are part of it; blanks as %20, as HPE's own clients send them."""
+    return f"{path}?query={quote(chr(34) + query + chr(34), safe='')}" if query else path
+
+
+def part(name: str) -> str:
+    """Return a name as one part of a path; `set:` stays readable."""
+    return quote(name, safe=":")
+
+
+def first_id(volume: str) -> int:
+    """Return where the search for a free LUN id begins: not where the LUN id just freed is taken next.
+
+    A host that still has a path to the LUN which had an id until a second ago refuses another LUN's path by it.
+    """
+    return 1 + zlib.crc32(volume.encode()) % FIRST_IDS
+
+
+def lun_id_in(location: str) -> int | None:
+    """Return the LUN id in the Location of a new VLUN: `/api/v1/vluns/<volume>,<LUN id>,<host>`."""
+    parts = location.rpartition("/")[2].split(",")
+    return int(parts[1]) if len(parts) > 2 and parts[1].isdecimal() else None
