@@ -39,7 +39,7 @@ def sim(lab: HpeLab) -> HpeSimulator:
 
 
 def log_in(sim: HpeSimulator, pki: Pki, client: str, password: str = PASSWORD) -> Judge:
-    return Judge(client, sim.address, str(pki.ca_file), {"user": USER, "password": password})
+    return Judge(client, f"https://{sim.address}", str(pki.ca_file), {"user": USER, "password": password})
 
 
 @pytest.fixture(params=[OLD, NEW])

@@ -105,7 +105,7 @@ class HpeSimulator(System):
     @property
     def address(self) -> str:
         """As for STORAGE_HOSTNAME."""
-        return f"https://127.0.0.1:{self.port}"
+        return f"127.0.0.1:{self.port}"
 
     @property
     def calls(self) -> list[tuple[str, str]]:
