@@ -229,10 +229,11 @@ def test_at_most_one_session_is_open_and_none_over_the_long_waits(
     lab: HpeLab, sim: HpeSimulator, array: StorageArray, lun: Lun
 ) -> None:
     array.mappings_of(lun)
-    assert lab.sessions == 0  # the host's slot is waited for
     array.map(lun, ensure(array, FC))
-    array.mappings_of(lun)
-    assert lab.sessions == 0  # the copy runs
+    assert lab.sessions == 1
+    for _ in ("the host's slot is waited for", "the copy runs"):
+        array.mappings_of(lun)
+        assert lab.sessions == 0
     unmap(array, lun)
     array.close()
     assert (lab.sessions, sim.most_seen) == (0, 1)
@@ -244,10 +245,12 @@ def test_more_populators_at_work_than_the_array_has_sessions(lab: HpeLab, sim: H
     arrays = [connect(lab) for _ in range(6)]
     luns = []
     for array in arrays:
-        luns.append(array.find_lun(lab.add_volume()))
-        array.mappings_of(luns[-1])
-    for array, lun in zip(arrays, luns, strict=True):
+        lun = array.find_lun(lab.add_volume())
+        array.mappings_of(lun)
         array.map(lun, ensure(array, FC))
+        array.mappings_of(lun)
+        luns.append(lun)
+    for array, lun in zip(arrays, luns, strict=True):
         array.mappings_of(lun)
     for array, lun in zip(arrays, luns, strict=True):
         unmap(array, lun)
@@ -711,6 +714,34 @@ def test_the_lun_id_just_freed_is_not_the_next_to_be_given(lab: HpeLab, array: S
         given.append(array.map(lun, group).lun_id)
         unmap(array, lun)
     assert len(set(given)) == len(given)
+
+
+@pytest.mark.usefixtures("esx")
+def test_what_was_seen_last_is_unmapped_without_another_look(
+    lab: HpeLab, sim: HpeSimulator, array: StorageArray, lun: Lun
+) -> None:
+    array.map(lun, ensure(array, FC))
+    array.mappings_of(lun)
+    sim.calls.clear()
+    unmap(array, lun)
+    assert ("GET", "/api/v1/vluns") not in sim.calls
+    sim.export(lun.name, "esx1", 3)
+    unmap(array, lun)
+    assert ("GET", "/api/v1/vluns") in sim.calls
+    assert sim.templates == []
+
+
+@pytest.mark.usefixtures("esx")
+def test_what_was_mapped_anew_since_the_last_look_is_unmapped_too(
+    lab: HpeLab, sim: HpeSimulator, array: StorageArray, lun: Lun
+) -> None:
+    """As by a run that took our place and died."""
+    array.map(lun, ensure(array, FC))
+    (seen,) = array.mappings_of(lun)
+    sim.unexport(lun.name, seen.lun_id or 0, "esx1")
+    sim.export(lun.name, "esx1", 3)
+    unmap(array, lun)
+    assert sim.templates == []
 
 
 # VLUNs of all kinds

@@ -1,7 +1,7 @@
 """A 3PAR, Primera or Alletra as a storage array: volumes, and the host objects that see them by VLUNs.
 
-The array has few sessions, and a run waits for hours: so a session ends with the look that comes before each wait, and
-the next call begins another.
+The array has few sessions, and a run waits for hours once its LUN is mapped: so a session ends with each look that
+finds a mapping, and the next call begins another.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -38,7 +38,9 @@ class HpeArray:
         self._domains: dict[str, str] = {}
         """virtual domains of the volumes found"""
         self._look: tuple[str, float, list[Sight]] | None = None
-        """the last one: at which LUN, when, and what was seen"""
+        """the last one that was not used yet: at which LUN, when, and what was seen"""
+        self._made: set[tuple[str, str]] = set()
+        """LUN and group of each mapping that this run has"""
 
     def info(self) -> ArrayInfo:
         """Return model and version."""
@@ -67,10 +69,11 @@ class HpeArray:
         return Lun(name, name, names.naa(record.wwn, name), record.size)
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
-        """Return a mapping for each template, and end the session."""
+        """Return a mapping for each template, and end the session where there is any: what follows is waiting."""
         seen = self._read(partial(self._vluns.look, lun.name))
         self._look = (lun.id, self._clock.now(), seen)
-        self._client.log_out()
+        if seen:
+            self._client.log_out()
         return tuple(sight.mapping for sight in seen)
 
     def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
@@ -92,12 +95,13 @@ class HpeArray:
         """Let the host see the LUN under a LUN id that is free for it, and that hosts look at."""
         mapping = self._map(lun, group, names.first_id(lun.name))
         if _too_high(mapping) and mapping.ours:
-            self._write(partial(self._vluns.unmap, _template(lun, mapping)))
+            self._give_back(lun, mapping)
             mapping = self._map(lun, group, 1)
         if not _too_high(mapping):
+            self._made.add((lun.id, mapping.group.id))
             return mapping
         if mapping.ours:
-            self._write(partial(self._vluns.unmap, _template(lun, mapping)))
+            self._give_back(lun, mapping)
         raise StorageError(
             f"{lun.name} gets the LUN id {mapping.lun_id} for {mapping.group.name}, which ESXi hosts do not see: they "
             f"look at 0 to {LUN_IDS - 1}.",
@@ -109,11 +113,13 @@ class HpeArray:
     ) -> None:
         """Remove templates for the host; of what is for a port, or for a host by one port, none is ours."""
         us, kept = frozenset(initiators), {mapping.group.id for mapping in keep}
-        seen = self._read(partial(self._vluns.look, lun.name))
-        mine = [
-            sight.row for sight in seen if sight.mapping.group.id not in kept and _is_for(sight, host, us)
-        ]
-        steps: list[Callable[[], object]] = [partial(self._vluns.unmap, row) for row in mine]
+        seen = self._last_look(lun) or self._read(partial(self._vluns.look, lun.name))
+
+        def ours(sight: Sight) -> bool:
+            return sight.mapping.group.id not in kept and _is_for(sight, host, us)
+
+        mine = [sight.row for sight in filter(ours, seen)]
+        steps: list[Callable[[], object]] = [partial(self._vluns.unmap, row, ours) for row in mine]
         groups = {row.host for row in mine} | {self._hosts.own}
         if (old := names.older_set(host)) in groups:
             steps.append(partial(self._client.delete_set, old.removeprefix(names.SET)))
@@ -123,6 +129,16 @@ class HpeArray:
     def close(self) -> None:
         """End the session."""
         self._client.log_out()
+
+    def _give_back(self, lun: Lun, mapping: Mapping) -> None:
+        row = Vlun(lun.name, mapping.lun_id or 0, mapping.group.id, Kind.HOST, False, "", frozenset())
+        self._write(partial(self._vluns.unmap, row, lambda sight: sight.row == row))
+
+    def _last_look(self, lun: Lun) -> list[Sight]:
+        """Return what was seen last where a mapping of this run is among it, which spares a call; else nothing."""
+        look, self._look = self._look, None
+        seen = look[2] if look and look[0] == lun.id else []
+        return seen if any((lun.id, sight.mapping.group.id) in self._made for sight in seen) else []
 
     def _map(self, lun: Lun, group: Group, first_id: int) -> Mapping:
         look, self._look = self._look, None
@@ -171,10 +187,6 @@ def _is_for(sight: Sight, host: str, us: frozenset[Initiator]) -> bool:
         everyone = names.SET_OF_ALL_HOSTS.fullmatch(row.host) is not None
         return row.host == names.older_set(host) or (everyone and mapping.initiators <= us)
     return row.host in names.own_hosts(host) or bool(mapping.initiators & us)
-
-
-def _template(lun: Lun, mapping: Mapping) -> Vlun:
-    return Vlun(lun.name, mapping.lun_id or 0, mapping.group.id, Kind.HOST, False, "", frozenset())
 
 
 def _too_high(mapping: Mapping) -> bool:

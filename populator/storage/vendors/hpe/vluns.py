@@ -4,7 +4,7 @@ The array knows no owner of a VLUN, and gives a volume to a host twice, under tw
 each try to map begins with a look, which finds what somebody else did, or our own call whose answer was lost.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from populator.storage.array import Group, Lun
@@ -48,16 +48,16 @@ class Vluns:
             sights.append(_sight(row, seen_by or _at_port(row, active)))
         return sights + _without_template(active, hosts, templates)
 
-    def unmap(self, row: Vlun) -> None:
-        """Remove a template, and do not take "there is none" for an answer where there is one."""
-        if not self._client.unmap(row) and any(
-            other.host == row.host
-            and other.lun_id == row.lun_id
-            and not other.active
-            and other.kind == row.kind
-            for other in self._client.vluns(row.volume)
-        ):
-            raise self.contradiction(f"has no VLUN of {row.volume} for {row.host}")
+    def unmap(self, row: Vlun, ours: Callable[[Sight], bool]) -> None:
+        """Remove a template; where there is said to be none, remove what there is by then of ours.
+
+        Somebody else may have mapped anew; and the array's word is not taken for it.
+        """
+        if self._client.unmap(row):
+            return
+        for sight in filter(ours, self.look(row.volume)):
+            if not self._client.unmap(sight.row):
+                raise self.contradiction(f"has no VLUN of {row.volume} for {sight.row.host}")
 
     def contradiction(self, claim: str, *, lists: bool = True) -> Unanswered:
         """Return the error for an array that says one thing and lists another."""
