@@ -12,7 +12,7 @@ whatever timeout it began with and whichever library makes it.
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 
 from populator.errors import Cancelled
@@ -114,11 +114,11 @@ class Clock:
         """Do what should not be broken off half-way, since it may be done behind our back all the same.
 
         Told to stop before, it is not begun; told to stop meanwhile, it has so many seconds, and where it failed in
-        them, being told to stop is what it ends with.
+        them, being told to stop is what it ends with. In a grace it has that one's time.
         """
         self.check()
         try:
-            with self.grace(after_stop):
+            with nullcontext() if self._graces else self.grace(after_stop):
                 yield
         except Exception:
             self.check()

@@ -206,6 +206,13 @@ def test_what_should_be_finished_is_not_begun_when_told_to_stop_before(clock: Cl
         pass
 
 
+def test_in_a_grace_that_one_says_how_long_what_should_be_finished_may_take(clock: Clock) -> None:
+    """A write of the undo has the time that the undo has, and not the shorter one of what was under way at the stop."""
+    clock.stop()
+    with clock.grace(22), clock.finishing(after_stop=8):
+        assert 21 < clock.limit(30) <= 22
+
+
 def test_what_failed_to_be_finished_ends_by_the_stop(clock: Clock) -> None:
     with pytest.raises(Cancelled), clock.finishing():
         clock.stop()
