@@ -10,7 +10,7 @@ waiting: a queue of migrations may be long. Whoever waits may be told to stop.
 import logging
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -108,12 +108,16 @@ class Turn:
             self._listen()
             if self._clock.now() < self._rest_until:
                 return None
-            for name in [self._unanswered[0]] if self._unanswered else self._slots.names:
+            for name in self._within_reach():
                 if claimed := self._try(name, journal):
                     return claimed
         except ApiError as error:
             self._failed(error)
         return None
+
+    def _within_reach(self) -> Sequence[str]:
+        """Return the slots that may be reached for now: none but the one that may be ours already."""
+        return [self._unanswered[0]] if self._unanswered else self._slots.names
 
     def _try(self, name: str, journal: Callable[[], str]) -> Claimed | None:
         self._look_if_due(name)
@@ -230,8 +234,9 @@ class Turn:
         if self._watcher and now >= self._told + TELL_EVERY:
             self._told = now
             log.info("Waiting for the %s, held by %s.", self._slots.title, self._slots.holders())
-        moments = [self._look_at.get(name, -math.inf) for name in names]
-        moments += [self._moment(name, now) for name in names if name in self._slots.seen]
+        reached = self._within_reach()
+        moments = [self._look_at.get(name, -math.inf) for name in reached]
+        moments += [self._moment(name, now) for name in reached if name in self._slots.seen]
         moment = max(min(moments), self._rest_until)
         if self._glance:
             moment = min(moment, self._glance.due)

@@ -70,6 +70,10 @@ def test_the_judge_catches_each_known_mistake(mutant: Mutant) -> None:
     assert not judge(play(found), found.slots), "the rules themselves break nothing there"
 
 
+def test_who_has_no_answer_about_one_slot_does_not_spin_while_the_other_is_free() -> None:
+    assert not judge(play(draw(3690)), 2)  # raises Runaway where it does
+
+
 def crowd(waiters: int) -> Schedule:
     """All of them within a second, on one host."""
     chance = random.Random(waiters)
