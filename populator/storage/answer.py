@@ -24,6 +24,16 @@ class Answer:
             raise StorageError(f"{self._source} answered with something else than a JSON list.")
         return [Answer(item, self._source) for item in self._value]
 
+    def string(self) -> str:
+        """Return an answer that is nothing but a text."""
+        if not isinstance(self._value, str) or not self._value:
+            raise StorageError(f"{self._source} answered with something else than a JSON text.")
+        return self._value
+
+    def has(self, name: str) -> bool:
+        """Return whether an object has a field, be it null."""
+        return isinstance(self._value, dict) and name in self._value
+
     def text(self, name: str) -> str:
         """Return a field that must be there."""
         value = self.find(name)
