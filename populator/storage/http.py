@@ -130,8 +130,13 @@ class Http:
         self._session.close()
 
     def _let_in(self) -> Mapping[str, str]:
+        """Return the headers of the session, begun where there is none; a stop signal lets a log-in come to its end.
+
+        Whatever the method of its calls: broken off, it could leave a session that nobody ends.
+        """
         if self._let_in_by is None:
-            self._let_in_by = self._login.begin(self._once)
+            with nullcontext() if self._clock.stopping() else self._clock.finishing():
+                self._let_in_by = self._login.begin(self._once)
         return self._let_in_by
 
     def _once(

@@ -1,5 +1,7 @@
 """The HTTP door with a log-in that is a session, as half of the vendors have it; answers as lists, and headers."""
 
+import os
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from populator.clock import Clock
-from populator.errors import StorageError
+from populator.errors import Cancelled, StorageError
 from populator.storage.access import Access
 from populator.storage.answer import Answer
 from populator.storage.failures import Refused, Unanswered
@@ -164,6 +166,49 @@ def test_the_session_ends_though_we_were_told_to_stop(server: RestServer, sessio
     clock.stop()
     http.close()
     assert sessions.alive == set()
+
+
+def test_a_log_in_under_way_is_finished_so_that_its_session_can_be_ended(
+    server: RestServer, sessions: Sessions
+) -> None:
+    """Also where a session begins by a GET, as with some arrays."""
+
+    class ByGet(Session):
+        def begin(self, send: Send) -> Mapping[str, str]:
+            send("GET", "/rows", "let us in", headers=super().begin(send))
+            return super().begin(send)
+
+    clock = Clock()
+    reach = Access(f"127.0.0.1:{server.port}", "admin", PASSWORD)
+    http = Http(reach, clock, "toy", explain, ByGet(reach))
+    server.before("GET", "/rows", lambda _: os.kill(os.getpid(), signal.SIGUSR1))
+    previous = signal.signal(signal.SIGUSR1, lambda *_: clock.stop())
+    try:
+        with pytest.raises(Cancelled):
+            http.call("GET", "/thing", "answer")
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+    http.close()
+    assert server.calls == [
+        ("POST", "/sessions"),
+        ("GET", "/rows"),
+        ("POST", "/sessions"),
+        ("DELETE", "/sessions"),
+    ]
+
+
+def test_an_answer_may_be_a_text(server: RestServer, http: Http) -> None:
+    for said in ("token", "", {"a": None}):
+        server.before("GET", "/thing", lambda _, said=said: Reply(200, said))  # type: ignore[misc]
+    assert http.call("GET", "/thing", "answer").string() == "token"
+    for _ in range(2):
+        with pytest.raises(StorageError, match="something else than a JSON text"):
+            http.call("GET", "/thing", "answer").string()
+
+
+def test_null_and_absent_can_be_told_apart() -> None:
+    answer = Answer({"a": None}, "toy")
+    assert (answer.has("a"), answer.has("b"), Answer([], "toy").has("a")) == (True, False, False)
 
 
 def test_an_answer_may_be_a_list(http: Http) -> None:
