@@ -53,9 +53,12 @@ def know_hosts(lab: ArrayLab) -> None:
     lab.know_host("esx-5", [PORTS[kind].neighbour for kind in VENDORS[lab.vendor].initiators])
 
 
-def seen(lab: ArrayLab, initiator: Initiator) -> dict[str, int]:
-    """Return device -> LUN id of all that an initiator sees."""
-    return lab.san.seen_by([initiator.name])
+def seen(lab: ArrayLab, initiator: Initiator) -> dict[str, int | None]:
+    """Return device -> LUN id of all that an initiator sees; an SDC has numbers of its own, which no array knows."""
+    found = lab.san.seen_by([initiator.name])
+    return {
+        device: None if initiator.kind == InitiatorKind.SDC else lun_id for device, lun_id in found.items()
+    }
 
 
 def ensure(array: StorageArray, *initiators: Initiator, host: str = HOST) -> Group:

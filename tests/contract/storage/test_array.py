@@ -161,7 +161,7 @@ def test_two_luns_get_two_lun_ids(lab: ArrayLab, ports: Ports) -> None:
     group = ensure(array, ports.first)
     for volume in (lab.add_volume(), lab.add_volume()):
         array.map(array.find_lun(volume), group)
-    assert len(set(seen(lab, ports.first).values())) == 2
+    assert len(set(lab.san.seen_by([ports.first.name]).values())) == 2
 
 
 def test_an_adapter_that_comes_later_joins_the_group(lab: ArrayLab, ports: Ports) -> None:
