@@ -64,6 +64,7 @@ VENDORS: Mapping[str, Vendor] = {
         ("csi-vxflexos.dellemc.com",),
         frozenset({InitiatorKind.SDC}),
         options=(Option("POWERFLEX_SYSTEM_ID", "Id or name of the PowerFlex system.", required=True),),
+        folder="powerflex",
     ),
     "powermax": Vendor(
         "Dell PowerMax",
