@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from populator.storage.array import Volume
+from populator.storage.registry import VENDORS
 from tests.lab import arrays, world
 from tests.lab.disks import flat_of, same_bytes, shown_by
 from tests.lab.esxi import OURS, EsxcliServer, EsxiHost
@@ -63,6 +64,7 @@ class Lab:
     ) -> None:
         self._kube_kind, self._proxied, self.plain_size, self._pki = kube, proxied, plain_size, pki
         self._vendor = array
+        self._specs = world.hosts(sdc=InitiatorKind.SDC in VENDORS[array].initiators)
         self.wrapper = wrapper
         self._number, self._boots = itertools.count(1), itertools.count(1)
         self.ledger = Ledger()
@@ -97,7 +99,7 @@ class Lab:
                 username=VCENTER_USER,
                 password=VCENTER_PASSWORD,
                 esxcli_socket=bridge,
-                hosts=world.hosts(),
+                hosts=self._specs,
                 datastores=world.datastores(self.datastores),
                 vms=world.vms(self.plain_size),
             )
@@ -223,7 +225,7 @@ class Lab:
         key = self.directory / "ssh-key"
         if not key.exists():
             make_key(key, "-t", "rsa", "-b", "2048", "-m", "PEM")
-        addresses = {spec.name: spec.address for spec in world.hosts()}
+        addresses = {spec.name: spec.address for spec in self._specs}
         port = port if all(can_listen(address, port) for address in addresses.values()) else 0
         for host in self.hosts.values():
             port = host.start_ssh(addresses[host.name], port).port
@@ -266,7 +268,7 @@ class Lab:
                 stale.unlink()
             for script in store.directory.glob(f"{key_line.SCRIPT}*"):
                 script.unlink()
-        self.hosts = {spec.name: self._host(spec) for spec in world.hosts()}
+        self.hosts = {spec.name: self._host(spec) for spec in self._specs}
         for host in self.hosts.values():
             self._esxcli.add(host)
             self.vcenter.set_host(

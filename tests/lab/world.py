@@ -4,6 +4,7 @@ Each VM exists for one thing that a disk may be; `PLAIN_VM` is the ordinary one.
 files below the datastores' folders, made by `make_datastores`.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from tests.lab.disks import MIB, make_delta, make_filesystem_disk, make_vmdk, noise
@@ -47,8 +48,24 @@ FILES = {"hello.txt": b"Copied by the array itself.\n", "numbers.bin": bytes(ran
 ISCSI_LUN, FC_LUN, TWO_LUN, SIMPLE_LUN = (f"naa.600a09803830304437392d736f75726{n}" for n in range(4))
 
 
-def hosts() -> tuple[HostSpec, ...]:
-    """Return two hosts that have an iSCSI and an FC adapter each."""
+def hosts(*, sdc: bool = False) -> tuple[HostSpec, ...]:
+    """Return two hosts that have an iSCSI and an FC adapter each, and PowerFlex's client where that is wanted."""
+    plain = _hosts()
+    return (
+        tuple(replace(host, adapters=(*host.adapters, _sdc(n))) for n, host in enumerate(plain, 1))
+        if sdc
+        else plain
+    )
+
+
+def _sdc(number: int) -> AdapterSpec:
+    """Return PowerFlex's client, which shows itself as an FC adapter by names that no array knows."""
+    guid = f"9E56672F-2F4B-4A42-BFF4-88B6846FBF0{number}"
+    wwn = f"20000000c0a80{number:03}"
+    return AdapterSpec("vmhba66", "sdc", guid, wwnn=wwn, wwpn=wwn.replace("20", "21", 1))
+
+
+def _hosts() -> tuple[HostSpec, ...]:
     return tuple(
         HostSpec(
             name,

@@ -15,7 +15,7 @@ from tests.lab.san import LunFile, San
 
 @dataclass(frozen=True)
 class Adapter:
-    """A host bus adapter: `kind` is `iscsi` (with `initiator`) or `fc` (with `wwnn` and `wwpn`)."""
+    """A host bus adapter: `kind` is `iscsi` (with `initiator`), `fc` (with `wwnn` and `wwpn`), or `sdc` (with all)."""
 
     device: str
     kind: str
@@ -32,13 +32,13 @@ class Adapter:
 
     @property
     def port(self) -> str:
-        """The name by which the SAN knows it."""
-        return (self.wwpn or self.initiator).lower()
+        """The name by which the SAN knows it: PowerFlex's client by its GUID, whatever it shows itself as."""
+        return (self.initiator or self.wwpn).lower()
 
     @property
     def identifier(self) -> str:
         """The name by which esxcli shows it."""
-        return f"fc.{self.wwnn}:{self.wwpn}".lower() if self.kind == "fc" else self.initiator
+        return self.initiator if self.kind == "iscsi" else f"fc.{self.wwnn}:{self.wwpn}".lower()
 
 
 @dataclass

@@ -8,6 +8,7 @@ from tests.lab.esxi.stack import Adapter, Device
 from tests.lab.esxi.wire import Done, EsxcliFault, Row, Rows, failed
 
 _TRUE = frozenset({"1", "true"})
+DRIVERS = {"iscsi": "iscsi_vmk", "fc": "lpfc", "sdc": "scini"}
 LOCAL = "mpx.vmhba0:C0:T0:L0"
 """the disk that every host boots from"""
 DEVICE_COLUMNS = (
@@ -134,7 +135,7 @@ def adapter_list(host: EsxiHost, _arguments: Mapping[str, str]) -> Rows:
         {
             "Capabilities": "Second Level Lun ID",
             "Description": adapter.kind,
-            "Driver": "iscsi_vmk" if adapter.kind == "iscsi" else "lpfc",
+            "Driver": DRIVERS[adapter.kind],
             "HBAName": adapter.device,
             "LinkState": "online" if adapter.kind == "iscsi" else "link-up",
             "UID": adapter.identifier,
