@@ -206,4 +206,5 @@ def check_nobody_else_maps(array: StorageArray, lun: Lun, before: Sequence[Mappi
 def in_words(mapping: Mapping, adapters: Sequence[Adapter]) -> str:
     """Return how the host should see a LUN."""
     names = ", ".join(f"{adapter.name} ({adapter.initiator})" for adapter in adapters)
-    return f" as LUN id {mapping.lun_id} to group {mapping.group.name}, for adapter {names}"
+    number = "" if mapping.lun_id is None else f" as LUN id {mapping.lun_id}"
+    return f"{number} to group {mapping.group.name}, for adapter {names}"
