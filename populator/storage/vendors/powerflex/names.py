@@ -58,8 +58,8 @@ def usable(initiators: Sequence[Initiator]) -> list[Initiator]:
         raise StorageError(
             "The host has no PowerFlex client (SDC) whose GUID is known, only "
             f"{', '.join(map(str, initiators)) or 'no adapters at all'}.",
-            "Install the SDC (scini) on the host, and give the vCenter user the right to read the options of kernel "
-            "modules, of which the GUID is one.",
+            "Install the SDC on the host, and give the vCenter user the privilege Host.Config.Settings: the GUID is an "
+            "option of the kernel module scini.",
         )
     return list(dict.fromkeys(found))
 
