@@ -68,7 +68,8 @@ def parse_adapter(hba: Any, sdc_guid: str = "") -> Adapter | None:
 
 def describe(hba: Any) -> str:
     """Say of a host bus adapter why it may be of no use."""
-    return f"{hba.device} ({hba.model.strip()}, {hba.status}{'' if parse_adapter(hba) else ', no initiator'})"
+    lack = ", GUID not known" if has_sdc([hba]) else "" if parse_adapter(hba) else ", no initiator"
+    return f"{hba.device} ({hba.model.strip()}, {hba.status}{lack})"
 
 
 def _active_adapter_keys(devices: Collection[str], storage: Storage) -> set[str]:

@@ -205,6 +205,9 @@ def _host(session: Session, host: Properties, devices: Sequence[str]) -> EsxiHos
         has = ", ".join(describe(hba) for hba in storage.adapters) or "none"
         raise VsphereError(
             f"{host.subject} has no Fibre Channel or iSCSI adapter that could reach the array; it has: {has}.",
-            "Choose a host that reaches the array's SAN, or bring its adapters online.",
+            "Give the vCenter user the privilege Host.Config.Settings: the GUID of PowerFlex's client is an option of "
+            "its kernel module."
+            if has_sdc(adapters_seen)
+            else "Choose a host that reaches the array's SAN, or bring its adapters online.",
         )
     return EsxiHost(host.id, str(host.get("name", host.id)), adapters, initiators_of(storage))

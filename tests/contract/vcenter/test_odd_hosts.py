@@ -31,6 +31,7 @@ HOSTS = {
     "nothing-left": (UNPLUGGED, NAMELESS),
     "powerflex": (ISCSI, POWERFLEX),
     "powerflex-unasked": (ISCSI, NO_GUID),
+    "powerflex-alone": (UNPLUGGED, NO_GUID),
 }
 
 
@@ -93,3 +94,10 @@ def test_powerflexs_client_without_a_guid_is_left_out(session: Session) -> None:
     found = find_host(session, find_disk(session, "powerflex-unasked", DISK.format("powerflex-unasked")))
     assert [adapter.name for adapter in found.adapters] == ["vmhba64"]
     assert found.initiators == {Initiator(InitiatorKind.ISCSI, IQN)}
+
+
+def test_a_host_of_nothing_but_powerflexs_client_is_told_how_its_guid_is_read(session: Session) -> None:
+    disk = find_disk(session, "powerflex-alone", DISK.format("powerflex-alone"))
+    with pytest.raises(VsphereError, match=r"vmhba65 \(scini, online, GUID not known\)") as caught:
+        find_host(session, disk)
+    assert "Host.Config.Settings" in caught.value.hint

@@ -108,4 +108,4 @@ def test_powerflexs_client_is_not_taken_for_fibre_channel() -> None:
     found = storage(client, iscsi("vmhba64"), active=("vmhba65",))
     assert offered(found) == ["vmhba64"]
     assert {initiator.kind for initiator in initiators_of(found)} == {InitiatorKind.ISCSI}
-    assert describe(client) == "vmhba65 (LPe32002, online, no initiator)"
+    assert describe(client) == "vmhba65 (LPe32002, online, GUID not known)"
