@@ -34,6 +34,7 @@ WAITING, WORKING = 12, 4
 """labs at a time: most wait where calls hang, and else they share the processor"""
 NAMES = re.compile(
     r"(?<=naa\.)[0-9a-f]+|(?<=wrapper\.)[0-9a-f]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=disk-)\d+|(?<=slot-)\d+"
+    r"|(?<=::)[0-9a-f]{16}"
 )
 """what differs between runs in the path of a call"""
 DEFAULTS = {
