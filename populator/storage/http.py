@@ -135,7 +135,7 @@ class Http:
         Whatever the method of its calls: broken off, it could leave a session that nobody ends.
         """
         if self._let_in_by is None:
-            with nullcontext() if self._clock.stopping() else self._clock.finishing():
+            with self._clock.finishing():
                 self._let_in_by = self._login.begin(self._once)
         return self._let_in_by
 
