@@ -8,9 +8,10 @@ every driver to this page.
 What stands for a host on the array is a *group*, whatever the vendor calls it: igroup, host, host set, host group, SDC.
 Two kinds of arrays differ here. Where an initiator may be in many groups, a driver makes one of its own for each host,
 whose name says so. Where an initiator belongs to exactly one host object, that object is the group: a driver uses it as
-it is, whoever made it, adds nothing to it and never deletes it, and may create one only where no object has any of the
-initiators. Such an array cannot tell who made a mapping: there `Mapping.host` is None and `ours` is false in what is
-read, and what a run may remove is known from what was there before it.
+it is, whoever made it, and may create one only where no object has any of the initiators; one of a populator's own
+making, which its name tells, it may complete, and delete when nothing is mapped to it. Such an array cannot tell who
+made a mapping to somebody's object: there `Mapping.host` is None and `ours` is false in what is read, and what a run
+may remove is known from what was there before it, and from what the volume's Lease says of a run that died.
 """
 
 from collections.abc import Collection, Sequence
