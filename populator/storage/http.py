@@ -121,6 +121,10 @@ class Http:
                 raise StorageError(f"{self.name} sends us to another address for the rest of a list.")
         raise StorageError(f"{self.name} gives a list of more than {MOST_PAGES} pages.")
 
+    def let_in(self) -> None:
+        """Log in where that is not done, for a vendor whose paths depend on what the log-in learns."""
+        self._let_in()
+
     def close(self) -> None:
         """Log out, as far as that is possible, and drop the connections; never raises."""
         if self._let_in_by is not None:
@@ -230,7 +234,8 @@ class Http:
             hint = f"Check {'STORAGE_TOKEN' if by_token else 'STORAGE_USERNAME and STORAGE_PASSWORD'} in the Secret."
         elif status == HTTPStatus.FORBIDDEN:
             hint = f"Give the user of STORAGE_{'TOKEN' if by_token else 'USERNAME'} a role that allows this."
-        return Refused(text, hint, status, code, self._seconds(reply.headers.get("Retry-After", "")))
+        pause = reply.headers.get("Retry-After") or reply.headers.get("RateLimit-Reset", "")
+        return Refused(text, hint, status, code, self._seconds(pause))
 
 
 def _leave(request: requests.PreparedRequest) -> requests.PreparedRequest:

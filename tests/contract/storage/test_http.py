@@ -100,6 +100,13 @@ def test_the_first_call_logs_in_and_the_others_use_the_session(http: Http, serve
     assert server.calls == [("POST", "/sessions"), *[("GET", "/thing")] * 3]
 
 
+def test_a_vendor_may_log_in_before_its_first_call(http: Http, server: RestServer) -> None:
+    for _ in range(2):
+        http.let_in()
+    http.call("GET", "/thing", "answer")
+    assert server.calls == [("POST", "/sessions"), ("GET", "/thing")]
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_expired_session_is_renewed_once_and_the_call_made_again_whole(
     http: Http, server: RestServer, sessions: Sessions, method: str
@@ -217,6 +224,24 @@ def test_an_answer_may_be_a_list(http: Http) -> None:
         http.call("GET", "/rows", "list").optional("id")
     with pytest.raises(StorageError, match="something else than a JSON list"):
         http.call("GET", "/thing", "answer").rows()
+
+
+@pytest.mark.parametrize(
+    ("headers", "pause"),
+    [
+        ({"Retry-After": "7"}, 7),
+        ({"RateLimit-Reset": "9"}, 9),
+        ({"Retry-After": "7", "RateLimit-Reset": "9"}, 7),
+        ({}, 0),
+    ],
+)
+def test_an_array_says_for_how_long_it_wants_to_be_left_alone(
+    http: Http, server: RestServer, headers: dict[str, str], pause: float
+) -> None:
+    server.before("GET", "/thing", lambda _: Reply(429, {"message": "too many"}, headers))
+    with pytest.raises(Refused) as caught:
+        http.call("GET", "/thing", "answer")
+    assert caught.value.retry_after == pause
 
 
 def test_the_headers_of_an_answer_can_be_read(http: Http) -> None:
