@@ -9,7 +9,7 @@ namespace.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lease.kube.api import Api, ApiError
@@ -51,11 +51,12 @@ class Claim:
 
     def find(self) -> Binding:
         """Return the volume behind the PVC; raise `VolumeError` when what there is does not lead to one."""
-        pv = bound_to(self._claim())
-        if pv:
-            return self._binding(pv, direct=True)
+        claim = self._claim()
+        if pv := bound_to(claim):
+            return with_annotations(self._binding(pv, direct=True), claim)
         prime = self._prime()
-        return self._binding(bound_to(prime), direct=False, prime_uid=uid_of(prime))
+        binding = self._binding(bound_to(prime), direct=False, prime_uid=uid_of(prime))
+        return with_annotations(binding, claim, prime)
 
     def check_unchanged(self, before: Binding) -> None:
         """Raise `VolumeError` unless PVC and PV are bound to each other as they were."""
@@ -189,6 +190,13 @@ class Claim:
             if error.status == 404:
                 return None
             raise VolumeError(error.text, error.hint) from error
+
+
+def with_annotations(binding: Binding, *claims: Mapping[str, Any]) -> Binding:
+    """Return the binding, its volume with the annotations of the claims that led to it."""
+    metadata = [mapping_in(claim, "metadata") for claim in claims]
+    annotations = {name: str(text) for m in metadata for name, text in mapping_in(m, "annotations").items()}
+    return replace(binding, volume=replace(binding.volume, annotations=annotations))
 
 
 def check_claim(claim: Mapping[str, Any]) -> None:

@@ -31,6 +31,8 @@ class Volume:
     """the CSI driver that made it, as `spec.csi.driver` names it"""
     handle: str
     attributes: ReadOnly[str, str] = field(default_factory=dict)
+    annotations: ReadOnly[str, str] = field(default_factory=dict, compare=False)
+    """of the PersistentVolumeClaim, by which an administrator tells some CSI drivers to import a LUN as it is"""
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ class Lab:
         """Make a LUN on the array and the PVC for it; further arguments go to `Kube.add_volume`."""
         made = self.array.add_volume(size, serial)
         naa, pvc = self.array.device(made), f"disk-{next(self._number)}"
-        csi = {"driver": made.driver} | volume
+        csi = {"driver": made.driver, "pv": made.name, "annotations": made.annotations} | volume
         uid = self.kube.add_volume(pvc, TARGET_NAMESPACE, made.handle, made.attributes, **csi)
         return Target(pvc, uid, naa, self.san.lun(naa).path, made)
 

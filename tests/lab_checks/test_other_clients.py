@@ -148,12 +148,12 @@ def test_kubectl_lists_slots_and_claims(lab: Lab, kubectl: Callable[..., str]) -
     heads = "NAME STATUS VOLUME CAPACITY ACCESS MODES STORAGECLASS VOLUMEATTRIBUTESCLASS AGE"
     assert claims.split("\n")[0].split() == heads.split()
     assert target.pvc in claims
-    volumes = kubectl("get", "pv", f"pv-{target.pvc}", "-o", "wide").split("\n")
+    volumes = kubectl("get", "pv", target.volume.name, "-o", "wide").split("\n")
     heads = (
         "NAME CAPACITY ACCESS MODES RECLAIM POLICY STATUS CLAIM STORAGECLASS VOLUMEATTRIBUTESCLASS REASON AGE"
     )
     assert volumes[0].split() == [*heads.split(), "VOLUMEMODE"]
-    assert volumes[1].split()[:3] == [f"pv-{target.pvc}", "1Gi", "RWX"]
+    assert volumes[1].split()[:3] == [target.volume.name, "1Gi", "RWX"]
 
 
 @pytest.mark.parametrize(

@@ -65,12 +65,12 @@ def take_right(lab: Lab, verb: str) -> None:
 
 def give_away(lab: Lab, target: Target) -> None:
     """Let the volume belong to another claim, though the prime PVC still names it."""
-    pv = path("persistentvolumes", name=f"pv-{target.pvc}")
+    pv = path("persistentvolumes", name=target.volume.name)
     lab.kube.edit(pv, lambda it: it["spec"]["claimRef"].update(uid="somebody"))
 
 
 def set_phase(lab: Lab, target: Target, phase: str) -> None:
-    lab.kube.set_phase(path("persistentvolumes", name=f"pv-{target.pvc}"), phase)
+    lab.kube.set_phase(path("persistentvolumes", name=target.volume.name), phase)
 
 
 def kubeconfig(lab: Lab, edit: Callable[[dict[str, Any]], object]) -> str:
@@ -118,7 +118,7 @@ CASES = {
     "PV not found": Case(
         3,
         ("PersistentVolume",),
-        prepare=lambda lab, target: lab.kube.admin.delete(f"/api/v1/persistentvolumes/pv-{target.pvc}"),
+        prepare=lambda lab, target: lab.kube.admin.delete(f"/api/v1/persistentvolumes/{target.volume.name}"),
     ),
     "PV of another vendor": Case(
         4,

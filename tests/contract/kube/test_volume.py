@@ -163,6 +163,17 @@ def test_attributes_may_be_missing(world: World) -> None:
     assert world.find() == Volume(world.pv, "csi.trident.netapp.io", "handle-1", {})
 
 
+def test_annotations_of_the_pvc_and_its_prime_come_with_the_volume(world: World) -> None:
+    """They name LUNs that a CSI driver was told to import."""
+    notes = {"portworx.io/pure-volume-name": "old-lun"}
+    world.kube.edit(world.owner, lambda it: it["metadata"].update(annotations=notes))
+    world.kube.edit(world.prime, lambda it: it["metadata"].update(annotations={"prime": "1"}))
+    assert world.find().annotations == notes | {"prime": "1"}
+    before = world.claim.find()
+    world.kube.edit(world.prime, lambda it: it["metadata"].update(annotations={"bind-completed": "yes"}))
+    world.claim.check_unchanged(before)
+
+
 def test_a_prime_pvc_bound_late_wakes_us_at_once(world: World) -> None:
     world.add_volume(bound=False)
     with world.when_watching(world.bind) as later:

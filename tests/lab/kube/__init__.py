@@ -53,6 +53,8 @@ class Kube:
         self.port = urlsplit(server.url).port or 443
         self.pki = pki
         self.admin = self.client(server.admin_token)
+        self._pvs: dict[tuple[str, str], str] = {}
+        """the PV's name by namespace and name of the PVC"""
 
     def client(self, token: str) -> Client:
         """Return a client that acts as the bearer of a token."""
@@ -126,22 +128,26 @@ class Kube:
         csi: bool = True,
         mode: str = "Block",
         driver: str = "csi.trident.netapp.io",
+        pv: str = "",
+        annotations: Mapping[str, str] | None = None,
     ) -> str:
         """Make a PVC as Forklift leaves it: unbound, its prime PVC bound to a PV; return the PVC's UID.
 
         With `bound` false the prime PVC waits for `bind_prime`; with `csi` false the PV has no CSI source; `mode` is
-        the volumeMode of all three, empty for none, and `driver` the CSI driver that made the PV.
+        the volumeMode of all three, empty for none, `driver` the CSI driver that made the PV, `pv` the PV's name, and
+        `annotations` are the PVC's.
         """
-        uid: str = self._claim(name, namespace, mode)["metadata"]["uid"]
+        uid: str = self._claim(name, namespace, mode, annotations)["metadata"]["uid"]
         self._claim(f"prime-{uid}", namespace, mode)
         source: dict[str, Any] = {"hostPath": {"path": "/nowhere"}}
         if csi:
             source = {"csi": {"driver": driver, "volumeHandle": handle, "volumeAttributes": dict(attributes)}}
         spec: dict[str, Any] = {"capacity": {"storage": SIZE}, "accessModes": ["ReadWriteMany"]}
         spec |= {"volumeMode": mode} if mode else {}
-        metadata = {"name": f"pv-{name}"}
-        pv = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": metadata, "spec": spec | source}
-        self.admin.create(path("persistentvolumes"), pv)
+        metadata = {"name": pv or f"pv-{name}"}
+        self._pvs[namespace, name] = metadata["name"]
+        made = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": metadata, "spec": spec | source}
+        self.admin.create(path("persistentvolumes"), made)
         if bound:
             self.bind_prime(name, namespace)
         return uid
@@ -149,17 +155,17 @@ class Kube:
     def bind_prime(self, name: str, namespace: str) -> None:
         """Bind the prime PVC to its PV, as the volume controller would."""
         uid = self.admin.get(path("persistentvolumeclaims", namespace, name))["metadata"]["uid"]
-        self.bind(f"prime-{uid}", namespace, f"pv-{name}")
+        self.bind(f"prime-{uid}", namespace, self._pvs[namespace, name])
 
     def rebind(self, name: str, namespace: str) -> None:
         """Give the PV to the PVC itself and delete the prime one, as Forklift does after a success."""
         uid = self.admin.get(path("persistentvolumeclaims", namespace, name))["metadata"]["uid"]
         annotations = {POPULATED_FROM: f"{namespace}/populator-{name}"}
         self.edit(
-            path("persistentvolumes", name=f"pv-{name}"),
+            path("persistentvolumes", name=self._pvs[namespace, name]),
             lambda it: it["metadata"].update(annotations=annotations),
         )
-        self.bind(name, namespace, f"pv-{name}")
+        self.bind(name, namespace, self._pvs[namespace, name])
         self.admin.delete(path("persistentvolumeclaims", namespace, f"prime-{uid}"))
 
     def bind(self, claim: str, namespace: str, pv: str) -> None:
@@ -191,7 +197,9 @@ class Kube:
         held = {lease["metadata"]["name"]: lease.get("spec", {}).get("holderIdentity") for lease in leases}
         return {name: holder for name, holder in held.items() if holder}
 
-    def _claim(self, name: str, namespace: str, mode: str) -> dict[str, Any]:
+    def _claim(
+        self, name: str, namespace: str, mode: str, annotations: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         spec: dict[str, Any] = {
             "accessModes": ["ReadWriteMany"],
             "storageClassName": "lab",
@@ -201,7 +209,7 @@ class Kube:
         claim = {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
-            "metadata": {"name": name},
+            "metadata": {"name": name, "annotations": dict(annotations or {})},
             "spec": spec,
         }
         return self.admin.create(path("persistentvolumeclaims", namespace), claim)
