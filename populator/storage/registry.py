@@ -88,6 +88,7 @@ VENDORS: Mapping[str, Vendor] = {
                 "The prefix of volumes: px_ and 8 characters of the StorageCluster's clusterUid.",
             ),
         ),
+        folder="pure",
     ),
     "vantara": Vendor(
         "Hitachi Vantara VSP",

@@ -1,0 +1,171 @@
+"""The FlashArray's names: volumes of Portworx, serial numbers, initiators, REST versions, filters. Pure."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from populator.errors import StorageError
+from populator.storage.array import Volume
+from vsphere.model import Initiator, InitiatorKind
+
+LUN_IDS = range(1, 1024)
+"""those that both sides know: the array counts from 1, ESXi looks below Disk.MaxLUN, whose default is 1024"""
+OUI = "624a9370"
+SERIAL = re.compile(r"[0-9A-Fa-f]{24}")
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""of an object on the array; a Portworx id is a decimal number"""
+NAME = re.compile(r"[\w.:/-]+", re.ASCII)
+"""what a filter may hold: no quote, and no asterisk"""
+ISCSI = re.compile(r"iqn\.\d{4}-\d{2}\.[^:\s']+(:[^\s']+)?|eui\.[0-9a-f]{16}")
+VERSION = re.compile(r"\d+\.\d+")
+"""of a REST API that is released: 2.X and 2.s-… are the vendor's own"""
+OF_PORTWORX = re.compile(r"px_[0-9a-f]{8}-(?P<pv>.+)")
+"""a volume that Portworx made for a PersistentVolume"""
+OLD_DRIVER = "pure-csi"
+"""Pure Service Orchestrator, whose handles are names of volumes"""
+IMPORTED_AS = ("portworx.io/pure-volume-name", "pure_vol_name")
+"""annotations of a PVC by which a volume is imported under the name that it has: PX-CSI's, Portworx Enterprise's"""
+ON_ARRAY = "portworx.io/pure-array-id"
+"""annotation: the array that it is on"""
+CSI_HINT = (
+    "The volume must be a FlashArray Direct Access volume of this Portworx cluster (PURE_CLUSTER_PREFIX: px_ and the "
+    "first 8 characters of the StorageCluster's clusterUid) on this array; with several arrays, the one that it is on."
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """By what the array may know a volume; empty what the volume does not say."""
+
+    pv: str
+    """the PersistentVolume's name"""
+    id: str
+    last: str
+    """the last part of its name, whatever realm, pod or volume group it is in"""
+    names: tuple[str, ...]
+    """whole names"""
+
+    def is_named(self, name: str) -> bool:
+        """Return whether a volume of that name is the one."""
+        return name in self.names or (bool(self.last) and last_part(name) == self.last)
+
+    def may_be_named(self, name: str) -> bool:
+        """Return whether a volume of the right id may have that name: any but one that is another's."""
+        match = OF_PORTWORX.fullmatch(last_part(name))
+        return self.is_named(name) or match is None or match["pv"] == self.pv
+
+    @property
+    def query(self) -> str:
+        """A filter for all volumes that may be it; empty where nothing is known."""
+        by_id = with_id(self.id) if self.id else ""
+        by_last_part = f"name='*{self.last}'" if self.last else ""
+        return " or ".join(filter(None, [by_id, by_last_part, any_named(self.names)]))
+
+    def __str__(self) -> str:
+        return " or ".join(filter(None, [self.last, *self.names, self.id]))
+
+
+def wanted(volume: Volume, prefix: str) -> Wanted:
+    """Return by what to look for a volume.
+
+    Portworx names it after the PersistentVolume, behind the cluster's prefix; one that was imported keeps its own name.
+    """
+    imported = [volume.annotations.get(annotation, "") for annotation in IMPORTED_AS]
+    names = [name for name in imported if name]
+    if volume.driver == OLD_DRIVER:
+        names.append(volume.handle)
+    found = Wanted(
+        pv=volume.name,
+        id=volume.handle.lower() if ID.fullmatch(volume.handle) else "",
+        last=f"{prefix}-{volume.name}" if prefix else "",
+        names=tuple(dict.fromkeys(names)),
+    )
+    for name in filter(None, (found.last, *found.names)):
+        if not NAME.fullmatch(name):
+            raise StorageError(f"{name!r} cannot be the name of a volume on a FlashArray.", CSI_HINT)
+    if not found.query:
+        raise StorageError(
+            f"The volume {volume.name!r} is looked for by its name, which begins with the prefix of the Portworx "
+            "cluster, and PURE_CLUSTER_PREFIX is not set.",
+            "Set it in the Secret: px_ and the first 8 characters of the StorageCluster's status.clusterUid.",
+        )
+    return found
+
+
+def last_part(name: str) -> str:
+    """Return `volume` of `volume`, `pod::volume`, `realm::pod::volume` or `group/volume`."""
+    return re.split(r"::|/", name)[-1]
+
+
+def naa(serial: str) -> str:
+    """Return a volume's device name on ESXi: Pure's prefix and the serial number."""
+    if not SERIAL.fullmatch(serial):
+        raise StorageError(
+            f"The volume's serial number {serial!r} has not 24 hex digits, so its device name is unknown."
+        )
+    return f"naa.{OUI}{serial.lower()}"
+
+
+def first_lun_id(device: str) -> int:
+    """Return the LUN id to ask for: another one for each of 1023 volumes in a row.
+
+    The array by itself gives the lowest that is free. That may have been another volume's a second ago, and a host that
+    has not dropped that one's path refuses the new device.
+    """
+    return LUN_IDS[int(device[-8:], 16) % len(LUN_IDS)]
+
+
+def usable(initiators: Iterable[Initiator]) -> list[Initiator]:
+    """Return those that a FlashArray can know; raise when there are none."""
+    given = list(initiators)
+    found = [
+        initiator
+        for initiator in given
+        if initiator.kind == InitiatorKind.FC
+        or (initiator.kind == InitiatorKind.ISCSI and ISCSI.fullmatch(initiator.name))
+    ]
+    if not found:
+        raise StorageError(
+            f"No initiator of the host can be used with a FlashArray: {listed(given) or 'it has none'}.",
+            "XCOPY needs an iSCSI or Fibre Channel adapter; NVMe adapters cannot be used.",
+        )
+    return found
+
+
+def with_id(key: str) -> str:
+    """Return a filter for the object of an id."""
+    return f"id='{key}'"
+
+
+def any_named(given: Iterable[str]) -> str:
+    """Return a filter for the objects that have one of these names."""
+    return " or ".join(f"name='{name}'" for name in given)
+
+
+def hosts_with(initiators: Iterable[Initiator]) -> str:
+    """Return a filter for the hosts that have any of these initiators."""
+    return " or ".join(
+        f"wwns='{spelled(initiator)}'" if initiator.kind == InitiatorKind.FC else f"iqns='{initiator.name}'"
+        for initiator in initiators
+    )
+
+
+def spelled(initiator: Initiator) -> str:
+    """Return an initiator as the array shows it: a world-wide name in upper-case pairs with colons."""
+    if initiator.kind == InitiatorKind.FC:
+        return ":".join(re.findall("..", initiator.name.upper()))
+    return initiator.name
+
+
+def listed(initiators: Iterable[Initiator]) -> str:
+    """Return initiators for people who look for them on the array."""
+    return ", ".join(map(spelled, initiators))
+
+
+def newest(versions: Sequence[str], major: int) -> str:
+    """Return the newest released REST version of that major one; empty where there is none."""
+    known = (
+        tuple(int(part) for part in version.split(".")) for version in versions if VERSION.fullmatch(version)
+    )
+    found = max((version for version in known if version[0] == major), default=())
+    return ".".join(map(str, found))

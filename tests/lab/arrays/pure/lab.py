@@ -1,0 +1,168 @@
+"""A FlashArray with a Portworx cluster's volumes: of three in a row the second is in a pod, the third in a realm."""
+
+import itertools
+import re
+from collections.abc import Collection
+from typing import Self
+
+from populator.storage.access import Access
+from populator.storage.array import Volume
+from tests.lab.arrays import ArrayLab
+from tests.lab.arrays.pure.flasharray import SimVolume
+from tests.lab.arrays.pure.rest_one import User
+from tests.lab.arrays.pure.server import PureSimulator
+from tests.lab.arrays.rest import RestServer
+from tests.lab.pki import Pki
+from tests.lab.san import San
+from vsphere.model import Initiator, InitiatorKind
+
+USERS = {
+    "admin": User("pure-secret", "11111111-aaaa-4bbb-8ccc-222222222222"),
+    "reader": User("reader-secret", "33333333-aaaa-4bbb-8ccc-444444444444", may_write=False),
+}
+PREFIX = "px_12345678"
+PLACES = ("", "pod-1::", "realm-1::pod-1::")
+
+
+class PureLab:
+    """See the module."""
+
+    vendor = "pureFlashArray"
+    own_groups = False
+
+    def __init__(self, pki: Pki, san: San) -> None:
+        self.san = san
+        self.simulator = PureSimulator(san, pki.server_context("pure"), dict(USERS))
+        self._made: dict[str, SimVolume] = {}
+        """by the PersistentVolume's name"""
+        self._described: set[str] = set()
+        self._number = itertools.count(1)
+
+    @property
+    def access(self) -> Access:
+        return self._access("admin")
+
+    @property
+    def reader(self) -> Access:
+        return self._access("reader")
+
+    @property
+    def server(self) -> RestServer:
+        return self.simulator.server
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    @property
+    def calls(self) -> list[tuple[str, str]]:
+        return self.server.calls
+
+    @property
+    def sessions(self) -> int:
+        return len(self.simulator.sessions) + len(self.simulator.old.sessions)
+
+    def expire_sessions(self) -> None:
+        self.simulator.sessions.clear()
+        self.simulator.old.sessions.clear()
+
+    def add_volume(self, size: int = 1 << 20, serial: str | None = None) -> Volume:
+        number = next(self._number)
+        name = f"pvc-{number}"
+        place = PLACES[(number - 1) % len(PLACES)]
+        self._made[name] = self.simulator.add_volume(f"{place}{PREFIX}-{name}", size, serial)
+        return Volume(
+            name, "pxd.portworx.com", f"{1093275463785672800 + number}", {"attached": "ATTACH_STATE"}
+        )
+
+    def remove_volume(self, volume: Volume) -> None:
+        self.simulator.remove_volume(self.volume(volume).id)
+
+    def contradictions(self, volume: Volume) -> list[Volume]:
+        others = [made.id for name, made in self._made.items() if name != volume.name]
+        return [Volume(volume.name, volume.driver, key, volume.attributes) for key in others]
+
+    def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
+        for kind in (InitiatorKind.FC, InitiatorKind.ISCSI):
+            if own := [one for one in initiators if one.kind == kind]:
+                self._described.add(self._add_host(f"{name}-{kind}", own))
+
+    def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
+        """Return the host that has the initiators, made where there is none."""
+        wanted = {one.name for one in initiators}
+        known = (host.name for host in self.simulator.hosts.values() if wanted <= set(host.initiators))
+        return next(known, None) or self._add_host(name, initiators)
+
+    def groups(self) -> list[str]:
+        return []
+
+    def add_map(self, volume: Volume, group: str) -> None:
+        self.simulator.connect(self.volume(volume), group)
+
+    def remove_map(self, volume: Volume, group: str) -> None:
+        self.simulator.disconnect(self.volume(volume), group)
+
+    def log_in(self, initiator: Initiator) -> None:
+        for host in self.simulator.hosts.values():
+            if initiator.name in host.initiators:
+                host.logged_in.add(initiator.name)
+
+    def older_groups(self, host: str) -> list[str]:
+        return []
+
+    def groups_of_all_hosts(self) -> list[str]:
+        return []
+
+    def names_like_ours(self) -> list[str]:
+        return []
+
+    def device(self, volume: Volume) -> str:
+        return self.volume(volume).naa
+
+    def volume(self, volume: Volume) -> SimVolume:
+        """Return what the array has for a volume."""
+        return self._made[volume.name]
+
+    def state(self) -> object:
+        hosts = sorted((host.name, *sorted(host.initiators)) for host in self.simulator.hosts.values())
+        connections = sorted(
+            (item.volume.name, item.host, item.group, item.lun or 0) for item in self.simulator.connections
+        )
+        return hosts, connections
+
+    def reset(self) -> None:
+        """Delete all volumes, and the hosts that nobody has described."""
+        for key in list(self.simulator.volumes):
+            self.simulator.remove_volume(key)
+        self._made.clear()
+        for host in list(self.simulator.hosts.values()):
+            host.logged_in.clear()
+            if host.name not in self._described:
+                self.simulator.remove_host(host.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.simulator.close()
+
+    def _access(self, user: str) -> Access:
+        token = self.simulator.users[user].token
+        return Access(self.simulator.address, token=token, options={"PURE_CLUSTER_PREFIX": PREFIX})
+
+    def _add_host(self, name: str, initiators: Collection[Initiator]) -> str:
+        iqns = [one.name for one in initiators if one.kind == InitiatorKind.ISCSI]
+        wwns = [
+            ":".join(re.findall("..", one.name.upper())) for one in initiators if one.kind == InitiatorKind.FC
+        ]
+        return self.simulator.add_host(name, iqns, wwns).name
+
+
+def lab_of(lab: ArrayLab) -> PureLab:
+    """Return what tests of this vendor alone may turn and look at."""
+    assert isinstance(lab, PureLab)
+    return lab
+
+
+start = PureLab
+"""for `tests.lab.arrays`"""
