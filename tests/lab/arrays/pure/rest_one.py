@@ -50,7 +50,8 @@ class RestOne:
         if wanted == ("DELETE", "auth/session"):
             return Reply(200, {"username": self.sessions.pop(cookie)})
         if wanted == ("GET", "array"):
-            return Reply(200, {"array_name": "lab", "id": self._array.id, "version": self._array.purity})
+            body = {"array_name": "lab", "id": self._array.id, "version": self._array.purity}
+            return Reply(200, body, bearing(cookie))
         return refusal(404, 9, "not found")
 
     def _give_token(self, body: dict[str, Any]) -> Reply:
@@ -65,7 +66,12 @@ class RestOne:
             return refusal(400, 7, "invalid credentials")
         cookie = secrets.token_hex(16)
         self.sessions[cookie] = name
-        return Reply(200, {"username": name}, {"Set-Cookie": f"session={cookie}; Path=/; Secure; HttpOnly"})
+        return Reply(200, {"username": name}, bearing(cookie))
+
+
+def bearing(cookie: str) -> dict[str, str]:
+    """Return the header by which each answer renews the session: Pure's client forgets a cookie that is not renewed."""
+    return {"Set-Cookie": f"session={cookie}; Path=/; Secure; HttpOnly"}
 
 
 def refusal(status: int, code: int, message: str) -> Reply:

@@ -1,0 +1,289 @@
+"""Pure's own clients against our FlashArray, and against what our driver does there."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from populator.storage.array import Lun, Volume
+from tests.judges import Judge, JudgeError
+from tests.lab.arrays import connect, fc, iscsi
+from tests.lab.arrays.pure.lab import PREFIX, PureLab
+from tests.lab.arrays.pure.server import PureSimulator
+from tests.lab.arrays.rest import Reply
+from tests.lab.pki import Pki
+from tests.lab.san import San
+
+HOST = "host-1234"
+IQN, IQN_2 = iscsi("iqn.1998-01.com.vmware:esx-1"), iscsi("iqn.1998-01.com.vmware:esx-1-b")
+FC = fc("20000025b5aa0001")
+WWN = "20:00:00:25:B5:AA:00:01"
+ALL = frozenset({IQN, IQN_2, FC})
+TOKEN = "11111111-aaaa-4bbb-8ccc-222222222222"
+
+
+@pytest.fixture
+def lab(pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PureLab]:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(pki.ca_file))
+    with PureLab(pki, San(tmp_path / "san")) as running:
+        running.know_host("esx-1", ALL)
+        yield running
+
+
+@pytest.fixture
+def array(lab: PureLab) -> PureSimulator:
+    return lab.simulator
+
+
+def judge_of(lab: PureLab, pki: Pki, **options: Any) -> Judge:
+    return Judge("pure", lab.simulator.address, str(pki.ca_file), {"token": TOKEN} | options)
+
+
+@pytest.fixture
+def judge(lab: PureLab, pki: Pki) -> Iterator[Judge]:
+    with judge_of(lab, pki) as running:
+        yield running
+
+
+def names(rows: list[dict[str, Any]]) -> list[str]:
+    return [row["name"] for row in rows]
+
+
+def refused(judge: Judge, function: str, **arguments: Any) -> str:
+    with pytest.raises(JudgeError) as caught:
+        judge(function, **arguments)
+    assert caught.value.kind == "Refused"
+    return caught.value.text
+
+
+def test_log_in_and_out(lab: PureLab, judge: Judge) -> None:
+    assert judge("version") == "2.26"
+    assert lab.calls[:2] == [("GET", "/api/api_version"), ("POST", "/api/2.26/login")]
+    assert lab.sessions == 1
+    judge("log_out")
+    assert lab.sessions == 0
+
+
+def test_a_wrong_token_is_refused(lab: PureLab, pki: Pki) -> None:
+    with pytest.raises(JudgeError) as caught, judge_of(lab, pki, token="nonsense"):
+        pass
+    assert caught.value.kind == "PureError"
+    assert "401" in caught.value.text
+    assert lab.sessions == 0
+
+
+def test_an_untrusted_certificate_is_refused(lab: PureLab, tmp_path: Path) -> None:
+    with pytest.raises(JudgeError), judge_of(lab, Pki(tmp_path / "other")):
+        pass
+    assert lab.calls == []
+
+
+@pytest.mark.parametrize("version", ["2.2", "2.26"])
+def test_versions(lab: PureLab, pki: Pki, version: str) -> None:
+    lab.simulator.versions = ("1.19", "2.0", "2.2", version, "2.X")
+    with judge_of(lab, pki) as running:
+        assert running("version") == version
+        assert names(running("hosts")) == ["esx-1-fc", "esx-1-iscsi"]
+
+
+def test_an_expired_session_is_renewed_by_a_401(lab: PureLab, judge: Judge) -> None:
+    lab.expire_sessions()
+    assert names(judge("hosts")) == ["esx-1-fc", "esx-1-iscsi"]
+    assert lab.calls.count(("POST", "/api/2.26/login")) == 2
+
+
+def test_a_busy_array_is_asked_again(lab: PureLab, pki: Pki) -> None:
+    with judge_of(lab, pki, retries=2) as running:
+        lab.server.before(
+            "GET", "/api/2.26/hosts", lambda _: Reply(429, {"message": "too many"}, {"Retry-After": "0"})
+        )
+        assert len(running("hosts")) == 2
+
+
+def test_the_array_itself(array: PureSimulator, judge: Judge) -> None:
+    (row,) = judge("arrays")
+    assert (row["id"], row["version"], row["os"]) == (array.id, array.purity, "Purity//FA")
+    assert array.model in {row.get("model") for row in judge("controllers")}
+
+
+def test_volumes_by_name_id_serial_and_pattern(lab: PureLab, array: PureSimulator, judge: Judge) -> None:
+    first, second, third = (lab.volume(lab.add_volume(size << 20)) for size in (1, 2, 3))
+    assert [
+        (row["id"], row["provisioned"], row["serial"]) for row in judge("volumes", names=[second.name])
+    ] == [(second.id, 2 << 20, second.serial)]
+    assert names(judge("volumes", ids=[third.id])) == [third.name]
+    assert names(judge("volumes", filter=f"serial='{first.serial}'")) == [first.name]
+    assert names(judge("volumes", filter=f"name='*{PREFIX}-pvc-2'")) == [second.name]
+    assert names(judge("volumes", filter=f"id='{first.id}' or name='*pvc-3'")) == [first.name, third.name]
+    assert judge("volumes", filter="serial='000000000000000000000000'") == []
+    assert "Volume does not exist. (none)" in refused(judge, "volumes", names=["none"])
+    assert "HTTP 400" in refused(judge, "volumes", filter="colour='red'")
+    array.destroy_volume(first.id)
+    assert [row["destroyed"] for row in judge("volumes", ids=[first.id])] == [True]
+    assert names(judge("volumes", destroyed=False)) == [second.name, third.name]
+    second.promotion = "demoted"
+    assert judge("volumes", names=[second.name])[0]["promotion_status"] == "demoted"
+    assert names(judge("volumes", filter="promotion_status='demoted'")) == [second.name]
+
+
+def test_lists_page_after_page(lab: PureLab, array: PureSimulator, judge: Judge) -> None:
+    array.page_size = 3
+    expected = [lab.volume(lab.add_volume(512)).name for _ in range(8)]
+    lab.calls.clear()
+    assert names(judge("volumes")) == expected
+    assert lab.calls == [("GET", "/api/2.26/volumes")] * 3
+    assert names(judge("volumes", filter="name='*pvc-*'", limit=2)) == expected[:2]
+    assert names(judge("volumes", total_item_count=True)) == expected
+
+
+def test_hosts(array: PureSimulator, judge: Judge) -> None:
+    assert names(judge("hosts", filter=f"wwns='{WWN}'")) == ["esx-1-fc"]
+    assert names(judge("hosts", filter=f"iqns='{IQN.name}' or wwns='{WWN}'")) == ["esx-1-fc", "esx-1-iscsi"]
+    array.hosts["esx-1-fc"].logged_in.add(FC.name)
+    fibre, network = judge("hosts", filter="is_local")
+    assert (fibre["wwns"], fibre["port_connectivity"]["details"]) == ([WWN], "Redundant")
+    assert (network["iqns"], network["port_connectivity"]["details"]) == (
+        [IQN.name, IQN_2.name],
+        "None",
+    ) or set(network["iqns"]) == {IQN.name, IQN_2.name}
+    judge("add_host", name="new", iqns=["iqn.1998-01.com.vmware:new"])
+    assert array.hosts["new"].iqns == ["iqn.1998-01.com.vmware:new"]
+    assert "already exists" in refused(judge, "add_host", name="new", iqns=[])
+    assert "already in use" in refused(judge, "add_host", name="twin", iqns=[IQN.name])
+    judge("remove_host", name="new")
+    assert "new" not in array.hosts
+    assert "Host does not exist. (new)" in refused(judge, "hosts", names=["new"])
+
+
+def test_connections_from_beginning_to_end(lab: PureLab, array: PureSimulator, judge: Judge) -> None:
+    for number in range(3):  # plain, in a pod, in a realm
+        volume = lab.volume(lab.add_volume())
+        (made,) = judge("attach", host="esx-1-iscsi", volume=volume.name)
+        assert (made["host"], made["volume"]["id"], made["lun"]) == (
+            {"name": "esx-1-iscsi"},
+            volume.id,
+            number + 1,
+        )
+        assert lab.san.seen_by([IQN.name])[volume.naa] == number + 1
+        assert lab.san.seen_by([FC.name]) == {}
+        (row,) = judge("connections", volume_names=[volume.name])
+        assert (row["host"]["name"], row["lun"], row["volume"]["name"]) == (
+            "esx-1-iscsi",
+            number + 1,
+            volume.name,
+        )
+        assert "Connection already exists." in refused(
+            judge, "attach", host="esx-1-iscsi", volume=volume.name
+        )
+    assert len(judge("connections", host_names=["esx-1-iscsi"])) == 3
+    judge("detach", host="esx-1-iscsi", volume=volume.name)
+    assert judge("connections", volume_names=[volume.name]) == []
+    assert volume.naa not in lab.san.seen_by([IQN.name])
+    assert "Connection does not exist." in refused(judge, "detach", host="esx-1-iscsi", volume=volume.name)
+    assert "Host does not exist. (none)" in refused(judge, "attach", host="none", volume=volume.name)
+    assert "Volume does not exist. (none)" in refused(judge, "attach", host="esx-1-iscsi", volume="none")
+    (made,) = judge("attach", host="esx-1-iscsi", volume=volume.name, lun=77)
+    assert made["lun"] == 77
+    other = lab.volume(lab.add_volume())
+    assert "already in use" in refused(judge, "attach", host="esx-1-iscsi", volume=other.name, lun=77)
+    assert len(array.connections) == 3
+
+
+def test_connections_by_a_group_and_by_nvme(lab: PureLab, array: PureSimulator, pki: Pki) -> None:
+    array.versions = (*array.versions, "2.58")
+    array.join("cluster", "esx-1-iscsi")
+    array.add_host("node", nqns=["nqn.2014-08.org.nvmexpress:uuid:1"])
+    shared, nvme = (lab.volume(lab.add_volume()) for _ in range(2))
+    array.connect(shared, group="cluster")
+    array.connect(nvme, "node")
+    with judge_of(lab, pki) as running:
+        (row,) = running("connections", volume_names=[shared.name])
+        assert (row["host"]["name"], row["host_group"]["name"], row["lun"]) == ("esx-1-iscsi", "cluster", 254)
+        assert "Connection already exists." in refused(
+            running, "attach", host="esx-1-iscsi", volume=shared.name
+        )
+        (row,) = running("connections", volume_names=[nvme.name])
+        assert (row.get("lun"), row["nsid"]) == (None, 1)
+        assert "Non-NVME connected" in refused(running, "attach", host="esx-1-iscsi", volume=nvme.name)
+
+
+def test_who_may_only_read(lab: PureLab, array: PureSimulator, pki: Pki) -> None:
+    volume = lab.volume(lab.add_volume())
+    with judge_of(lab, pki, token=array.users["reader"].token) as running:
+        assert names(running("volumes")) == [volume.name]
+        assert "HTTP 403" in refused(running, "attach", host="esx-1-iscsi", volume=volume.name)
+    assert array.connections == []
+
+
+def lun_of(lab: PureLab, volume: Volume) -> tuple[Any, Lun]:
+    driver = connect(lab)
+    return driver, driver.find_lun(volume)
+
+
+@pytest.mark.parametrize("_number", range(3))
+def test_what_our_driver_maps_the_judge_lists_and_removes(lab: PureLab, judge: Judge, _number: int) -> None:
+    for _ in range(_number + 1):
+        volume = lab.add_volume()
+    driver, lun = lun_of(lab, volume)
+    mapping = driver.map(lun, driver.ensure_group(driver.plan_group(HOST, [FC])))
+    (row,) = judge("connections", volume_names=[lun.name])
+    assert (row["host"]["name"], row["lun"]) == (mapping.group.name, mapping.lun_id)
+    assert (row["volume"]["id"], row["volume"]["name"]) == (lun.id, lun.name)
+    judge("detach", host="esx-1-fc", volume=lun.name)
+    assert driver.mappings_of(lun) == ()
+    driver.unmap(lun, HOST, ALL, [])
+    assert judge("connections") == []
+
+
+def test_what_the_judge_maps_our_driver_lists_and_removes(lab: PureLab, judge: Judge) -> None:
+    driver, lun = lun_of(lab, lab.add_volume())
+    judge("attach", host="esx-1-iscsi", volume=lun.name, lun=9)
+    (mapping,) = driver.mappings_of(lun)
+    assert (mapping.group.name, mapping.lun_id, mapping.initiators) == ("esx-1-iscsi", 9, {IQN, IQN_2})
+    driver.unmap(lun, HOST, ALL, [mapping])
+    assert len(judge("connections")) == 1
+    driver.unmap(lun, HOST, ALL, [])
+    assert judge("connections") == []
+
+
+def old_judge(lab: PureLab, pki: Pki, **options: Any) -> Judge:
+    return Judge("pure_rest1", lab.simulator.address, str(pki.ca_file), options)
+
+
+def test_user_and_password_become_the_users_token(lab: PureLab, array: PureSimulator, pki: Pki) -> None:
+    with old_judge(lab, pki, username="admin", password="pure-secret") as running:
+        assert (running("version"), running("token")) == ("1.19", TOKEN)
+        for _ in range(2):
+            assert running("array")["id"] == array.id
+        lab.expire_sessions()
+        assert running("array")["version"] == array.purity
+        assert lab.calls.count(("POST", "/api/1.19/auth/session")) == 2
+        running("log_out")
+        assert lab.sessions == 0
+    driver = connect(lab, token="", username="admin", password="pure-secret")
+    lab.calls.clear()
+    assert driver.info().version == array.purity
+    assert lab.calls[:3] == [
+        ("GET", "/api/api_version"),
+        ("POST", "/api/1.19/auth/apitoken"),
+        ("POST", "/api/2.26/login"),
+    ]
+    driver.close()
+    assert lab.sessions == 0
+
+
+@pytest.mark.parametrize("options", [{"username": "admin", "password": "wrong"}, {"api_token": "nonsense"}])
+def test_wrong_credentials_are_refused_by_rest_1(lab: PureLab, pki: Pki, options: dict[str, str]) -> None:
+    with pytest.raises(JudgeError) as caught, old_judge(lab, pki, **options):
+        pass
+    assert caught.value.kind == "PureHTTPError"
+    assert "invalid credentials" in caught.value.text
+
+
+def test_a_token_of_rest_1_lets_us_in_by_rest_2(lab: PureLab, pki: Pki) -> None:
+    with old_judge(lab, pki, username="admin", password="pure-secret") as running:
+        token = running("token")
+    assert replace(lab.access, token=token) == lab.access
+    assert connect(lab, token=token).info().version
