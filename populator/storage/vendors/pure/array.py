@@ -6,7 +6,6 @@ An initiator belongs to one host there, and a host to at most one host group; so
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
-from http import HTTPStatus
 from typing import TypeVar
 
 from populator import retry
@@ -34,6 +33,7 @@ class PureArray:
 
     def info(self) -> ArrayInfo:
         """Return model and version as far as the user may read them."""
+        self._read(self._client.let_in)  # else a log-in that fails would look like missing rights below
         _, version = self._allowed(self._client.array) or ("", "")
         return ArrayInfo("Pure Storage", "FlashArray", self._allowed(self._client.model) or "", version)
 
@@ -130,7 +130,7 @@ class PureArray:
         try:
             return self._read(call)
         except Refused as error:
-            if error.passing or error.status == HTTPStatus.UNAUTHORIZED:
+            if error.passing:
                 raise
             return None
 

@@ -77,6 +77,10 @@ class Client:
         self._http = Http(access, clock, "Pure", explain, self._session)
         self.name = self._http.name
 
+    def let_in(self) -> None:
+        """Log in where that is not done."""
+        self._http.let_in()
+
     def array(self) -> tuple[str, str]:
         """Return the array's id and its version of Purity."""
         first, *_ = [*self._list("arrays", "tell its version", {}), Answer({}, self.name)]
@@ -127,7 +131,7 @@ class Client:
         self._http.close()
 
     def _path(self, resource: str) -> str:
-        self._http.let_in()
+        self.let_in()
         return f"/api/{self._session.version}/{resource}"
 
     def _list(self, resource: str, act: str, query: Mapping[str, str]) -> list[Answer]:
