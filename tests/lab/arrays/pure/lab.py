@@ -35,7 +35,6 @@ class PureLab:
         self.simulator = PureSimulator(san, pki.server_context("pure"), dict(USERS))
         self._made: dict[str, SimVolume] = {}
         """by the PersistentVolume's name"""
-        self._described: set[str] = set()
         self._number = itertools.count(1)
 
     @property
@@ -85,7 +84,7 @@ class PureLab:
     def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
         for kind in (InitiatorKind.FC, InitiatorKind.ISCSI):
             if own := [one for one in initiators if one.kind == kind]:
-                self._described.add(self._add_host(f"{name}-{kind}", own))
+                self._add_host(f"{name.replace('.', '-')}-{kind}", own)
 
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
         """Return the host that has the initiators, made where there is none."""
@@ -131,14 +130,12 @@ class PureLab:
         return hosts, connections
 
     def reset(self) -> None:
-        """Delete all volumes, and the hosts that nobody has described."""
+        """Delete all volumes, hosts and host groups."""
         for key in list(self.simulator.volumes):
             self.simulator.remove_volume(key)
         self._made.clear()
-        for host in list(self.simulator.hosts.values()):
-            host.logged_in.clear()
-            if host.name not in self._described:
-                self.simulator.remove_host(host.name)
+        self.simulator.hosts.clear()
+        self.simulator.groups.clear()
 
     def __enter__(self) -> Self:
         return self

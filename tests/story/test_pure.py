@@ -1,0 +1,95 @@
+"""The main job on a FlashArray, with what is its own: two ways to log in, pods, imported volumes, dead runs."""
+
+import json
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab import world
+from tests.lab.arrays.pure.lab import USERS, PureLab, lab_of
+from tests.lab.lab import Lab, Target
+
+BY_PASSWORD: dict[str, str | None] = {
+    "STORAGE_TOKEN": None,
+    "STORAGE_USERNAME": "admin",
+    "STORAGE_PASSWORD": USERS["admin"].password,
+}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Lab]:
+    with Lab("simulated", array="pureFlashArray") as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(running: Lab) -> Iterator[Lab]:
+    running.tidy()
+    yield running
+    running.tidy()
+
+
+@pytest.fixture
+def array(lab: Lab) -> PureLab:
+    return lab_of(lab.array)
+
+
+def populate(
+    lab: Lab,
+    target: Target,
+    environment: dict[str, str | None] | None = None,
+    disk: str = world.PLAIN_DISK,
+    vm: str = world.PLAIN_VM,
+) -> str:
+    """Run the program, expect that all went well in every respect, and return the protocol."""
+    with lab.program(target, environment=environment, disk=disk, vm=vm) as program:
+        code = program.wait()
+    assert code == 0, program.text()
+    assert lab.copied(target, disk)
+    assert lab.leftovers(target) == []
+    assert lab.array.sessions == 0
+    assert (program.status.storage_vendor, program.status.result) == ("pureFlashArray", "success")
+    for secret in (USERS["admin"].password, USERS["admin"].token):
+        assert secret not in program.text() + json.dumps(program.message)
+    return str(program.status.storage_protocol)
+
+
+@pytest.mark.parametrize("environment", [None, BY_PASSWORD], ids=["token", "password"])
+@pytest.mark.parametrize(
+    ("vm", "disk", "protocol"),
+    [(world.PLAIN_VM, world.PLAIN_DISK, "iscsi"), (world.FC_VM, world.FC_DISK, "fc")],
+)
+def test_one_disk(
+    lab: Lab, vm: str, disk: str, protocol: str, environment: dict[str, str | None] | None
+) -> None:
+    assert populate(lab, lab.add_target(), environment, disk, vm) == protocol
+
+
+def test_volumes_in_pods_and_realms(lab: Lab, array: PureLab) -> None:
+    targets = [lab.add_target() for _ in range(3)]
+    assert {array.volume(target.volume).name.count("::") for target in targets} == {0, 1, 2}
+    for target in targets:
+        populate(lab, target)
+
+
+def test_an_imported_volume_is_known_by_the_claims_annotation(lab: Lab, array: PureLab) -> None:
+    target = lab.add_target(annotations={"portworx.io/pure-volume-name": "pod-1::db01"})
+    array.volume(target.volume).name = "pod-1::db01"
+    populate(lab, target)
+
+
+def test_a_connection_of_a_killed_run_is_removed_by_the_next(lab: Lab, array: PureLab) -> None:
+    """The array cannot tell whose it is; the volume's Lease can."""
+    target = lab.add_target()
+    lab.host.rescan_seconds = 5
+    with lab.program(target, environment={"HOST_LEASE_DURATION_SECONDS": "5"}) as program:
+        program.wait_for_phase("discover the device")
+        program.signal(signal.SIGKILL)
+        program.wait()
+    assert len(array.simulator.connections) == 1
+    lab.host.rescan_seconds = 0
+    with lab.program(target) as program:
+        assert program.wait() == 0, program.text()
+    assert lab.copied(target)
+    assert array.simulator.connections == []
