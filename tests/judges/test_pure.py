@@ -11,7 +11,7 @@ from populator.storage.array import Lun, Volume
 from tests.judges import Judge, JudgeError
 from tests.lab.arrays import connect, fc, iscsi
 from tests.lab.arrays.pure.lab import PREFIX, PureLab
-from tests.lab.arrays.pure.server import PureSimulator
+from tests.lab.arrays.pure.server import VERSIONS, PureSimulator
 from tests.lab.arrays.rest import Reply
 from tests.lab.pki import Pki
 from tests.lab.san import San
@@ -24,12 +24,28 @@ ALL = frozenset({IQN, IQN_2, FC})
 TOKEN = "11111111-aaaa-4bbb-8ccc-222222222222"
 
 
+@pytest.fixture(scope="module")
+def running(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PureLab]:
+    with PureLab(pki, San(tmp_path_factory.mktemp("pure"))) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def logged_in(running: PureLab, pki: Pki) -> Iterator[Judge]:
+    with judge_of(running, pki) as judge:
+        yield judge
+
+
 @pytest.fixture
-def lab(pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PureLab]:
+def lab(running: PureLab, pki: Pki, monkeypatch: pytest.MonkeyPatch) -> PureLab:
+    """An array with one host, and nothing of the test before."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(pki.ca_file))
-    with PureLab(pki, San(tmp_path / "san")) as running:
-        running.know_host("esx-1", ALL)
-        yield running
+    running.reset()
+    running.expire_sessions()
+    running.simulator.versions, running.simulator.page_size = VERSIONS, 1000
+    running.know_host("esx-1", ALL)
+    running.calls.clear()
+    return running
 
 
 @pytest.fixture
@@ -42,9 +58,11 @@ def judge_of(lab: PureLab, pki: Pki, **options: Any) -> Judge:
 
 
 @pytest.fixture
-def judge(lab: PureLab, pki: Pki) -> Iterator[Judge]:
-    with judge_of(lab, pki) as running:
-        yield running
+def judge(lab: PureLab, logged_in: Judge) -> Judge:
+    """The judge, in a session that this array still knows."""
+    logged_in("arrays")
+    lab.calls.clear()
+    return logged_in
 
 
 def names(rows: list[dict[str, Any]]) -> list[str]:
@@ -58,12 +76,13 @@ def refused(judge: Judge, function: str, **arguments: Any) -> str:
     return caught.value.text
 
 
-def test_log_in_and_out(lab: PureLab, judge: Judge) -> None:
-    assert judge("version") == "2.26"
-    assert lab.calls[:2] == [("GET", "/api/api_version"), ("POST", "/api/2.26/login")]
-    assert lab.sessions == 1
-    judge("log_out")
-    assert lab.sessions == 0
+def test_log_in_and_out(lab: PureLab, pki: Pki) -> None:
+    with judge_of(lab, pki) as own:
+        assert own("version") == "2.26"
+        assert lab.calls[:2] == [("GET", "/api/api_version"), ("POST", "/api/2.26/login")]
+        assert lab.sessions == 1
+        own("log_out")
+        assert lab.sessions == 0
 
 
 def test_a_wrong_token_is_refused(lab: PureLab, pki: Pki) -> None:
@@ -91,7 +110,7 @@ def test_versions(lab: PureLab, pki: Pki, version: str) -> None:
 def test_an_expired_session_is_renewed_by_a_401(lab: PureLab, judge: Judge) -> None:
     lab.expire_sessions()
     assert names(judge("hosts")) == ["esx-1-fc", "esx-1-iscsi"]
-    assert lab.calls.count(("POST", "/api/2.26/login")) == 2
+    assert lab.calls.count(("POST", "/api/2.26/login")) == 1
 
 
 def test_a_busy_array_is_asked_again(lab: PureLab, pki: Pki) -> None:
@@ -109,14 +128,18 @@ def test_the_array_itself(array: PureSimulator, judge: Judge) -> None:
 
 
 def test_volumes_by_name_id_serial_and_pattern(lab: PureLab, array: PureSimulator, judge: Judge) -> None:
-    first, second, third = (lab.volume(lab.add_volume(size << 20)) for size in (1, 2, 3))
+    made = [lab.add_volume(size << 20) for size in (1, 2, 3)]
+    first, second, third = map(lab.volume, made)
     assert [
         (row["id"], row["provisioned"], row["serial"]) for row in judge("volumes", names=[second.name])
     ] == [(second.id, 2 << 20, second.serial)]
     assert names(judge("volumes", ids=[third.id])) == [third.name]
     assert names(judge("volumes", filter=f"serial='{first.serial}'")) == [first.name]
-    assert names(judge("volumes", filter=f"name='*{PREFIX}-pvc-2'")) == [second.name]
-    assert names(judge("volumes", filter=f"id='{first.id}' or name='*pvc-3'")) == [first.name, third.name]
+    assert names(judge("volumes", filter=f"name='*{PREFIX}-{made[1].name}'")) == [second.name]
+    assert names(judge("volumes", filter=f"id='{first.id}' or name='*-{made[2].name}'")) == [
+        first.name,
+        third.name,
+    ]
     assert judge("volumes", filter="serial='000000000000000000000000'") == []
     assert "Volume does not exist. (none)" in refused(judge, "volumes", names=["none"])
     assert "HTTP 400" in refused(judge, "volumes", filter="colour='red'")
