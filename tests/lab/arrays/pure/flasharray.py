@@ -20,6 +20,7 @@ class Failure(Exception):
     """What the array answers instead, in its words; `context` is the object that it is about."""
 
     def __init__(self, message: str, context: str = "", status: int = 400) -> None:
+        super().__init__(message)
         self.message, self.context, self.status = message, context, status
 
 
