@@ -67,6 +67,7 @@ def test_names_may_be_in_the_body(sim: PureSimulator, ask: Ask) -> None:
         ("POST", "connections", {}, {"volume_names": "v"}, 400),
         ("POST", "connections", {}, {"volume_names": "v", "host_names": "h1", "host_group_names": "g"}, 400),
         ("POST", "connections", {"lun": "1"}, {"volume_names": "v", "host_names": "h1"}, 400),
+        ("POST", "connections", {"lun": None}, {"volume_names": "v", "host_names": "h1"}, 400),
         ("POST", "connections", {"lun": 0}, {"volume_names": "v", "host_names": "h1"}, 400),
         ("POST", "connections", {"lun": 4096}, {"volume_names": "v", "host_names": "h1"}, 400),
         ("POST", "connections", {"colour": 1}, {"volume_names": "v", "host_names": "h1"}, 400),

@@ -1,7 +1,6 @@
-"""The main job on a FlashArray, with what is its own: two ways to log in, pods, imported volumes, dead runs."""
+"""The main job on a FlashArray, with what is its own: user and password, pods and realms, imported volumes."""
 
 import json
-import signal
 from collections.abc import Iterator
 
 import pytest
@@ -55,15 +54,9 @@ def populate(
     return str(program.status.storage_protocol)
 
 
-@pytest.mark.parametrize("environment", [None, BY_PASSWORD], ids=["token", "password"])
-@pytest.mark.parametrize(
-    ("vm", "disk", "protocol"),
-    [(world.PLAIN_VM, world.PLAIN_DISK, "iscsi"), (world.FC_VM, world.FC_DISK, "fc")],
-)
-def test_one_disk(
-    lab: Lab, vm: str, disk: str, protocol: str, environment: dict[str, str | None] | None
-) -> None:
-    assert populate(lab, lab.add_target(), environment, disk, vm) == protocol
+def test_user_and_password_do_as_well(lab: Lab) -> None:
+    assert populate(lab, lab.add_target(), BY_PASSWORD) == "iscsi"
+    assert populate(lab, lab.add_target(), BY_PASSWORD, world.FC_DISK, world.FC_VM) == "fc"
 
 
 def test_volumes_in_pods_and_realms(lab: Lab, array: PureLab) -> None:
@@ -77,19 +70,3 @@ def test_an_imported_volume_is_known_by_the_claims_annotation(lab: Lab, array: P
     target = lab.add_target(annotations={"portworx.io/pure-volume-name": "pod-1::db01"})
     array.volume(target.volume).name = "pod-1::db01"
     populate(lab, target)
-
-
-def test_a_connection_of_a_killed_run_is_removed_by_the_next(lab: Lab, array: PureLab) -> None:
-    """The array cannot tell whose it is; the volume's Lease can."""
-    target = lab.add_target()
-    lab.host.rescan_seconds = 5
-    with lab.program(target, environment={"HOST_LEASE_DURATION_SECONDS": "5"}) as program:
-        program.wait_for_phase("discover the device")
-        program.signal(signal.SIGKILL)
-        program.wait()
-    assert len(array.simulator.connections) == 1
-    lab.host.rescan_seconds = 0
-    with lab.program(target) as program:
-        assert program.wait() == 0, program.text()
-    assert lab.copied(target)
-    assert array.simulator.connections == []

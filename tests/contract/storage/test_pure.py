@@ -193,6 +193,8 @@ def test_who_may_not_read_the_array_itself_works_all_the_same(
     assert (array.info().version, array.info().model) == (sim.purity, "")
     sim.forbidden = set()
     assert array.info().model == sim.model
+    lab.server.before("GET", "/api/2.26/arrays", answering(Reply(200, {"items": []})))
+    assert array.info().version == ""
     assert array.find_lun(lab.add_volume()).size
 
 
@@ -405,6 +407,15 @@ def test_one_host_with_both_kinds_is_used_as_it_is(
     assert mapping.initiators == {FC, IQN, IQN_2}
 
 
+def test_only_the_hosts_of_these_initiators_are_asked_for(lab: PureLab, array: StorageArray) -> None:
+    asked: list[Request] = []
+    lab.server.before("GET", HOSTS, asked.append, times=9)
+    array.plan_group(HOST, [FC, IQN])
+    assert [request.query["filter"] for request in asked] == [
+        "wwns='20:00:00:25:B5:AA:00:01' or iqns='iqn.1998-01.com.vmware:esx-1'"
+    ]
+
+
 def test_hosts_are_neither_made_nor_changed(lab: PureLab, array: StorageArray) -> None:
     lun = array.find_lun(lab.add_volume())
     array.map(lun, ensure(array, FC))
@@ -568,6 +579,19 @@ def test_a_connection_by_the_host_group_is_used_and_left(
     assert mapping.group.id in {m.group.id for m in mappings}
     array.unmap(lun, HOST, ALL, [])
     assert [item.group for item in sim.connections] == ["cluster"]
+
+
+def test_our_connection_is_not_taken_for_the_host_groups_that_was_there_before(
+    lab: PureLab, sim: PureSimulator, array: StorageArray
+) -> None:
+    sim.join("cluster", "esx-1-fc")
+    lun, group = prepared(lab, array)
+    sim.connect(sim.volume(lun.name), group="cluster")
+    before = array.mappings_of(lun)
+    sim.disconnect(sim.volume(lun.name), group="cluster")
+    assert array.map(lun, group).ours
+    array.unmap(lun, HOST, ALL, before)
+    assert sim.connections == []
 
 
 def test_a_host_in_a_group_gets_a_connection_of_its_own(

@@ -130,7 +130,8 @@ class PureLab:
         return hosts, connections
 
     def reset(self) -> None:
-        """Delete all volumes, hosts and host groups."""
+        """Delete all volumes, hosts and host groups, and end all sessions."""
+        self.expire_sessions()
         for key in list(self.simulator.volumes):
             self.simulator.remove_volume(key)
         self._made.clear()

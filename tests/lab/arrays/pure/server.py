@@ -229,7 +229,7 @@ class PureSimulator(FlashArray):
         body = request.body or {}
         unknown = body.keys() - {"lun", "protocol_endpoint", *OF_VOLUME, *OF_HOST}
         lun = body.get("lun")
-        if unknown or not (lun is None or (isinstance(lun, int) and not isinstance(lun, bool))):
+        if unknown or ("lun" in body and (isinstance(lun, bool) or not isinstance(lun, int))):
             raise Failure("Invalid body.")
         made = [self.connect(volume, host, group, lun) for volume, host, group in self._ends(request)]
         keys = {(item.volume.id, item.host, item.group) for item in made}
