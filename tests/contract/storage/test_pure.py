@@ -412,7 +412,7 @@ def test_only_the_hosts_of_these_initiators_are_asked_for(lab: PureLab, array: S
     lab.server.before("GET", HOSTS, asked.append, times=9)
     array.plan_group(HOST, [FC, IQN])
     assert [request.query["filter"] for request in asked] == [
-        "wwns='20:00:00:25:B5:AA:00:01' or iqns='iqn.1998-01.com.vmware:esx-1'"
+        "wwns='20:00:00:25:B5:AA:00:01' or wwns='20000025B5AA0001' or iqns='iqn.1998-01.com.vmware:esx-1'"
     ]
 
 
@@ -671,6 +671,15 @@ def test_all_pages_of_connections_are_read(lab: PureLab, sim: PureSimulator, arr
     assert len(other.mappings_of(lun)) == 8
     other.unmap(lun, HOST, ALL, [])
     assert "esx-1-fc" not in {item.host for item in sim.connections}
+
+
+def test_connections_that_may_not_be_listed_are_no_missing_volume(lab: PureLab, array: StorageArray) -> None:
+    lun, group = prepared(lab, array)
+    array.map(lun, group)
+    for act in (lambda: array.mappings_of(lun), lambda: array.unmap(lun, HOST, ALL, [])):
+        lab.server.before("GET", CONNECTIONS, answering(refuse("Operation not permitted.", 403)))
+        with pytest.raises(StorageError, match="not permitted"):
+            act()
 
 
 def test_unmapping_what_is_gone_is_success(lab: PureLab, sim: PureSimulator, array: StorageArray) -> None:

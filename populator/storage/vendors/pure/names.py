@@ -143,11 +143,17 @@ def any_named(given: Iterable[str]) -> str:
 
 
 def hosts_with(initiators: Iterable[Initiator]) -> str:
-    """Return a filter for the hosts that have any of these initiators."""
-    return " or ".join(
-        f"wwns='{spelled(initiator)}'" if initiator.kind == InitiatorKind.FC else f"iqns='{initiator.name}'"
-        for initiator in initiators
-    )
+    """Return a filter for the hosts that have any of these initiators.
+
+    It has world-wide names with colons, as the array shows them, and without, as Cinder asks for them.
+    """
+    terms = []
+    for initiator in initiators:
+        if initiator.kind == InitiatorKind.FC:
+            terms += [f"wwns='{spelled(initiator)}'", f"wwns='{initiator.name.upper()}'"]
+        else:
+            terms.append(f"iqns='{initiator.name}'")
+    return " or ".join(terms)
 
 
 def spelled(initiator: Initiator) -> str:

@@ -117,7 +117,7 @@ def test_initiators_that_a_flasharray_can_know() -> None:
     sdc = Initiator(InitiatorKind.SDC, "3f4b2c1d-0000-4000-8000-000000000001")
     assert names.usable([*odd, iqn, sdc, fc]) == [iqn, fc]
     assert names.hosts_with([iqn, fc]) == (
-        "iqns='iqn.1998-01.com.vmware:esx-1' or wwns='21:00:00:00:C0:A8:0D:EF'"
+        "iqns='iqn.1998-01.com.vmware:esx-1' or wwns='21:00:00:00:C0:A8:0D:EF' or wwns='21000000C0A80DEF'"
     )
     with pytest.raises(StorageError, match=r"vmhba64, iqn\.bad"):
         names.usable(odd)
