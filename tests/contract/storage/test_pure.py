@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -482,6 +483,19 @@ def test_a_lun_id_that_is_taken_leaves_the_choice_to_the_array(
     assert (mapping.lun_id, mapping.ours) == (1 if wanted != 1 else 2, True)
     array.unmap(lun, HOST, ALL, [])
     assert [item.volume.name for item in sim.connections] == ["other"]
+
+
+@pytest.mark.parametrize("reply", [Reply(503), Reply(429), Reply(200, b"<html>")])
+def test_an_array_in_trouble_is_not_asked_for_another_lun_id(
+    lab: PureLab, array: StorageArray, reply: Reply
+) -> None:
+    lun, group = prepared(lab, array)
+    asked: list[Request] = []
+    lab.server.before("POST", CONNECTIONS, asked.append, times=9)
+    lab.server.before("POST", CONNECTIONS, answering(reply))
+    with suppress(StorageError):  # what is no answer at all is not asked for again
+        array.map(lun, group)
+    assert {request.body.get("lun") for request in asked} == {int(lun.device[-8:], 16) % 1023 + 1}
 
 
 def test_a_lun_id_that_esxi_does_not_see_is_an_error(
