@@ -213,6 +213,11 @@ def test_a_volume_is_found_wherever_it_is_by_one_call(lab: PureLab, array: Stora
     assert paths(lab) == [f"GET {VOLUMES}"]
 
 
+def test_the_prefix_may_come_with_blanks(lab: PureLab) -> None:
+    volume = lab.add_volume()
+    assert connect(lab, options={"PURE_CLUSTER_PREFIX": f" {PREFIX}\n"}).find_lun(volume).size
+
+
 def test_the_same_name_in_two_pods_is_refused(lab: PureLab, array: StorageArray) -> None:
     wanted = named(lab, f"pod-1::{PREFIX}-pvc-x")
     named(lab, f"pod-2::{PREFIX}-pvc-x")
