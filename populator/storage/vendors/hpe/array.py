@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar
 
-from populator import retry
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
-from populator.storage.failures import Refused, passing
+from populator.storage.failures import Refused
+from populator.storage.repeat import Repeat
 from populator.storage.vendors.hpe import names
 from populator.storage.vendors.hpe.client import PERMISSION_DENIED, Client, Kind, Vlun
 from populator.storage.vendors.hpe.hosts import Hosts
@@ -33,6 +33,7 @@ class HpeArray:
     def __init__(self, access: Access, clock: Clock) -> None:
         self._client = Client(access, clock)
         self._clock = clock
+        self._repeat = Repeat(clock)
         self._hosts = Hosts(self._client)
         self._vluns = Vluns(self._client, self._hosts)
         self._domains: dict[str, str] = {}
@@ -45,7 +46,7 @@ class HpeArray:
     def info(self) -> ArrayInfo:
         """Return model and version."""
         try:
-            model, version = self._read(self._client.system)
+            model, version = self._repeat.read(self._client.system)
         except Refused as error:
             if error.code != PERMISSION_DENIED:
                 raise
@@ -55,7 +56,7 @@ class HpeArray:
     def find_lun(self, volume: Volume) -> Lun:
         """Return the volume that the CSI driver made, by its name: handles hold nothing else."""
         name = names.volume_name(volume)
-        record = self._read(partial(self._client.volume, name))
+        record = self._repeat.read(partial(self._client.volume, name))
         where = self._client.name.removeprefix("The ")
         if record is None or record.name != name:
             raise StorageError(
@@ -70,7 +71,7 @@ class HpeArray:
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return a mapping for each template, and end the session where there is any: what follows is waiting."""
-        seen = self._read(partial(self._vluns.look, lun.name))
+        seen = self._repeat.read(partial(self._vluns.look, lun.name))
         self._look = (lun.id, self._clock.now(), seen)
         if seen:
             self._client.log_out()
@@ -78,7 +79,7 @@ class HpeArray:
 
     def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
         """Return the host object that holds them, or the one to be made of them."""
-        return self._read(partial(self._hosts.plan, host, names.usable(initiators)))
+        return self._repeat.read(partial(self._hosts.plan, host, names.usable(initiators)))
 
     def ensure_group(self, plan: GroupPlan) -> Group:
         """Return the host object; a try after the first begins by looking again."""
@@ -89,7 +90,7 @@ class HpeArray:
             now, known = known or self._hosts.plan_again(plan.group), None
             return self._hosts.ensure(now)
 
-        return self._write(ensure)
+        return self._repeat.write(ensure)
 
     def map(self, lun: Lun, group: Group) -> Mapping:
         """Let the host see the LUN under a LUN id that is free for it, and that hosts look at."""
@@ -113,7 +114,7 @@ class HpeArray:
     ) -> None:
         """Remove templates for the host; of what is for a port, or for a host by one port, none is ours."""
         us, kept = frozenset(initiators), {mapping.group.id for mapping in keep}
-        seen = self._last_look(lun) or self._read(partial(self._vluns.look, lun.name))
+        seen = self._last_look(lun) or self._repeat.read(partial(self._vluns.look, lun.name))
 
         def ours(sight: Sight) -> bool:
             return sight.mapping.group.id not in kept and _is_for(sight, host, us)
@@ -124,7 +125,7 @@ class HpeArray:
         if (old := names.older_set(host)) in groups:
             steps.append(partial(self._client.delete_set, old.removeprefix(names.SET)))
         steps += [partial(self._client.delete_host, name) for name in sorted(groups & names.own_hosts(host))]
-        self._all(steps)
+        self._repeat.write_all(steps)
 
     def close(self) -> None:
         """End the session."""
@@ -132,7 +133,7 @@ class HpeArray:
 
     def _give_back(self, lun: Lun, mapping: Mapping) -> None:
         row = Vlun(lun.name, mapping.lun_id or 0, mapping.group.id, Kind.HOST, False, "", frozenset())
-        self._write(partial(self._vluns.unmap, row, lambda sight: sight.row == row))
+        self._repeat.write(partial(self._vluns.unmap, row, lambda sight: sight.row == row))
 
     def _last_look(self, lun: Lun) -> list[Sight]:
         """Return what was seen last where a mapping of this run is among it, which spares a call; else nothing."""
@@ -145,7 +146,7 @@ class HpeArray:
         fresh = look and look[0] == lun.id and self._clock.now() - look[1] <= FRESH
         attempt = self._vluns.attempt(lun, group, first_id, look[2] if look and fresh else None)
         try:
-            return self._write(attempt.run)
+            return self._repeat.write(attempt.run)
         except Refused as error:
             domain, hosts = self._domains.get(lun.name), self._hosts.domain_of(group.id)
             if domain is not None and hosts is not None and domain != hosts:
@@ -154,23 +155,6 @@ class HpeArray:
                     "sees volumes of its own virtual domain only."
                 )
             raise
-
-    def _all(self, steps: Sequence[Callable[[], object]]) -> None:
-        """Do every step, also after one that failed; the first failure is the one raised."""
-        failures = []
-        for step in steps:
-            try:
-                self._write(step)
-            except StorageError as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
-
-    def _read(self, call: Callable[[], Result]) -> Result:
-        return retry.READ.run(call, passing, self._clock)
-
-    def _write(self, call: Callable[[], Result]) -> Result:
-        return retry.WRITE.run(call, passing, self._clock)
 
 
 def connect(access: Access, clock: Clock) -> HpeArray:

@@ -10,12 +10,12 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TypeVar
 
-from populator import retry
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import Refused, Unanswered, passing
+from populator.storage.repeat import Repeat, do_all
 from populator.storage.vendors.ontap import names
 from populator.storage.vendors.ontap.client import GROUP_RACES, Client, Igroup, LunMap, LunRecord, Svm
 from vsphere.model import Initiator
@@ -32,7 +32,7 @@ class OntapArray:
 
     def __init__(self, access: Access, clock: Clock) -> None:
         self._client = Client(access, clock)
-        self._clock = clock
+        self._repeat = Repeat(clock)
         self._svm_name = access.options.get("ONTAP_SVM", "").strip()
         self._last_maps: dict[str, list[LunMap]] = {}
         """of a LUN by its uuid, as they were last read"""
@@ -42,9 +42,9 @@ class OntapArray:
     def info(self) -> ArrayInfo:
         """Return model and version as far as the credentials may read them: an SVM's may not."""
         _ = self._svm  # wrong credentials show here, once, instead of looking like missing rights below
-        nodes = self._allowed(self._client.nodes) or []
+        nodes = self._repeat.read_if_allowed(self._client.nodes) or []
         versions = sorted((version for _, version in nodes if version), key=_ordinal)
-        version = versions[0] if versions else self._allowed(self._client.version) or ""
+        version = versions[0] if versions else self._repeat.read_if_allowed(self._client.version) or ""
         return ArrayInfo("NetApp", "ONTAP", nodes[0][0] if nodes else "", version)
 
     def find_lun(self, volume: Volume) -> Lun:
@@ -57,7 +57,7 @@ class OntapArray:
             )
         anywhere = bool(place.flexvol) and names.quoted(place.flexvol) == place.flexvol
         query = f"/vol/{place.flexvol}/*" if anywhere else names.quoted(place.path)
-        found = self._read(partial(self._client.luns, self._svm, query))
+        found = self._repeat.read(partial(self._client.luns, self._svm, query))
         record = self._only(
             [lun for lun in found if lun.name == place.path] or (found if anywhere else []), place
         )
@@ -71,7 +71,7 @@ class OntapArray:
     def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
         """Return what there is of the host's igroup for one protocol."""
         chosen = self._choose(names.usable(initiators))
-        return self._read(partial(self._look, f"{names.group_stem(host)}-{chosen.kind}", chosen))
+        return self._repeat.read(partial(self._look, f"{names.group_stem(host)}-{chosen.kind}", chosen))
 
     def ensure_group(self, plan: GroupPlan) -> Group:
         """Return the igroup; a try after the first begins by looking again."""
@@ -82,11 +82,11 @@ class OntapArray:
             now, known = known or self._look_again(plan.group), None
             return self._ensure(now)
 
-        return self._write(ensure)
+        return self._repeat.write(ensure)
 
     def map(self, lun: Lun, group: Group) -> Mapping:
         """Map the LUN under the lowest LUN id that is free."""
-        mapping = self._write(partial(self._map, lun, group))
+        mapping = self._repeat.write(partial(self._map, lun, group))
         if mapping.lun_id is None or mapping.lun_id >= LUN_IDS:
             raise StorageError(
                 f"{lun.name} got the LUN id {mapping.lun_id} in the igroup {mapping.group.name}, "
@@ -110,7 +110,7 @@ class OntapArray:
                 or (names.OF_ALL_HOSTS.fullmatch(item.igroup_name) and item.initiators <= us)
             )
         ]
-        unmap = partial(self._all, [partial(self._unmap, lun, item) for item in mine])
+        unmap = partial(self._repeat.write_all, [partial(self._unmap, lun, item) for item in mine])
         do_all([unmap, partial(self._tidy, lun, own, kept)])
 
     def close(self) -> None:
@@ -121,7 +121,7 @@ class OntapArray:
     def _svm(self) -> Svm:
         """The SVM of ONTAP_SVM, or the only one that the credentials can see."""
         query = names.quoted(self._svm_name) if self._svm_name else "*"
-        found = self._read(partial(self._client.svms, query))
+        found = self._repeat.read(partial(self._client.svms, query))
         if self._svm_name:
             found = [svm for svm in found if svm.name == self._svm_name]
         if len(found) == 1:
@@ -243,10 +243,10 @@ class OntapArray:
 
     def _logged_in(self, chosen: names.Chosen) -> bool:
         ask = self._client.fc_logins if chosen.kind == "fcp" else self._client.iscsi_sessions
-        return bool(self._allowed(partial(ask, self._svm, list(chosen.names))))
+        return bool(self._repeat.read_if_allowed(partial(ask, self._svm, list(chosen.names))))
 
     def _maps(self, lun: Lun) -> list[LunMap]:
-        return self._read(partial(self._client.maps, self._svm, lun.id))
+        return self._repeat.read(partial(self._client.maps, self._svm, lun.id))
 
     def _maps_to_undo(self, lun: Lun) -> list[LunMap]:
         """Return the maps as last read where our own is among them, which spares a call; else as they are now."""
@@ -259,7 +259,7 @@ class OntapArray:
 
         Of several who unmap at the same moment, the last one sees the group empty.
         """
-        found = self._read(partial(self._client.mapped_luns, self._svm, "|".join(own)))
+        found = self._repeat.read(partial(self._client.mapped_luns, self._svm, "|".join(own)))
         groups = [group for group in found if group.name in own and group.uuid not in kept]
         steps: list[Callable[[], object]] = [
             partial(self._client.unmap, lun.name, lun.id, group.uuid)
@@ -267,43 +267,12 @@ class OntapArray:
             if lun.id in group.luns
         ]
         steps += [partial(self._delete, group.uuid, group.name) for group in groups if group.luns <= {lun.id}]
-        self._all(steps)
-
-    def _all(self, steps: Sequence[Callable[[], object]]) -> None:
-        """Do every step, also after one that failed; the first failure is the one raised."""
-        do_all([partial(self._write, step) for step in steps])
-
-    def _read(self, call: Callable[[], Result]) -> Result:
-        return retry.READ.run(call, passing, self._clock)
-
-    def _write(self, call: Callable[[], Result]) -> Result:
-        return retry.WRITE.run(call, passing, self._clock)
-
-    def _allowed(self, call: Callable[[], Result]) -> Result | None:
-        """Return nothing where the user has not the right to ask, or the array does not know the question."""
-        try:
-            return self._read(call)
-        except Refused as error:
-            if error.passing:
-                raise
-            return None
+        self._repeat.write_all(steps)
 
 
 def connect(access: Access, clock: Clock) -> OntapArray:
     """Return the driver, for the registry."""
     return OntapArray(access, clock)
-
-
-def do_all(steps: Sequence[Callable[[], object]]) -> None:
-    """Do every step, also after one that failed; the first failure is the one raised."""
-    failures = []
-    for step in steps:
-        try:
-            step()
-        except StorageError as error:
-            failures.append(error)
-    if failures:
-        raise failures[0]
 
 
 def _usable(record: LunRecord) -> Lun:

@@ -5,16 +5,16 @@ volume says, never what a call was answered with: a step acts, then looks. So a 
 was done already, and a system that shows its changes late are all the same case.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property, partial
 from typing import TypeVar
 
-from populator import retry
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import Refused, Unanswered
+from populator.storage.repeat import Repeat
 from populator.storage.vendors.powerflex import names
 from populator.storage.vendors.powerflex.client import (
     UNMAPPED,
@@ -43,8 +43,8 @@ class PowerFlexArray:
                 f"{SETTING} is missing.", "Set it to the id or the name of the PowerFlex system."
             )
         self._client = Client(access, clock)
-        self._clock = clock
-        self._sdcs = Sdcs(lambda: self._read(partial(self._client.sdcs, self._system.id)))
+        self._repeat = Repeat(clock, passing)
+        self._sdcs = Sdcs(lambda: self._repeat.read(partial(self._client.sdcs, self._system.id)))
 
     def info(self) -> ArrayInfo:
         """Return the version of the system; that of its API where the system does not say."""
@@ -72,7 +72,7 @@ class PowerFlexArray:
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all mappings; the array cannot tell who made one."""
-        mapped = self._read(partial(self._client.volume, lun.id)).mapped
+        mapped = self._repeat.read(partial(self._client.volume, lun.id)).mapped
         known = self._sdcs.by_id({host.id for host in mapped if not host.nvme})
         return tuple(mapping(host, known.get(host.id)) for host in mapped)
 
@@ -100,7 +100,7 @@ class PowerFlexArray:
                 return Mapping(group, None, unsure, None, frozenset(group.initiators))
             return Mapping(group, None, True, None, frozenset(group.initiators))
 
-        return self._write(act)
+        return self._repeat.write(act)
 
     def unmap(
         self,
@@ -122,7 +122,7 @@ class PowerFlexArray:
     @cached_property
     def _system(self) -> System:
         """The system of the id or name that was set."""
-        found = self._read(self._client.systems)
+        found = self._repeat.read(self._client.systems)
         chosen = [one for one in found if self._is(one, self._wanted)]
         if len(chosen) == 1:
             return chosen[0]
@@ -152,7 +152,7 @@ class PowerFlexArray:
 
     def _volume(self, place: names.Place, volume: Volume) -> VolumeRecord:
         try:
-            return self._read(partial(self._client.volume, place.volume))
+            return self._repeat.read(partial(self._client.volume, place.volume))
         except Refused as refusal:
             if refusal.code not in VOLUME_MISSING:
                 raise
@@ -177,7 +177,7 @@ class PowerFlexArray:
             if self._sees(lun, sdc.id):
                 raise self._contradiction(lun, sdc) if said_done or refusal is None else refusal
 
-        self._write(act)
+        self._repeat.write(act)
 
     def _contradiction(self, lun: Lun, sdc: Sdc) -> Unanswered:
         return Unanswered(
@@ -195,12 +195,6 @@ class PowerFlexArray:
                 raise
             return False
         return any(host.id == sdc_id for host in mapped)
-
-    def _read(self, call: Callable[[], Result]) -> Result:
-        return retry.READ.run(call, passing, self._clock)
-
-    def _write(self, call: Callable[[], Result]) -> Result:
-        return retry.WRITE.run(call, passing, self._clock)
 
 
 def mapping(host: MappedHost, sdc: Sdc | None) -> Mapping:

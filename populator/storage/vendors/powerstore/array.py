@@ -12,12 +12,12 @@ from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
 
-from populator import retry
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
-from populator.storage.failures import Refused, Unanswered, passing
+from populator.storage.failures import Refused, Unanswered
+from populator.storage.repeat import Repeat
 from populator.storage.vendors.powerstore import names
 from populator.storage.vendors.powerstore.client import Client
 from populator.storage.vendors.powerstore.hosts import ROUNDS, Hosts, is_final, is_own
@@ -35,14 +35,14 @@ class PowerStoreArray:
 
     def __init__(self, access: Access, clock: Clock) -> None:
         self._client = Client(access, clock)
-        self._clock = clock
+        self._repeat = Repeat(clock)
         self._volumes = Volumes(self._client)
         self._hosts = Hosts(self._client)
 
     def info(self) -> ArrayInfo:
         """Return model and release; empty where the user may not ask for them."""
         try:
-            appliances = self._read(self._client.appliances)
+            appliances = self._repeat.read(self._client.appliances)
         except Refused as error:
             if error.passing or error.status == HTTPStatus.UNAUTHORIZED:
                 raise
@@ -52,7 +52,7 @@ class PowerStoreArray:
 
     def find_lun(self, volume: Volume) -> Lun:
         """Return the volume, checked to be one that a host can write to."""
-        return self._read(partial(self._volumes.find, names.place(volume)))
+        return self._repeat.read(partial(self._volumes.find, names.place(volume)))
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return what the volume is attached to."""
@@ -60,16 +60,16 @@ class PowerStoreArray:
 
     def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
         """Return the host object that has the initiators, or the group it is in."""
-        return self._read(partial(self._hosts.plan, host, names.usable(initiators)))
+        return self._repeat.read(partial(self._hosts.plan, host, names.usable(initiators)))
 
     def ensure_group(self, plan: GroupPlan) -> Group:
         """Return it; made where the array knows none of the initiators."""
-        return self._write(partial(self._hosts.ensure, plan))
+        return self._repeat.write(partial(self._hosts.ensure, plan))
 
     def map(self, lun: Lun, group: Group) -> Mapping:
         """Attach the volume under a LUN id that is free, and that ESXi sees."""
         asked: set[int] = set()
-        mapping = self._write(partial(self._map, lun, group, asked))
+        mapping = self._repeat.write(partial(self._map, lun, group, asked))
         if mapping.lun_id is None or mapping.lun_id not in range(LUN_IDS.stop):
             raise StorageError(
                 f"{lun.name} has the LUN id {mapping.lun_id} for {mapping.group.name}, which ESXi hosts do not see: "
@@ -90,9 +90,9 @@ class PowerStoreArray:
         ]
         steps: list[Callable[[], object]] = [partial(self._detach, lun, item) for item in mine]
         own = {item.target: item.name for item in mine if is_own(item.target, item.name, host)}
-        own |= self._read(partial(self._hosts.own, host))
+        own |= self._repeat.read(partial(self._hosts.own, host))
         steps += [partial(self._hosts.delete, *each) for each in own.items()]
-        self._all(steps)
+        self._repeat.write_all(steps)
 
     def close(self) -> None:
         """End the session."""
@@ -141,7 +141,7 @@ class PowerStoreArray:
         return None
 
     def _mappings(self, lun: Lun) -> list[MappingRecord]:
-        return self._read(partial(self._client.mappings, lun.id))
+        return self._repeat.read(partial(self._client.mappings, lun.id))
 
     def _detach(self, lun: Lun, item: MappingRecord) -> None:
         """Detach; refused or not answered, it is done where the mapping is gone."""
@@ -154,23 +154,6 @@ class PowerStoreArray:
                 if last or is_final(error):
                     raise
         raise AssertionError("the last try returns or raises")
-
-    def _all(self, steps: Sequence[Callable[[], object]]) -> None:
-        """Do every step, also after one that failed; the first failure is the one raised."""
-        failures = []
-        for step in steps:
-            try:
-                self._write(step)
-            except StorageError as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
-
-    def _read(self, call: Callable[[], Result]) -> Result:
-        return retry.READ.run(call, passing, self._clock)
-
-    def _write(self, call: Callable[[], Result]) -> Result:
-        return retry.WRITE.run(call, passing, self._clock)
 
 
 def connect(access: Access, clock: Clock) -> PowerStoreArray:

@@ -3,17 +3,16 @@
 An initiator belongs to one host there, and a host to at most one host group; so the host is used as it is.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from populator import retry
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
-from populator.storage.failures import Refused, passing
+from populator.storage.repeat import Repeat
 from populator.storage.vendors.pure import names, volumes
 from populator.storage.vendors.pure.client import Client, HostRecord
 from populator.storage.vendors.pure.connections import NVME_HINT, Connections
@@ -28,30 +27,34 @@ class PureArray:
     def __init__(self, access: Access, clock: Clock) -> None:
         self._client = Client(replace(access, username="", password="") if access.token else access, clock)
         self._connections = Connections(self._client)
-        self._clock = clock
+        self._repeat = Repeat(clock)
         self._prefix = access.options.get("PURE_CLUSTER_PREFIX", "").strip()
 
     def info(self) -> ArrayInfo:
         """Return model and version as far as the user may read them."""
-        self._read(self._client.let_in)  # else a log-in that fails would look like missing rights below
-        _, version = self._allowed(self._client.array) or ("", "")
-        return ArrayInfo("Pure Storage", "FlashArray", self._allowed(self._client.model) or "", version)
+        self._repeat.read(
+            self._client.let_in
+        )  # else a log-in that fails would look like missing rights below
+        _, version = self._repeat.read_if_allowed(self._client.array) or ("", "")
+        return ArrayInfo(
+            "Pure Storage", "FlashArray", self._repeat.read_if_allowed(self._client.model) or "", version
+        )
 
     def find_lun(self, volume: Volume) -> Lun:
         """Return the volume's LUN, looked for in one call by all that the volume says of its id and its names."""
         wanted = names.wanted(volume, self._prefix)
         self._check_array(volume)
-        found = self._read(partial(self._client.volumes, wanted.query))
+        found = self._repeat.read(partial(self._client.volumes, wanted.query))
         return volumes.usable(volumes.choose(found, wanted, self._client.name), wanted)
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all connections; whose one is, the array cannot tell."""
-        return tuple(map(self._connections.mapping, self._read(partial(self._connections.of, lun))))
+        return tuple(map(self._connections.mapping, self._repeat.read(partial(self._connections.of, lun))))
 
     def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
         """Return the host on the array: the first that is logged in, else the first, in the initiators' order."""
         usable = names.usable(initiators)
-        hosts = self._read(partial(self._connections.hosts_with, usable))
+        hosts = self._repeat.read(partial(self._connections.hosts_with, usable))
         owners = [(initiator, self._owner(initiator, hosts)) for initiator in usable]
         owned = [(initiator, owner) for initiator, owner in owners if owner]
         if not owned:
@@ -69,7 +72,7 @@ class PureArray:
 
     def map(self, lun: Lun, group: Group) -> Mapping:
         """Connect the volume to the host."""
-        mapping = self._write(partial(self._connections.connect, lun, group))
+        mapping = self._repeat.write(partial(self._connections.connect, lun, group))
         if mapping.lun_id is None:
             raise StorageError(
                 f"{lun.name} is connected to the host {group.name} by NVMe, without a LUN id.", NVME_HINT
@@ -91,7 +94,7 @@ class PureArray:
     ) -> None:
         """Disconnect the volume from all hosts of these initiators but those to keep."""
         kept = {mapping.group.id for mapping in keep}
-        self._write(partial(self._connections.disconnect, lun, frozenset(initiators), kept))
+        self._repeat.write(partial(self._connections.disconnect, lun, frozenset(initiators), kept))
 
     def close(self) -> None:
         """End the session."""
@@ -102,7 +105,7 @@ class PureArray:
         wanted = volume.annotations.get(names.ON_ARRAY, "")
         if not wanted:
             return
-        array_id, _ = self._read(self._client.array)
+        array_id, _ = self._repeat.read(self._client.array)
         if array_id != wanted:
             raise StorageError(
                 f"The volume {volume.name!r} is on the array {wanted}, and {self._client.name} is {array_id}.",
@@ -118,21 +121,6 @@ class PureArray:
                 "Leave it in the one that is the ESXi host.",
             )
         return owners[0] if owners else None
-
-    def _read(self, call: Callable[[], Result]) -> Result:
-        return retry.READ.run(call, passing, self._clock)
-
-    def _write(self, call: Callable[[], Result]) -> Result:
-        return retry.WRITE.run(call, passing, self._clock)
-
-    def _allowed(self, call: Callable[[], Result]) -> Result | None:
-        """Return nothing where the user has not the right to ask, or the array does not know the question."""
-        try:
-            return self._read(call)
-        except Refused as error:
-            if error.passing:
-                raise
-            return None
 
 
 def connect(access: Access, clock: Clock) -> PureArray:
