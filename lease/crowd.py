@@ -43,13 +43,15 @@ def spread_after(spread: float, paused: float, lost: int) -> float:
     return clamp_spread(spread * math.exp(max(step, -1.5) + 0.05 * min(lost, 20)))
 
 
-def crowd_spread(told: Sequence[float | None], lost_of_late: int) -> float:
+def crowd_spread(recorded: Sequence[float | None], lost_of_late: int) -> float:
     """Return the spread to go by, from those that a host's records tell: there is one crowd for all of its slots.
 
     A waiter that has lost so many more races recently than it has heard of in time does not believe it: a crowd that
     has just come up stampedes.
     """
-    known = [FIRST_SPREAD if one is None else clamp_spread(one) for one in told] or [FIRST_SPREAD]
+    known = [FIRST_SPREAD if spread is None else clamp_spread(spread) for spread in recorded] or [
+        FIRST_SPREAD
+    ]
     return clamp_spread(geometric_mean(known) * 3.0 ** min(lost_of_late, 20))
 
 

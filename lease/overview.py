@@ -71,7 +71,7 @@ class Names:
 
     def __init__(self, template: str = TEMPLATE) -> None:
         # The Go populator's first: its names would pass for ours with a host called `hostsystem-…`.
-        self._patterns = [_pattern(one) for one in dict.fromkeys((GO_TEMPLATE, template, TEMPLATE))]
+        self._patterns = [_pattern(each) for each in dict.fromkeys((GO_TEMPLATE, template, TEMPLATE))]
 
     def parse(self, name: str) -> tuple[str, int] | None:
         """Return host and slot number, None for any other Lease."""

@@ -264,7 +264,7 @@ class _Watcher:
         """Watch until stopped; for a task of its own."""
         failures = 0
         while not self._end.is_set():
-            told = None
+            asked = None
             try:
                 if self._follow():
                     failures = 0
@@ -275,9 +275,9 @@ class _Watcher:
                     if not self._slots.rights_seen:
                         return
                 log.debug("%s", error.text)
-                told = error.retry_after
+                asked = error.retry_after
             failures += 1
-            self._end.wait(backoff(failures, told, random.random()))  # noqa: S311
+            self._end.wait(backoff(failures, asked, random.random()))  # noqa: S311
 
     def stop(self) -> None:
         """End the watch; its task follows by itself."""

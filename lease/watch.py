@@ -124,7 +124,7 @@ class Reader(threading.Thread):
         """Read until that is of no use."""
         pause = threading.Event()
         while True:
-            told = None
+            asked = None
             try:
                 self._read()
             except ApiError as error:
@@ -133,10 +133,10 @@ class Reader(threading.Thread):
                     return
                 if error.status == TOO_OLD:
                     self._version = ""
-                told = error.retry_after
+                asked = error.retry_after
                 log.log(logging.WARNING if self._failures == TELL_AT else logging.DEBUG, "%s", error.text)
             self._failures += 1
-            pause.wait(backoff(self._failures, told, random.random()))  # noqa: S311
+            pause.wait(backoff(self._failures, asked, random.random()))  # noqa: S311
 
     def _read(self) -> None:
         if not self._version:

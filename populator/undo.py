@@ -74,7 +74,9 @@ class UndoStack:
             self._leave("a copy may still be writing to the LUN")
         elif self._steps:
             failures = self._undo()
-            if error is None and (running := [one for one in failures if isinstance(one, CopyMayBeRunning)]):
+            if error is None and (
+                running := [failure for failure in failures if isinstance(failure, CopyMayBeRunning)]
+            ):
                 raise running[0]
 
     def _leave(self, why: str) -> None:

@@ -178,7 +178,7 @@ def visit(story: installer.Story, arguments: dict[str, str | None], output: str,
     return exit_code(outcomes)
 
 
-def show(rows: Sequence[tuple[str, installer.Outcome]], output: str) -> None:
+def show(rows: Sequence[tuple[str, installer.HostOutcome]], output: str) -> None:
     """Print what came of the hosts."""
     if output == "table":
         table = Table(("HOST", "BEFORE", "AFTER", "RESULT", "NEXT"), prose=2)
@@ -187,7 +187,7 @@ def show(rows: Sequence[tuple[str, installer.Outcome]], output: str) -> None:
         click.echo(document(listed(item(host, end) for host, end in rows), output))
 
 
-def item(host: str, outcome: installer.Outcome) -> dict[str, Any]:
+def item(host: str, outcome: installer.HostOutcome) -> dict[str, Any]:
     """Return what came of a host as an item of a List."""
     return {
         "kind": "HostPackage",
@@ -200,7 +200,7 @@ def item(host: str, outcome: installer.Outcome) -> dict[str, Any]:
     }
 
 
-def exit_code(outcomes: Sequence[installer.Outcome]) -> int:
+def exit_code(outcomes: Sequence[installer.HostOutcome]) -> int:
     """Return the code for the hosts together: a failure of any counts more than what is left to do."""
     if any(outcome.failed for outcome in outcomes):
         return outcome_of(VsphereError("")).exit_code

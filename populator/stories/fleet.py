@@ -15,14 +15,14 @@ from populator.report.outcome import explain
 from populator.settings.fleet import FleetSettings, HostAddress
 from vsphere.errors import VsphereError
 from vsphere.vcenter.hosts import ManagedHost
-from vsphere.vib.installer import Options, Outcome, Story, carry_out
+from vsphere.vib.installer import HostOutcome, Options, Story, carry_out
 from vsphere.vib.package import Package
 from vsphere.vib.software import HostSoftware
 
 log = logging.getLogger(__name__)
 
 UNKNOWN = "unknown"
-NOT_BEGUN = Outcome(UNKNOWN, UNKNOWN, "not begun: told to stop", "Run this again.", failed=True)
+NOT_BEGUN = HostOutcome(UNKNOWN, UNKNOWN, "not begun: told to stop", "Run this again.", failed=True)
 
 
 class FleetParts(Protocol):
@@ -50,7 +50,7 @@ class FleetParts(Protocol):
         """Return a clock that nobody stops: a host that was begun is finished."""
 
 
-def visit_all(story: Story, parts: FleetParts) -> list[tuple[str, Outcome]]:
+def visit_all(story: Story, parts: FleetParts) -> list[tuple[str, HostOutcome]]:
     """Go through with a story on every host; return names and outcomes, in their order."""
     visit = Visit(story, parts)
     hosts = parts.settings.hosts or discover(parts)
@@ -67,7 +67,7 @@ class Visit:
         self._package = parts.package
         self._options = Options(restart_hostd=parts.settings.restart_hostd, dry_run=parts.settings.dry_run)
 
-    def __call__(self, host: HostAddress) -> Outcome:
+    def __call__(self, host: HostAddress) -> HostOutcome:
         """Visit a host, unless told to stop before."""
         if self._parts.clock.stopping():
             return NOT_BEGUN
@@ -82,13 +82,13 @@ class Visit:
         return outcome
 
 
-def outcome_of(visit: Future[Outcome]) -> Outcome:
+def outcome_of(visit: Future[HostOutcome]) -> HostOutcome:
     """Return what came of a visit, also where it could not even look at the host."""
     error = visit.exception()
     if error is None:
         return visit.result()
     text, hint = explain(error)
-    return Outcome(UNKNOWN, UNKNOWN, f"failed: {text}", hint, failed=True)
+    return HostOutcome(UNKNOWN, UNKNOWN, f"failed: {text}", hint, failed=True)
 
 
 def discover(parts: FleetParts) -> tuple[HostAddress, ...]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from vsphere.copy.result import failure_of, refused, restarted, result_of
-from vsphere.copy.watch import Watch
+from vsphere.copy.watch import Following
 from vsphere.errors import CloneFailed, CopyMayBeRunning, HostFull, NotStarted, VsphereError
 from vsphere.host.device import Device
 from vsphere.model import CopyPhase, CopyResult
@@ -115,7 +115,7 @@ class Cloner:
     def is_copying(self, source: str, naa: str) -> bool:
         """Return whether a copy of that disk onto that device is running, so that `copy` will adopt it."""
         path = parse_vmdk(source).host_path
-        return any((one.source, one.device, one.ended) == (path, naa, False) for one in self._tasks.all())
+        return any((task.source, task.device, task.ended) == (path, naa, False) for task in self._tasks.all())
 
     def copy(
         self,
@@ -144,7 +144,7 @@ class Cloner:
             task = self._running_already(order, runs=runs) or self._start(order, held, check, phase)
             held.note(task=task)
             with self._clock.grace(self._grace):
-                watch = Watch(task, device, booted, self._clock.now())
+                watch = Following(task, device, booted, self._clock.now())
                 with self._doubtful_if_unforeseen(task):
                     state = self._follow(watch, held, progress)
                 held.note(phase=CopyPhase.COPIED if state.succeeded else CopyPhase.FAILED)
@@ -218,7 +218,7 @@ class Cloner:
     def _check_room(self) -> None:
         """Raise `HostFull` when so many copies run on the host as may; for a wrapper that does not see to it itself."""
         if self._limit and not self._tasks.can.limits:
-            running = sum(not one.ended for one in self._tasks.all())
+            running = sum(not task.ended for task in self._tasks.all())
             if running >= self._limit:
                 raise self._full(f"{running} copies run on this host, and {self._limit} may.")
 
@@ -290,7 +290,7 @@ class Cloner:
             raise Doubt(error.text, task) from error
         raise NotStarted(f"Task {task}, which wrote to the device, has just ended.")
 
-    def _follow(self, watch: Watch, held: Held, progress: Callable[[int], None]) -> TaskState:
+    def _follow(self, watch: Following, held: Held, progress: Callable[[int], None]) -> TaskState:
         """Poll until the copy has ended; return its end state. Told to stop, end it where that is possible.
 
         Has no deadline of its own: a copy takes as long as it takes, and giving up on one that runs helps nobody.
@@ -316,7 +316,7 @@ class Cloner:
                 if watch.confirms(state):
                     return state
 
-    def _stop(self, watch: Watch) -> None:
+    def _stop(self, watch: Following) -> None:
         """End the copy; what the host says of that is a read like any other."""
         try:
             state = self._tasks.stop(watch.task)
@@ -328,7 +328,7 @@ class Cloner:
             )
             watch.confirms(state)
 
-    def _unknown(self, watch: Watch, said: str) -> None:
+    def _unknown(self, watch: Following, said: str) -> None:
         """Judge a task that the host does not know: has it restarted, is it not ready yet, or is all lost?"""
         try:
             booted = self._boot_time()

@@ -18,7 +18,7 @@ LOCKOUT_PAUSE = 60.0
 
 
 @dataclass
-class Watch:
+class Following:
     """What is known of a copy while it is followed."""
 
     task: str

@@ -179,7 +179,7 @@ def parse_rows(xml: str) -> list[Row]:
     objects = root.findall("{*}DataObject")
     if not objects:
         objects = [root] if len(root) else []
-    return [_row(one) for one in objects]
+    return [_row(item) for item in objects]
 
 
 def parse_fault(detail: str) -> tuple[str, list[str]]:
@@ -190,8 +190,8 @@ def parse_fault(detail: str) -> tuple[str, list[str]]:
     kind = root.get(SCHEMA_TYPE, root.tag).rpartition(":")[2].rpartition("}")[2]
     return kind, [
         " ".join(words)
-        for one in root.iter()
-        if _name(one) == "errMsg" and (words := (one.text or "").split())
+        for element in root.iter()
+        if _name(element) == "errMsg" and (words := (element.text or "").split())
     ]
 
 

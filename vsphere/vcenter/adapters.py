@@ -36,7 +36,7 @@ def adapters_for(devices: Collection[str], storage: Storage) -> tuple[Adapter, .
     known = [(hba, adapter) for hba in storage.adapters if (adapter := parse_adapter(hba, storage.sdc_guid))]
     first = [adapter for hba, adapter in known if hba.key in carrying]
     others = [(hba, adapter) for hba, adapter in known if hba.key not in carrying and hba.status not in DOWN]
-    others.sort(key=lambda one: (one[0].status != "online", one[1].initiator.kind != InitiatorKind.FC))
+    others.sort(key=lambda pair: (pair[0].status != "online", pair[1].initiator.kind != InitiatorKind.FC))
     return (*first, *(adapter for _, adapter in others))
 
 
@@ -74,9 +74,9 @@ def describe(hba: Any) -> str:
 
 def _active_adapter_keys(devices: Collection[str], storage: Storage) -> set[str]:
     luns = {lun.key for lun in storage.luns if lun.canonicalName in devices}
-    multipath = [one for one in getattr(storage.multipath, "lun", None) or [] if one.lun in luns]
+    multipath = [unit for unit in getattr(storage.multipath, "lun", None) or [] if unit.lun in luns]
     return {
-        path.adapter for one in multipath for path in one.path if (path.state or path.pathState) == "active"
+        path.adapter for unit in multipath for path in unit.path if (path.state or path.pathState) == "active"
     }
 
 

@@ -48,7 +48,9 @@ def _disk(device: Any, layout: Any) -> VmDisk:
     ]
     files = {file.key: file for file in getattr(layout, "file", None) or ()}
     parts = [[files[key] for key in unit.fileKey if key in files] for unit in units]
-    return VmDisk(label, _capacity(device), tuple(_link(one, parts) for one in _chain(device.backing)))
+    return VmDisk(
+        label, _capacity(device), tuple(_link(backing, parts) for backing in _chain(device.backing))
+    )
 
 
 def _capacity(device: Any) -> int:

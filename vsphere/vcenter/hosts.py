@@ -43,8 +43,8 @@ def _managed(host: Properties) -> ManagedHost:
 def _datacenter(session: Session, name: str) -> Any:
     """Return the datacenter of that name."""
     found = below(session, session.content.rootFolder, "Datacenter", ("name",))
-    for one in named(found.values(), name):
-        return session.reference("Datacenter", one.id)
+    for datacenter in named(found.values(), name):
+        return session.reference("Datacenter", datacenter.id)
     raise VsphereError(
         f"There is no datacenter {name!r} in vCenter {session.host}.", "Correct its name, or leave it out."
     )

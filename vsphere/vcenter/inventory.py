@@ -168,10 +168,12 @@ def _check_mounted(session: Session, link: Link, store: Properties, host: Proper
 
 def _tell_what_is_copied(vm: Properties, disk: VmDisk, links: Sequence[Link]) -> None:
     """Log what a chain's link inherits; warn where later links are left out though no later step will bring them."""
-    link, later = links[0], [one.path for one in disk.links[: len(disk.links) - len(links)]]
+    link, later = links[0], [member.path for member in disk.links[: len(disk.links) - len(links)]]
     if len(links) > 1:
         log.info(
-            "copying %s with what it inherits from %s", link.path, ", ".join(one.path for one in links[1:])
+            "copying %s with what it inherits from %s",
+            link.path,
+            ", ".join(member.path for member in links[1:]),
         )
     if later and str(vm.get("runtime.powerState")) != "poweredOn":
         log.warning(

@@ -59,7 +59,9 @@ class Properties:
     def withheld(self, path: str) -> Reason | None:
         """Return why a property, or one that it is part of, is withheld; None where it is not."""
         covering = (path.rsplit(".", depth)[0] for depth in range(path.count(".") + 1))
-        return next((self._withheld[one] for one in (*covering, "") if one in self._withheld), None)
+        return next(
+            (self._withheld[covered] for covered in (*covering, "") if covered in self._withheld), None
+        )
 
     def _error(self, path: str, reason: Reason) -> VsphereError:
         if not reason.privilege:
@@ -110,8 +112,12 @@ def named(objects: Iterable[Properties], name: str) -> list[Properties]:
     vCenter has names with some characters percent-encoded.
     """
     objects = list(objects)
-    nameless = [one for one in objects if one.withheld("name")]
-    found = [one for one in objects if one not in nameless and unquote(one.get("name", "")) == unquote(name)]
+    nameless = [record for record in objects if record.withheld("name")]
+    found = [
+        record
+        for record in objects
+        if record not in nameless and unquote(record.get("name", "")) == unquote(name)
+    ]
     if not found and nameless:
         nameless[0].get("name")  # raises
     return found
@@ -127,15 +133,15 @@ def collect(session: Session, kinds: list[Any], objects: list[Any]) -> dict[str,
     def retrieve() -> Any:
         first = collector.RetrievePropertiesEx(specs, options)
         # To a session that has expired vCenter answers, with nothing but this among what is missing.
-        for missing in (each for one in first.objects if first for each in one.missingSet):
+        for missing in (each for record in first.objects if first for each in record.missingSet):
             if isinstance(missing.fault, vim.fault.NotAuthenticated):
                 raise missing.fault
         return first
 
     page = session.read(retrieve)
     while page is not None:
-        for one in page.objects:
-            found[id_of(one.obj)] = parse_content(one)
+        for content in page.objects:
+            found[id_of(content.obj)] = parse_content(content)
         token = page.token
         page = session.call(lambda: collector.ContinueRetrievePropertiesEx(token)) if token else None  # noqa: B023
     return found

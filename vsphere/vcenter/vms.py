@@ -83,8 +83,8 @@ def _find(session: Session, vm: str) -> Properties:
                 raise
     if "/" in vm:
         index = session.content.searchIndex
-        one = session.read(lambda: index.FindByInventoryPath(vm.strip("/")))
-        ids = [id_of(one)] if isinstance(one, session.vim.VirtualMachine) else []
+        entity = session.read(lambda: index.FindByInventoryPath(vm.strip("/")))
+        ids = [id_of(entity)] if isinstance(entity, session.vim.VirtualMachine) else []
     else:
         ids = _ids_by_name(session, vm)
     if len(ids) > 1:
@@ -103,4 +103,4 @@ def _find(session: Session, vm: str) -> Properties:
 def _ids_by_name(session: Session, name: str) -> list[str]:
     """Return the ids of all VMs of that name."""
     found = below(session, session.content.rootFolder, "VirtualMachine", ("name",))
-    return [one.id for one in named(found.values(), name)]
+    return [vm.id for vm in named(found.values(), name)]

@@ -119,13 +119,13 @@ def describe(version: str, tar: bytes, payload: bytes) -> bytes:
     _add(vib, ("live-remove-allowed", "true"), ("cimom-restart", "false"))
     _add(vib, ("stateless-ready", "true"), ("overlay", "false"))
     attributes = {"name": PAYLOAD, "type": "tgz", "size": str(len(payload))}
-    one = ET.SubElement(ET.SubElement(vib, "payloads"), "payload", attributes)
-    _checksum(one, hashlib.sha256(payload).hexdigest(), {"checksum-type": "sha-256"})
+    element = ET.SubElement(ET.SubElement(vib, "payloads"), "payload", attributes)
+    _checksum(element, hashlib.sha256(payload).hexdigest(), {"checksum-type": "sha-256"})
     # ESXi 8 refuses an image without this one.
     unpacked = {"checksum-type": "sha-256", "verify-process": "gunzip"}
-    _checksum(one, hashlib.sha256(tar).hexdigest(), unpacked)
+    _checksum(element, hashlib.sha256(tar).hexdigest(), unpacked)
     old = {"checksum-type": "sha-1", "verify-process": "gunzip"}
-    _checksum(one, hashlib.sha1(tar, usedforsecurity=False).hexdigest(), old)
+    _checksum(element, hashlib.sha1(tar, usedforsecurity=False).hexdigest(), old)
     ET.indent(vib)
     return f"{ET.tostring(vib, encoding='unicode')}\n".encode()
 

@@ -33,7 +33,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class HostOutcome:
     """What came of one host; `todo` is the user's next step, if there is one."""
 
     before: str
@@ -46,7 +46,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Job:
+class HostJob:
     """One host, what was found there, and what is to come onto it."""
 
     host: HostSoftware
@@ -56,20 +56,22 @@ class Job:
     clock: Clock
 
 
-Story = Callable[[Job], Outcome]
+Story = Callable[[HostJob], HostOutcome]
 
 
-def carry_out(story: Story, host: HostSoftware, package: Package, options: Options, clock: Clock) -> Outcome:
+def carry_out(
+    story: Story, host: HostSoftware, package: Package, options: Options, clock: Clock
+) -> HostOutcome:
     """Look at a host and go through with a story there; what fails after the look becomes the outcome."""
     facts = host.look(package)
     try:
-        return story(Job(host, facts, package, options, clock))
+        return story(HostJob(host, facts, package, options, clock))
     except VsphereError as error:
         todo = error.hint or "Look at the host again."
-        return Outcome(facts.before, _after_failure(host), f"failed: {error.text}", todo, failed=True)
+        return HostOutcome(facts.before, _after_failure(host), f"failed: {error.text}", todo, failed=True)
 
 
-def install(job: Job) -> Outcome:
+def install(job: HostJob) -> HostOutcome:
     """Bring the package onto a host."""
     decision = decide_install(job.facts, job.package)
     if settled := _settled(job, decision):
@@ -86,7 +88,7 @@ def install(job: Job) -> Outcome:
     return _outcome(job, f"installed{decision.note}" if decision.act is Act.INSTALL else "loaded")
 
 
-def remove(job: Job) -> Outcome:
+def remove(job: HostJob) -> HostOutcome:
     """Take the package off a host."""
     if settled := _settled(job, decide_remove(job.facts)):
         return settled
@@ -99,38 +101,40 @@ def remove(job: Job) -> Outcome:
     return _outcome(job, "removed")
 
 
-def status(job: Job) -> Outcome:
+def status(job: HostJob) -> HostOutcome:
     """Report how a host stands, and what installing would do; pending where that is not nothing."""
     facts = job.facts
     decision = decide_install(facts, job.package)
     boot = {True: "on", False: "off", None: "unknown"}[facts.secure_boot]
-    told = [f"plugin {facts.answers or 'not loaded'}", facts.level, f"Secure Boot {boot}"]
-    told += [f"copying onto {device}" for device in facts.copies]
+    state = [f"plugin {facts.answers or 'not loaded'}", facts.level, f"Secure Boot {boot}"]
+    state += [f"copying onto {device}" for device in facts.copies]
     todo = f"{decision.text} {decision.hint}".strip()
-    return Outcome(facts.before, facts.before, ", ".join(told), todo, pending=decision.act is not Act.NOTHING)
+    return HostOutcome(
+        facts.before, facts.before, ", ".join(state), todo, pending=decision.act is not Act.NOTHING
+    )
 
 
-def _settled(job: Job, decision: Decision) -> Outcome | None:
+def _settled(job: HostJob, decision: Decision) -> HostOutcome | None:
     """Return the outcome where there is nothing to do, or nothing may be done."""
     before = job.facts.before
     if decision.act is Act.REFUSE:
-        return Outcome(before, before, f"refused: {decision.text}", decision.hint, failed=True)
+        return HostOutcome(before, before, f"refused: {decision.text}", decision.hint, failed=True)
     if decision.act is Act.NOTHING:
-        return Outcome(before, before, decision.text, decision.hint)
+        return HostOutcome(before, before, decision.text, decision.hint)
     if job.options.dry_run:
-        return Outcome(before, before, f"would {decision.text}")
+        return HostOutcome(before, before, f"would {decision.text}")
     return None
 
 
-def _outcome(job: Job, result: str, todo: str = "", *, failed: bool = False) -> Outcome:
-    return Outcome(job.facts.before, _after(job.host), result, todo, failed)
+def _outcome(job: HostJob, result: str, todo: str = "", *, failed: bool = False) -> HostOutcome:
+    return HostOutcome(job.facts.before, _after(job.host), result, todo, failed)
 
 
 def _wants_reboot(output: Output) -> bool:
     return re.search(r"reboot required:\s*true", output.stdout, re.IGNORECASE) is not None
 
 
-def _await_plugin(job: Job) -> None:
+def _await_plugin(job: HostJob) -> None:
     """Wait until the plugin can be called through hostd; raise where it cannot."""
     host, package = job.host, job.package
     _await(
@@ -140,7 +144,7 @@ def _await_plugin(job: Job) -> None:
     )
 
 
-def _await(job: Job, ready: Callable[[], bool], otherwise: str) -> None:
+def _await(job: HostJob, ready: Callable[[], bool], otherwise: str) -> None:
     deadline = job.clock.now() + job.options.hostd_seconds
     while not ready():
         if job.clock.now() >= deadline:

@@ -20,7 +20,7 @@ from vsphere.errors import HostKeyRefused, LoginRefused, Unreachable, VsphereErr
 from vsphere.host.ssh import Login, Ssh
 from vsphere.host.ssh_keys import HostTrust
 from vsphere.vib.build import VENDOR, build_vib
-from vsphere.vib.installer import Options, Outcome, Story, carry_out, install, remove, status
+from vsphere.vib.installer import HostOutcome, Options, Story, carry_out, install, remove, status
 from vsphere.vib.package import Package, parse_package
 from vsphere.vib.software import HostSoftware, Limits
 from vsphere.wrapper.files import PLUGIN_XML, SCRIPT, VERSION
@@ -55,7 +55,7 @@ class Site:
         package: Package = OURS,
         options: Options = DEFAULTS,
         limits: Limits = LIMITS,
-    ) -> Outcome:
+    ) -> HostOutcome:
         return carry_out(story, HostSoftware(self.ssh, limits), package, options, Clock())
 
     def stock(self, version: str = "0.3.3", vendor: str = "REDHAT") -> bytes:
@@ -263,7 +263,7 @@ def test_a_connection_lost_in_mid_copy_leaves_nothing(tmp_path: Path, shell: str
     site = Site(tmp_path, shell=shell)
     try:
         site.host.fail("hold")
-        outcomes: list[Outcome] = []
+        outcomes: list[HostOutcome] = []
         thread = threading.Thread(target=lambda: outcomes.append(site.do(install, LARGE)))
         thread.start()
         until(lambda: site.host.lab("copying").exists())

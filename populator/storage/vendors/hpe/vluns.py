@@ -143,7 +143,7 @@ def _at_port(row: Vlun, active: Iterable[Vlun]) -> frozenset[Initiator]:
     if row.kind != Kind.PORT:
         return frozenset()
     return frozenset().union(
-        *(one.initiator for one in active if (one.port, one.lun_id) == (row.port, row.lun_id))
+        *(vlun.initiator for vlun in active if (vlun.port, vlun.lun_id) == (row.port, row.lun_id))
     )
 
 

@@ -220,7 +220,7 @@ class OntapArray:
         """Remove a map, and do not take "there is none" for an answer where there is one."""
         if self._client.unmap(lun.name, lun.id, item.igroup_uuid):
             return
-        if any(one.igroup_uuid == item.igroup_uuid for one in self._client.maps(self._svm, lun.id)):
+        if any(listed.igroup_uuid == item.igroup_uuid for listed in self._client.maps(self._svm, lun.id)):
             raise self._contradiction(f"has no map of {lun.name} to the igroup {item.igroup_name}")
 
     def _delete(self, uuid: str, name: str) -> None:
@@ -238,8 +238,8 @@ class OntapArray:
 
     def _choose(self, usable: Sequence[names.Chosen]) -> names.Chosen:
         """Return the initiators of the protocol by which the SVM sees the host, else those of the first it serves."""
-        served = [one for one in usable if one.kind in self._svm.services] or usable
-        return next((one for one in served if len(served) > 1 and self._logged_in(one)), served[0])
+        served = [chosen for chosen in usable if chosen.kind in self._svm.services] or usable
+        return next((chosen for chosen in served if len(served) > 1 and self._logged_in(chosen)), served[0])
 
     def _logged_in(self, chosen: names.Chosen) -> bool:
         ask = self._client.fc_logins if chosen.kind == "fcp" else self._client.iscsi_sessions

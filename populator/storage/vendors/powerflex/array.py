@@ -123,10 +123,13 @@ class PowerFlexArray:
     def _system(self) -> System:
         """The system of the id or name that was set."""
         found = self._repeat.read(self._client.systems)
-        chosen = [one for one in found if self._is(one, self._wanted)]
+        chosen = [system for system in found if self._is(system, self._wanted)]
         if len(chosen) == 1:
             return chosen[0]
-        there = ", ".join(f"{one.id} ({one.name})" if one.name else one.id for one in found) or "none"
+        there = (
+            ", ".join(f"{system.id} ({system.name})" if system.name else system.id for system in found)
+            or "none"
+        )
         raise StorageError(
             f"{self._client.name} has {len(chosen) or 'no'} systems of the id or name {self._wanted!r}; it has: "
             f"{there}.",

@@ -53,7 +53,11 @@ def device(system: str, volume: str) -> str:
 
 def usable(initiators: Sequence[Initiator]) -> list[Initiator]:
     """Return those that are SDCs, each once; raise without any."""
-    found = [one for one in initiators if one.kind == InitiatorKind.SDC and GUID.fullmatch(one.name)]
+    found = [
+        initiator
+        for initiator in initiators
+        if initiator.kind == InitiatorKind.SDC and GUID.fullmatch(initiator.name)
+    ]
     if not found:
         raise StorageError(
             "The host has no PowerFlex client (SDC) whose GUID is known, only "

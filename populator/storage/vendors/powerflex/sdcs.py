@@ -25,7 +25,7 @@ class Sdcs:
 
     def of(self, initiators: Collection[Initiator]) -> list[Sdc]:
         """Return those on ESXi that these initiators are."""
-        guids = {one.name for one in initiators if one.kind == InitiatorKind.SDC}
+        guids = {initiator.name for initiator in initiators if initiator.kind == InitiatorKind.SDC}
         if guids and not self._found(guids):
             self._list()
         return self._found(guids)
@@ -40,7 +40,7 @@ class Sdcs:
 
 def choose(host: str, offered: Sequence[Initiator], sdcs: Sdcs, system: System) -> tuple[Initiator, Sdc]:
     """Return the first of the host's initiators that is a connected SDC; raise where none is, or none can be used."""
-    found = [(one, sdc) for one in offered for sdc in sdcs.of([one])]
+    found = [(initiator, sdc) for initiator in offered for sdc in sdcs.of([initiator])]
     guids = ", ".join(map(str, offered))
     if not found:
         raise StorageError(

@@ -156,7 +156,10 @@ class Client:
 
 def described(initiators: Iterable[Initiator]) -> list[dict[str, str]]:
     """Return initiators as the API takes them."""
-    return [{"port_name": names.spelled(one), "port_type": names.PORT_TYPES[one.kind]} for one in initiators]
+    return [
+        {"port_name": names.spelled(initiator), "port_type": names.PORT_TYPES[initiator.kind]}
+        for initiator in initiators
+    ]
 
 
 def explain(body: Answer) -> tuple[str, str]:

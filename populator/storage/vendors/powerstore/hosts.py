@@ -34,7 +34,7 @@ class Hosts:
         """Return which object a host would be given."""
         ports = self._client.ports(usable)
         kind = self._choose(usable, ports)
-        wanted = tuple(one for one in usable if one.kind == kind)
+        wanted = tuple(initiator for initiator in usable if initiator.kind == kind)
         return self._plan(names.host_name(host, kind), wanted, ports)
 
     def look_again(self, group: Group) -> GroupPlan:
@@ -72,7 +72,7 @@ class Hosts:
     def own(self, host: str) -> Mapping[str, str]:
         """Return id and name of our objects for this host, as last seen; looked for where none was planned."""
         targets = self._targets.values() or self._client.hosts_named(*names.own_hosts(host))
-        return {one.id: one.name for one in targets if is_own(one.id, one.name, host)}
+        return {target.id: target.name for target in targets if is_own(target.id, target.name, host)}
 
     def delete(self, key: str, name: str) -> None:
         """Delete an object of ours that nobody uses."""
@@ -94,18 +94,22 @@ class Hosts:
         if target is None:
             return GroupPlan(Group("", name, wanted), wanted)
         self._targets[target.id] = target
-        missing = tuple(one for one in wanted if one not in target.initiators)
+        missing = tuple(initiator for initiator in wanted if initiator not in target.initiators)
         if target.id.startswith("host/") and target.name == name and names.host_of(name) is not None:
             return GroupPlan(Group(target.id, name, wanted), missing)
-        return GroupPlan(Group(target.id, target.name, tuple(one for one in wanted if one not in missing)))
+        return GroupPlan(
+            Group(
+                target.id, target.name, tuple(initiator for initiator in wanted if initiator not in missing)
+            )
+        )
 
     def _choose(self, usable: Sequence[Initiator], ports: Sequence[Port]) -> InitiatorKind:
         """Return the kind by which the array sees the host, else of the first that it knows, else of the first."""
         known = {port.initiator for port in ports}
         logged_in = {port.initiator for port in ports if port.logged_in}
-        if not known and len({one.kind for one in usable}) > 1:
+        if not known and len({initiator.kind for initiator in usable}) > 1:
             logged_in |= self._client.discovered()
-        preferred = (one for among in (logged_in, known) for one in usable if one in among)
+        preferred = (initiator for among in (logged_in, known) for initiator in usable if initiator in among)
         return next(preferred, usable[0]).kind
 
     def _owner(self, wanted: Sequence[Initiator], ports: Sequence[Port]) -> Target | None:

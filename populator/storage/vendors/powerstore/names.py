@@ -60,9 +60,9 @@ def _clean(host: str) -> str:
 def usable(initiators: Sequence[Initiator]) -> list[Initiator]:
     """Return those that PowerStore can use, each once, in their order; raise without any."""
     chosen = [
-        one
-        for one in dict.fromkeys(initiators)
-        if one.kind in PORT_TYPES and (one.kind == InitiatorKind.FC or ISCSI.fullmatch(one.name))
+        port
+        for port in dict.fromkeys(initiators)
+        if port.kind in PORT_TYPES and (port.kind == InitiatorKind.FC or ISCSI.fullmatch(port.name))
     ]
     if not chosen:
         raise StorageError(
@@ -82,7 +82,7 @@ def spelled(initiator: Initiator) -> str:
 
 def any_of(initiators: Iterable[Initiator]) -> str:
     """Return the filter that finds these initiators in whatever case they were entered."""
-    return f"({','.join(f'port_name.ilike.{spelled(one)}' for one in initiators)})"
+    return f"({','.join(f'port_name.ilike.{spelled(port)}' for port in initiators)})"
 
 
 def place(volume: Volume) -> Place:

@@ -63,7 +63,11 @@ class PureArray:
                 f"Describe the ESXi host {host} on the array with its adapters.",
             )
         first, owner = next((pair for pair in owned if pair[1].connected), owned[0])
-        mine = (one for one in usable if one.kind == first.kind and one in owner.initiators)
+        mine = (
+            initiator
+            for initiator in usable
+            if initiator.kind == first.kind and initiator in owner.initiators
+        )
         return GroupPlan(Group(owner.name, owner.name, tuple(mine)))
 
     def ensure_group(self, plan: GroupPlan) -> Group:
