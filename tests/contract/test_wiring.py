@@ -27,7 +27,7 @@ def parts_of(lab: Lab, method: str = "vib", **environment: str) -> RealParts:
     if method == "ssh":
         values |= {name: value or "" for name, value in lab.start_ssh().items()}
     given: dict[str, str | None] = dict(DEFAULTS | lab.arguments(lab.add_target()))
-    given |= {name: values[variable] for name, variable in FROM_ENVIRONMENT.items()}
+    given |= {name: values.get(variable) for name, variable in FROM_ENVIRONMENT.items()}
     settings = parse_settings(given | {"esxi-clone-method": method}, values)
     clock = Clock()
     lab.ledger.reset()
