@@ -471,7 +471,7 @@ def test_no_interface_for_the_protocol(array: StorageArray, lab: OntapLab, sim: 
     sim.before("POST", MAPS, lambda _: error(400, "5374573", "A node has no interface for iSCSI"), times=9)
     with pytest.raises(Refused, match=r"A node has no interface for iSCSI.*5374573"):
         array.map(lun, group)
-    assert writes(sim).count(("POST", MAPS)) == 1
+    assert writes(sim).count(("POST", MAPS)) == 2, "by a LUN id of ours, and by one of its choice"
 
 
 def test_the_igroup_vanishes_before_the_map(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
@@ -877,3 +877,26 @@ def test_a_map_made_since_the_maps_were_last_read_is_taken_away_too(
     lab.add_map(volume, lab.add_group(group.name, [ISCSI]))
     array.unmap(lun, HOST, {ISCSI}, ())
     assert lab.state() == ([], [])
+
+
+def test_a_lun_id_just_freed_is_not_the_next_one_given(array: StorageArray, lab: OntapLab) -> None:
+    """ESXi refuses a LUN under an id by which it still has paths to another one."""
+    group = array.ensure_group(array.plan_group(HOST, [ISCSI]))
+    array.map(array.find_lun(lab.add_volume()), group)  # keeps the group
+    first, second = (array.find_lun(lab.add_volume()) for _ in range(2))
+    freed = array.map(first, group).lun_id
+    unmap(array, first)
+    assert array.map(second, group).lun_id not in {0, 1, freed}
+
+
+def test_where_the_luns_own_id_is_in_use_the_array_chooses(
+    array: StorageArray, lab: OntapLab, sim: OntapSimulator
+) -> None:
+    volume, other = lab.add_volume(), lab.add_volume()
+    lun = array.find_lun(volume)
+    group = array.ensure_group(array.plan_group(HOST, [ISCSI]))
+    sim.add_map(array.find_lun(other).id, group.id, names.lun_id(lun.id))
+    assert array.map(lun, group).lun_id == 0
+    assert [request for request in sim.calls if request == ("POST", "/api/protocols/san/lun-maps")] == [
+        ("POST", "/api/protocols/san/lun-maps")
+    ] * 2

@@ -85,7 +85,10 @@ class OntapArray:
         return self._repeat.write(ensure)
 
     def map(self, lun: Lun, group: Group) -> Mapping:
-        """Map the LUN under the lowest LUN id that is free."""
+        """Map the LUN under a LUN id of its own, so that one just freed is not the next one given.
+
+        The host may still have paths by that one. Where it is in use the array chooses.
+        """
         mapping = self._repeat.write(partial(self._map, lun, group))
         if mapping.lun_id is None or mapping.lun_id >= LUN_IDS:
             raise StorageError(
@@ -181,9 +184,10 @@ class OntapArray:
         return plan.group
 
     def _map(self, lun: Lun, group: Group) -> Mapping:
+        wanted: int | None = names.lun_id(lun.id)
         for last in range(ROUNDS):
             try:
-                lun_id = self._client.map(self._svm, lun.name, lun.id, group.id)
+                lun_id = self._client.map(self._svm, lun.name, lun.id, group.id, wanted)
                 if lun_id is None and (mapping := self._visible(lun, group)) is not None:
                     return mapping
                 if lun_id is None:
@@ -194,9 +198,15 @@ class OntapArray:
             except (Refused, Unanswered) as error:
                 if (mapping := self._visible(lun, group)) is not None:
                     return mapping
-                if passing(error) or last == ROUNDS - 1 or self._exists(group):
+                if passing(error) or last == ROUNDS - 1:
                     raise
-                group = self._ensure(self._look_again(group))
+                there = self._exists(group)
+                if there and wanted is None:
+                    raise
+                wanted = (
+                    None if there else wanted
+                )  # the array chooses, as the id is in use or not to its liking
+                group = group if there else self._ensure(self._look_again(group))
         raise AssertionError("the last round returns or raises")
 
     def _visible(self, lun: Lun, group: Group) -> Mapping | None:

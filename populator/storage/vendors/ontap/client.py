@@ -153,13 +153,17 @@ class Client:
         query = {"svm.uuid": svm.uuid, "lun.uuid": lun_uuid, "fields": fields}
         return [lun_map(r) for r in self._list("protocols/san/lun-maps", "list the LUN's maps", query)]
 
-    def map(self, svm: Svm, lun: str, lun_uuid: str, igroup_uuid: str) -> int | None:
-        """Map a LUN under the lowest LUN id that is free, and return the id; None where the answer has none."""
+    def map(
+        self, svm: Svm, lun: str, lun_uuid: str, igroup_uuid: str, wanted: int | None = None
+    ) -> int | None:
+        """Map a LUN under a LUN id, or the lowest free one, and return the id; None where the answer has none."""
         body: dict[str, object] = {
             "svm": {"uuid": svm.uuid},
             "lun": {"uuid": lun_uuid},
             "igroup": {"uuid": igroup_uuid},
         }
+        if wanted is not None:
+            body["logical_unit_number"] = wanted
         answer = self._create("protocols/san/lun-maps", f"map {lun}", body)
         return None if answer.find("logical_unit_number") is None else answer.number("logical_unit_number")
 

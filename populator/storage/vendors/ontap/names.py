@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 from populator.errors import StorageError
 from populator.storage.array import Volume
@@ -97,6 +98,11 @@ def naa(serial: str) -> str:
             f"The LUN's serial number {serial!r} has not 12 ASCII characters, so its device name is unknown."
         )
     return f"naa.600a0980{serial.encode().hex()}"
+
+
+def lun_id(uuid: str) -> int:
+    """Return the LUN id to try first for a LUN, hardly ever that of another one; hosts look at 1 to 1023."""
+    return 1 + crc32(uuid.encode()) % 1023
 
 
 def quoted(value: str) -> str:
