@@ -32,7 +32,17 @@ def main(names: list[str]) -> int:
     if unknown := set(names) - set(PARTS):
         print(f"no such part: {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}", file=sys.stderr)
         return 2
-    figures = [figure for name in names or PARTS for figure in PARTS[name]()]
+    figures: list[Figure] = []
+    try:
+        for name in names or PARTS:
+            figures.extend(PARTS[name]())
+    finally:
+        show(figures)
+    return 0 if all(one.holds for one in figures) else 1
+
+
+def show(figures: list[Figure]) -> None:
+    """Print what was measured, also where a later part failed."""
     table = Table(*("quantity", "measured", "ideal", "reach", "unit", "", "note"))
     for one in figures:
         mark = "[green]✓" if one.holds else "[red]✗"
@@ -40,7 +50,6 @@ def main(names: list[str]) -> int:
         table.add_row(one.quantity, *numbers, one.unit, mark, one.note)
     Console(width=150).print(table)
     print(json.dumps([asdict(one) | {"holds": one.holds} for one in figures], indent=2))
-    return 0 if all(one.holds for one in figures) else 1
 
 
 if __name__ == "__main__":
