@@ -51,7 +51,7 @@ class Vendor:
 SCSI = frozenset({InitiatorKind.FC, InitiatorKind.ISCSI})
 VENDORS: Mapping[str, Vendor] = {
     "flashsystem": Vendor("IBM FlashSystem", ("block.csi.ibm.com",), SCSI),
-    "infinibox": Vendor("Infinidat InfiniBox", ("infinibox-csi-driver",), SCSI),
+    "infinibox": Vendor("Infinidat InfiniBox", ("infinibox-csi-driver",), SCSI, folder="infinibox"),
     "ontap": Vendor(
         "NetApp ONTAP",
         ("csi.trident.netapp.io",),

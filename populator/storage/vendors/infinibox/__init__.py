@@ -1,0 +1,1 @@
+"""Infinidat InfiniBox by its REST API: `names` (rules), `records` and `client`, `hosts`, `mappings`, `array`."""

@@ -1,0 +1,108 @@
+"""InfiniBox's names: handles of volumes, device names, LUN ids, initiators. Pure."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from populator.errors import StorageError
+from populator.storage.array import Volume
+from vsphere.model import Initiator, InitiatorKind
+
+HANDLE = re.compile(r"(?P<id>[^$]*)\$\$(?P<protocol>[^$]*)")
+NUMBER = re.compile(r"[1-9][0-9]{0,18}")
+SERIAL = re.compile(r"[0-9a-f]{31}")
+"""of a volume: Infinidat's number, five digits in reserve, four of the system, and the volume's id in 16"""
+BLOCK = ("fc", "iscsi", "nvme")
+"""protocols by which the CSI driver gives a whole volume to a node"""
+LUN_IDS = range(1024)
+"""ESXi sees those below Disk.MaxLUN, whose default 1024 is"""
+OF_OUR_CHOICE = range(256, LUN_IDS.stop)
+"""the array itself counts upward, from 1 for a host and from 11 for a cluster"""
+ISCSI = re.compile(r"iqn\.\d{4}-\d{2}\.[^:\s]+(:\S+)?|eui\.[0-9a-f]{16}")
+CSI_HINT = (
+    "The PersistentVolume must be a block volume (fc or iscsi) of Infinidat's CSI driver, on the InfiniBox that "
+    "STORAGE_HOSTNAME names."
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """By what the array knows a volume."""
+
+    id: int | None
+    name: str
+    """empty where the PersistentVolume does not say it"""
+
+
+def place(volume: Volume) -> Place:
+    """Return where Infinidat's CSI driver keeps a volume, by its handle: `66209$$fc`, `12#3$$nfs_treeq`."""
+    name, match = volume.attributes.get("Name", ""), HANDLE.fullmatch(volume.handle)
+    if match is None:
+        if name:
+            return Place(None, name)
+        raise StorageError(
+            f"The volume {volume.name!r} has neither an id in its handle {volume.handle!r} nor the attribute Name, "
+            "which lead to it on the array.",
+            CSI_HINT,
+        )
+    protocol = match["protocol"].lower()
+    if protocol.startswith("nfs"):
+        raise StorageError(f"The volume {volume.name!r} is a file system, shared by NFS.", CSI_HINT)
+    if protocol not in BLOCK or not NUMBER.fullmatch(match["id"]):
+        raise StorageError(
+            f"The volume {volume.name!r} has the handle {volume.handle!r}, which names no volume of an InfiniBox.",
+            CSI_HINT,
+        )
+    other = volume.attributes.get("ID", "")
+    if other not in {"", match["id"]}:
+        raise StorageError(
+            f"The volume {volume.name!r} has the id {match['id']} in its handle, and {other} in its attributes.",
+            "See which volume of the array belongs to the PersistentVolume.",
+        )
+    return Place(int(match["id"]), name)
+
+
+def device(serial: str, name: str) -> str:
+    """Return what ESXi calls the volume of a serial number."""
+    if not SERIAL.fullmatch(serial.lower()):
+        raise StorageError(
+            f"The volume {name} has the serial number {serial!r}, not one of 31 hex digits, so its device name is "
+            "unknown.",
+            CSI_HINT,
+        )
+    return f"naa.6{serial.lower()}"
+
+
+def id_in(serial: str) -> int:
+    """Return the id of the volume that was given this serial number when it was made."""
+    return int(serial[15:], 16)
+
+
+def first_lun_id(volume_id: int) -> int:
+    """Return the LUN id to ask for: another one for each of several hundred volumes in a row.
+
+    The array by itself gives the lowest that is free. That may have been another volume's a second ago, and a host that
+    has not dropped that one's path refuses the new device.
+    """
+    return OF_OUR_CHOICE[volume_id % len(OF_OUR_CHOICE)]
+
+
+def usable(initiators: Sequence[Initiator]) -> list[Initiator]:
+    """Return those that an InfiniBox can know, each once, in their order; raise without any."""
+    found = [
+        initiator
+        for initiator in dict.fromkeys(initiators)
+        if initiator.kind == InitiatorKind.FC
+        or (initiator.kind == InitiatorKind.ISCSI and ISCSI.fullmatch(initiator.name))
+    ]
+    if not found:
+        raise StorageError(
+            f"No initiator of the host can be used with an InfiniBox: {listed(initiators) or 'it has none'}.",
+            "XCOPY needs an iSCSI or Fibre Channel adapter; NVMe adapters cannot be used.",
+        )
+    return found
+
+
+def listed(initiators: Iterable[Initiator]) -> str:
+    """Return initiators for people who look for them on the array, which shows them as we do."""
+    return ", ".join(map(str, initiators))

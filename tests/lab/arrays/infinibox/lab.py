@@ -1,0 +1,164 @@
+"""An InfiniBox with volumes of Infinidat's CSI driver: every other one by iSCSI, the first by Fibre Channel."""
+
+import itertools
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Self
+
+from populator.storage.access import Access
+from populator.storage.array import Volume
+from tests.lab.arrays import ArrayLab
+from tests.lab.arrays.infinibox.server import InfiniBoxSimulator, User
+from tests.lab.arrays.infinibox.system import SimVolume
+from tests.lab.arrays.rest import RestServer
+from tests.lab.pki import Pki
+from tests.lab.san import San
+from vsphere.model import Initiator, InitiatorKind
+
+USERS = {"admin": User("ibox-secret"), "reader": User("reader-secret", "READ_ONLY")}
+
+
+class InfiniBoxLab:
+    """See the module."""
+
+    vendor = "infinibox"
+    own_groups = False
+
+    def __init__(self, pki: Pki, san: San) -> None:
+        self.san = san
+        self.simulator = InfiniBoxSimulator(san, pki.server_context("infinibox"), dict(USERS))
+        self._made: dict[str, SimVolume] = {}
+        """by the PersistentVolume's name"""
+        self._number = itertools.count(1)
+
+    @property
+    def access(self) -> Access:
+        return self._access("admin")
+
+    @property
+    def reader(self) -> Access:
+        return self._access("reader")
+
+    @property
+    def server(self) -> RestServer:
+        return self.simulator.server
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    @property
+    def calls(self) -> list[tuple[str, str]]:
+        return self.server.calls
+
+    @property
+    def sessions(self) -> int:
+        return len(self.simulator.sessions)
+
+    def expire_sessions(self) -> None:
+        self.simulator.sessions.clear()
+
+    def add_volume(self, size: int = 1 << 20, serial: str | None = None) -> Volume:
+        number = next(self._number)
+        name = f"csi-{number:010d}"
+        made = self.simulator.add_volume(name, size, serial)
+        protocol = "fc" if number % 2 else "iscsi"
+        self._made[f"pvc-{number}"] = made
+        attributes = {"ID": str(made.id), "Name": name, "pool_name": "pool", "storage_protocol": protocol}
+        return Volume(f"pvc-{number}", "infinibox-csi-driver", f"{made.id}$${protocol}", attributes)
+
+    def remove_volume(self, volume: Volume) -> None:
+        self.simulator.remove_volume(self.volume(volume).id)
+
+    def contradictions(self, volume: Volume) -> list[Volume]:
+        others = [made for name, made in self._made.items() if name != volume.name]
+        return [
+            changed
+            for other in others
+            for changed in (
+                replace(volume, attributes={**volume.attributes, "Name": other.name}),
+                replace(volume, attributes={**volume.attributes, "ID": str(other.id)}),
+                replace(volume, handle=f"{other.id}$$fc"),
+                replace(volume, handle=f"{other.id}$$fc", attributes={"Name": volume.attributes["Name"]}),
+            )
+        ]
+
+    def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
+        for kind in (InitiatorKind.FC, InitiatorKind.ISCSI):
+            if own := [one for one in initiators if one.kind == kind]:
+                self.simulator.add_host(f"{name}-{kind}", ports(own))
+
+    def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
+        """Return the host that has the initiators, made where there is none."""
+        wanted = {one.name for one in initiators}
+        for host in self.simulator.hosts.values():
+            if wanted <= set(host.initiators):
+                return host.name
+        return self.simulator.add_host(name, ports(initiators)).name
+
+    def groups(self) -> list[str]:
+        return []
+
+    def add_map(self, volume: Volume, group: str) -> None:
+        self.simulator.map(self.volume(volume), self.simulator.host_named(group).id)
+
+    def remove_map(self, volume: Volume, group: str) -> None:
+        self.simulator.unmap(self.simulator.host_named(group).id, 0, volume=self.volume(volume).id)
+
+    def log_in(self, initiator: Initiator) -> None:
+        self.simulator.logged_in.add(initiator.name)
+
+    def older_groups(self, host: str) -> list[str]:
+        return []
+
+    def groups_of_all_hosts(self) -> list[str]:
+        return []
+
+    def names_like_ours(self) -> list[str]:
+        return []
+
+    def device(self, volume: Volume) -> str:
+        return self.volume(volume).naa
+
+    def volume(self, volume: Volume) -> SimVolume:
+        """Return what the array has for a volume."""
+        return self._made[volume.name]
+
+    def state(self) -> object:
+        sim = self.simulator
+        hosts = sorted((host.name, host.cluster, *sorted(host.initiators)) for host in sim.hosts.values())
+        return hosts, sorted((item.volume.name, item.host, item.cluster, item.lun) for item in sim.luns)
+
+    def reset(self) -> None:
+        """Delete all volumes, hosts and clusters, and let nobody be logged in."""
+        self.expire_sessions()
+        for key in list(self.simulator.volumes):
+            self.simulator.remove_volume(key)
+        self._made.clear()
+        self.simulator.hosts.clear()
+        self.simulator.clusters.clear()
+        self.simulator.logged_in.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.simulator.close()
+
+    def _access(self, user: str) -> Access:
+        return Access(self.simulator.address, username=user, password=self.simulator.users[user].password)
+
+
+def ports(initiators: Collection[Initiator]) -> list[tuple[str, str]]:
+    """Return initiators as a host's ports, in the array's own form."""
+    return [("FC" if one.kind == InitiatorKind.FC else "ISCSI", one.name) for one in initiators]
+
+
+def lab_of(lab: ArrayLab) -> InfiniBoxLab:
+    """Return what tests of this vendor alone may turn and look at."""
+    assert isinstance(lab, InfiniBoxLab)
+    return lab
+
+
+start = InfiniBoxLab
+"""for `tests.lab.arrays`"""
