@@ -32,13 +32,15 @@ class Hosts:
     def choose(self, host: str, usable: Sequence[Initiator]) -> Group:
         """Return the host of the first initiator that is logged in, else of the first that belongs to one."""
         first, owner = self._first(usable) or self._first_in_any_spelling(host, usable)
-        mine = tuple(one for one in usable if one.kind == first.kind and one in owner.initiators)
-        self._check_alone(owner, [one for one in usable if one.kind == first.kind])
-        if len({one.kind for one in owner.initiators}) > 1:
+        wanted = [initiator for initiator in usable if initiator.kind == first.kind]
+        for initiator in wanted:
+            self._check_alone(initiator, owner, self._owner(initiator))
+        if len({initiator.kind for initiator in owner.initiators}) > 1:
             log.warning(
                 "the host %s on the array has ports of FC and of iSCSI, and sees LUNs by both", owner.name
             )
-        return Group(host_path(owner.id), owner.name, mine)
+        mine = (initiator for initiator in wanted if initiator in owner.initiators)
+        return Group(host_path(owner.id), owner.name, tuple(mine))
 
     def cluster_of(self, group: Group) -> int:
         """Return the cluster that a host is in; 0 where it is in none."""
@@ -64,20 +66,19 @@ class Hosts:
         return LunMapping(Group(row.target, name), row.lun_id, ours=False, initiators=held)
 
     def _first(self, usable: Sequence[Initiator]) -> tuple[Initiator, HostRecord] | None:
-        """Ask for one after the other, and for no more than it takes."""
-        found: tuple[Initiator, HostRecord] | None = None
-        only_one_kind = len({one.kind for one in usable}) == 1
-        for one in usable:
-            port = None if only_one_kind else self._repeat.read_if_allowed(partial(self._client.port, one))
+        """Ask for each in turn, and for no more than it takes: whether it is logged in, only where kinds compete."""
+        offline: tuple[Initiator, HostRecord] | None = None
+        compete = len({initiator.kind for initiator in usable}) > 1
+        for initiator in usable:
+            port = self._repeat.read_if_allowed(partial(self._client.port, initiator)) if compete else None
             if port and not port.host:
                 continue
-            owner = self._owner(one, port.host if port else 0)
-            if owner is None:
-                continue
-            if only_one_kind or (port and port.logged_in):
-                return one, owner
-            found = found or (one, owner)
-        return found
+            owner = self._owner(initiator, port.host if port else 0)
+            if owner and (not compete or (port and port.logged_in)):
+                return initiator, owner
+            if owner and not offline:
+                offline = initiator, owner
+        return offline
 
     def _owner(self, initiator: Initiator, key: int = 0) -> HostRecord | None:
         """Return the host that an initiator belongs to; `key` is its id, as far as that is known."""
@@ -85,37 +86,34 @@ class Hosts:
         if known:
             return known
         key = key or self._repeat.read(partial(self._client.host_of, initiator))
-        if not key:
-            return None
-        record = self._repeat.read(partial(self._client.host, key))
+        record = self._repeat.read(partial(self._client.host, key)) if key else None
         if record is None or initiator not in record.initiators:
             return None
         self._hosts[record.id] = record
         return record
 
     def _first_in_any_spelling(self, host: str, usable: Sequence[Initiator]) -> tuple[Initiator, HostRecord]:
-        """Look at all hosts: one may have been described by a name in capital letters, or with colons."""
-        found = self._repeat.read(self._client.hosts)
-        for one in usable:
-            owners = [record for record in found if one in record.initiators]
+        """Look at all hosts: the array finds a name only as it was entered, be it in capital letters or with colons."""
+        records = self._repeat.read(self._client.hosts)
+        for initiator in usable:
+            owners = [record for record in records if initiator in record.initiators]
             if owners:
+                self._check_alone(initiator, owners[0], owners[-1])
                 self._hosts[owners[0].id] = owners[0]
-                return one, owners[0]
+                return initiator, owners[0]
         raise StorageError(
             f"{self._client.name} knows no host with any of {names.listed(usable)}.",
             f"Describe the ESXi host {host} on the array with its adapters.",
         )
 
-    def _check_alone(self, owner: HostRecord, wanted: Iterable[Initiator]) -> None:
-        """Raise where other initiators of this kind belong to another host: a volume would be seen by some only."""
-        for one in wanted:
-            other = self._owner(one)
-            if other and other.id != owner.id:
-                raise StorageError(
-                    f"{self._client.name} has the initiators of the ESXi host in several hosts: {owner.name} and "
-                    f"{other.name} ({one}).",
-                    "Put them into the one that is the ESXi host.",
-                )
+    def _check_alone(self, initiator: Initiator, owner: HostRecord, other: HostRecord | None) -> None:
+        """Raise where an initiator belongs to another host: what is mapped to this one would not be seen by it."""
+        if other and other.id != owner.id:
+            raise StorageError(
+                f"{self._client.name} has the initiators of the ESXi host in several hosts: {owner.name} and "
+                f"{other.name} ({initiator}).",
+                "Put them into the one that is the ESXi host.",
+            )
 
     def _meet(self, keys: Iterable[int]) -> None:
         """Ask for those that are new, all in one call."""

@@ -47,6 +47,7 @@ class Mappings:
                 if mapping := self.visible(lun, group):
                     return mapping
                 if lun_id is None or isinstance(error, Unanswered) or _is_final(error):
+                    self._forget_refused(volume, group)
                     raise
         raise AssertionError("the second try returns or raises")
 
@@ -94,6 +95,11 @@ class Mappings:
                 "Look at it on the array, and remove what is left of this run there.",
             )
         return mapping
+
+    def _forget_refused(self, volume: int, group: Group) -> None:
+        """Leave nothing to undo of what the array has clearly refused."""
+        if (volume, group.id) not in self._unsure:
+            self._asked[volume].pop(group.id)
 
     def _is_listed(self, volume: int, group: str) -> bool:
         """Return whether a volume is mapped to a host; one that is gone is not."""

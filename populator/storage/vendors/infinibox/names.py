@@ -89,18 +89,18 @@ def first_lun_id(volume_id: int) -> int:
 
 def usable(initiators: Sequence[Initiator]) -> list[Initiator]:
     """Return those that an InfiniBox can know, each once, in their order; raise without any."""
-    found = [
+    chosen = [
         initiator
         for initiator in dict.fromkeys(initiators)
         if initiator.kind == InitiatorKind.FC
         or (initiator.kind == InitiatorKind.ISCSI and ISCSI.fullmatch(initiator.name))
     ]
-    if not found:
+    if not chosen:
         raise StorageError(
             f"No initiator of the host can be used with an InfiniBox: {listed(initiators) or 'it has none'}.",
             "XCOPY needs an iSCSI or Fibre Channel adapter; NVMe adapters cannot be used.",
         )
-    return found
+    return chosen
 
 
 def listed(initiators: Iterable[Initiator]) -> str:

@@ -51,10 +51,10 @@ def _by_id(client: Client, key: int) -> VolumeRecord:
 
 
 def _by_name(client: Client, name: str) -> VolumeRecord:
-    found = [record for record in client.volumes_named(name) if record.name == name]
-    if len(found) != 1:
+    records = [record for record in client.volumes_named(name) if record.name == name]
+    if len(records) != 1:
         raise StorageError(
-            f"{client.name} has {len(found) or 'no'} volumes {name}, and the handle holds no id.",
+            f"{client.name} has {len(records) or 'no'} volumes {name}, and the handle holds no id.",
             names.CSI_HINT,
         )
-    return found[0]
+    return records[0]

@@ -85,12 +85,12 @@ class InfiniBoxLab:
 
     def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
         for kind in (InitiatorKind.FC, InitiatorKind.ISCSI):
-            if own := [one for one in initiators if one.kind == kind]:
+            if own := [initiator for initiator in initiators if initiator.kind == kind]:
                 self.simulator.add_host(f"{name}-{kind}", ports(own))
 
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
         """Return the host that has the initiators, made where there is none."""
-        wanted = {one.name for one in initiators}
+        wanted = {initiator.name for initiator in initiators}
         for host in self.simulator.hosts.values():
             if wanted <= set(host.initiators):
                 return host.name
@@ -151,7 +151,8 @@ class InfiniBoxLab:
 
 def ports(initiators: Collection[Initiator]) -> list[tuple[str, str]]:
     """Return initiators as a host's ports, in the array's own form."""
-    return [("FC" if one.kind == InitiatorKind.FC else "ISCSI", one.name) for one in initiators]
+    types = {InitiatorKind.FC: "FC", InitiatorKind.ISCSI: "ISCSI"}
+    return [(types[initiator.kind], initiator.name) for initiator in initiators]
 
 
 def lab_of(lab: ArrayLab) -> InfiniBoxLab:

@@ -234,10 +234,10 @@ class InfiniBoxSimulator(InfiniBox):
         if match := re.fullmatch(r"(hosts|clusters|volumes)/(\d+)(/luns(?:/(\d+))?|/ports)?", path):
             return self._read_one(match[1], int(match[2]), match[3] or "", request.query)
         if kind == "initiators":
-            found = next((row for row in self.initiator_records() if row["address"] == rest), None)
-            if found is None:
+            record = next((row for row in self.initiator_records() if row["address"] == rest), None)
+            if record is None:
                 raise Failure("INITIATOR_NOT_FOUND", "Initiator not found", 404)
-            return result(plucked(found, request.query))
+            return result(plucked(record, request.query))
         if path.startswith("hosts/host_id_by_initiator_address/"):
             host = self.host_of(rest.partition("/")[2])
             if host is None:

@@ -306,7 +306,9 @@ class InfiniBox:
         """Return the initiators that are logged in, and, where that is so, all that belong to hosts."""
         known = {port: (kind, host.id) for host in self.hosts.values() for kind, port in host.ports}
         addresses = [port for port in known if self.lists_offline or port.lower() in self.logged_in]
-        addresses += [port for port in sorted(self.logged_in) if port not in {one.lower() for one in known}]
+        addresses += [
+            port for port in sorted(self.logged_in) if port not in {address.lower() for address in known}
+        ]
         records = []
         for address in addresses:
             kind, host = known.get(address, ("FC" if WWPN.fullmatch(address) else "ISCSI", 0))
