@@ -18,6 +18,9 @@ from tests.lab.san import San
 API = "/api/rest/"
 COOKIE = re.compile(r"JSESSIONID=(\w+)")
 MOST_SESSIONS = 100
+PARTS = ("ib_ports", "fc_ports", "eth_ports", "drives", "services")
+NODE: Record = {"id": 1, "name": "node-1", "model": "Node", "state": "ACTIVE", **{name: [] for name in PARTS}}
+COMPONENTS: Record = {"rack": 1, "nodes": [NODE], "ups": [], "pdus": []}
 NO_FILTER: frozenset[str] = frozenset()
 FILTERS = {
     "volumes": frozenset({"id", "name", "serial", "size", "type", "write_protected", "mapped", "pool_id"}),
@@ -229,6 +232,8 @@ class InfiniBoxSimulator(InfiniBox):
         kind, _, rest = path.partition("/")
         if path == "system":
             return result(plucked(self._system(), request.query))
+        if path == "components":
+            return result(plucked(COMPONENTS, request.query))
         if path in FILTERS:
             return page(self._rows(kind), request.query, FILTERS[kind], self.page_size)
         if match := re.fullmatch(r"(hosts|clusters|volumes)/(\d+)(/luns(?:/(\d+))?|/ports)?", path):
