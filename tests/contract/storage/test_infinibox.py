@@ -203,6 +203,16 @@ def test_without_an_id_the_name_decides(lab: InfiniBoxLab, array: StorageArray) 
     assert "has no volumes csi-none" in fails(array, named).text
 
 
+def test_only_volumes_of_that_very_name_are_listed(
+    lab: InfiniBoxLab, sim: InfiniBoxSimulator, array: StorageArray
+) -> None:
+    made = [sim.add_volume(f"csi-x{number}", 512) for number in ("", 1, 2)]
+    sim.page_size = 1
+    wanted = Volume("pvc-x", "infinibox-csi-driver", "static", {"Name": "csi-x"})
+    assert array.find_lun(wanted).id == str(made[0].id)
+    assert len(lab.calls) == 1
+
+
 def test_an_empty_name_never_lists_volumes(lab: InfiniBoxLab, array: StorageArray) -> None:
     """The Go driver takes the first of all that there are."""
     volume = lab.add_volume()
@@ -395,6 +405,16 @@ def test_so_is_one_that_two_hosts_claim_in_different_spelling(
         array.plan_group(HOST, [IQN])
 
 
+@pytest.mark.parametrize("act", ["loses it", "goes"])
+def test_a_host_that_loses_the_adapter_or_goes_is_not_taken_for_its_host(
+    lab: InfiniBoxLab, array: StorageArray, sim: InfiniBoxSimulator, esx: SimHost, act: str
+) -> None:
+    change = {"loses it": lambda: sim.set_ports(esx.id), "goes": lambda: sim.remove_host(esx.id)}[act]
+    lab.server.before("GET", f"{API}/hosts/{esx.id}", doing(change))
+    with pytest.raises(StorageError, match="knows no host"):
+        array.plan_group(HOST, [FC])
+
+
 def test_an_adapter_that_belongs_to_no_host_is_left_out(
     array: StorageArray, sim: InfiniBoxSimulator, esx: SimHost
 ) -> None:
@@ -474,7 +494,9 @@ def test_a_volume_of_more_mappings_than_a_page_has(
     for number in range(1100):
         sim.hosts[number + 1] = SimHost(number + 1, f"h{number}")
         sim.map(lab.volume(volume), number + 1)
-    assert len(array.mappings_of(array.find_lun(volume))) == 1100
+    lun = array.find_lun(volume)
+    assert len(array.mappings_of(lun)) == 1100
+    assert paths(lab).count(f"GET /volumes/{lun.id}/luns") == 2
 
 
 def test_a_host_that_is_gone_by_then_is_known_by_its_number(
@@ -782,7 +804,11 @@ def test_what_a_dead_run_left_is_removed_and_workers_keep_theirs(
     array.mappings_of(lun)
     unmap(array, lun)
     assert lab.state() == state
-    unmap(connect(lab), lun)
+    array.mappings_of(lun)
+    for again in (array, array, connect(lab)):
+        unmap(again, lun)
+        sim.map(lab.volume(volume), esx.id)
+    unmap(array, lun)
     assert lab.state() == state
 
 
