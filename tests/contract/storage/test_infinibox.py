@@ -76,6 +76,14 @@ def paths(lab: InfiniBoxLab) -> list[str]:
     return [f"{method} {path.removeprefix(API)}" for method, path in lab.calls]
 
 
+def refused(lab: InfiniBoxLab, method: str, path: str, body: object = None, **query: str) -> tuple[int, str]:
+    """Return status and code by which the array refuses a call."""
+    door = Http(lab.access, QuickClock(), "InfiniBox", explain, Basic(lab.access))
+    with pytest.raises(Refused) as caught:
+        door.call(method, f"{API}/{path}", "do that", query, body)
+    return caught.value.status, caught.value.code
+
+
 def unmap(array: StorageArray, lun: Lun, *keep: Mapping) -> None:
     array.unmap(lun, HOST, ALL, keep)
 
@@ -516,13 +524,12 @@ def test_a_host_that_is_gone_by_then_is_known_by_its_number(
 def test_a_mapping_that_is_not_approved_is_refused(lab: InfiniBoxLab, esx: SimHost) -> None:
     """By the simulator, as by the array: so each change of the driver is approved."""
     volume = lab.volume(lab.add_volume())
-    door = Http(lab.access, QuickClock(), "InfiniBox", explain, Basic(lab.access))
-    with pytest.raises(Refused) as caught:
-        door.call("POST", f"{API}/hosts/{esx.id}/luns", "map", body={"volume_id": volume.id})
-    assert (caught.value.status, caught.value.code) == (403, "APPROVAL_REQUIRED")
+    mapping = "POST", f"hosts/{esx.id}/luns", {"volume_id": volume.id}
+    assert refused(lab, *mapping) == (403, "APPROVAL_REQUIRED")
+    assert refused(lab, *mapping, approved="false") == (403, "APPROVAL_REQUIRED")
     lab.simulator.map(volume, esx.id)
-    with pytest.raises(Refused, match="approval"):
-        door.call("DELETE", f"{API}/hosts/{esx.id}/luns/volume_id/{volume.id}", "unmap")
+    unmapping = "DELETE", f"hosts/{esx.id}/luns/volume_id/{volume.id}"
+    assert refused(lab, *unmapping) == (403, "APPROVAL_REQUIRED")
 
 
 def test_mapping_is_one_call_and_says_all(lab: InfiniBoxLab, array: StorageArray, esx: SimHost) -> None:
@@ -636,6 +643,7 @@ def test_a_host_in_a_cluster_gets_a_volume_of_its_own(
     array.mappings_of(lun)
     mapping = array.map(lun, ensure(array, FC))
     assert mapping.ours
+    assert len(lab.calls) == 5  # the look serves both
     assert seen(lab, WORKER) == {}
     unmap(array, lun)
     assert sim.luns == []
@@ -736,17 +744,18 @@ def test_twenty_populators_on_one_host(lab: InfiniBoxLab, sim: InfiniBoxSimulato
 # Unmap
 
 
+@pytest.mark.parametrize("status", [404, 200])
 @pytest.mark.parametrize("code", ["LUN_NOT_FOUND", "HOST_NOT_FOUND", "VOLUME_NOT_FOUND", ""])
 def test_what_was_unmapped_before_is_success(
-    lab: InfiniBoxLab, sim: InfiniBoxSimulator, array: StorageArray, esx: SimHost, code: str
+    lab: InfiniBoxLab, sim: InfiniBoxSimulator, array: StorageArray, esx: SimHost, code: str, status: int
 ) -> None:
-    volume = lab.add_volume()
-    lun = array.find_lun(volume)
+    """By a code, whatever the status; or by a status without one."""
+    lun = array.find_lun(lab.add_volume())
     array.map(lun, ensure(array, FC))
 
     def unmap_first(_: Request) -> Reply:
         sim.unmap(esx.id, 0, volume=int(lun.id))
-        return refusal(404, code, "Not there") if code else Reply(404)
+        return refusal(status, code, "Not there") if code else Reply(404)
 
     lab.server.before("DELETE", API, unmap_first)
     unmap(array, lun)
@@ -868,3 +877,89 @@ def test_a_second_disk_takes_eight_calls(lab: InfiniBoxLab, array: StorageArray,
         luns,
         f"DELETE /hosts/{esx.id}/luns/volume_id/{lun.id}",
     ]
+
+
+# The simulator
+
+
+def test_what_it_does_not_know(lab: InfiniBoxLab, esx: SimHost) -> None:
+    volume = lab.volume(lab.add_volume())
+    mapping = {"volume_id": volume.id}
+    for path in (
+        "volumes/7",
+        "volumes/7/luns",
+        "hosts/7",
+        "hosts/7/luns",
+        "clusters/7",
+        "initiators/7",
+        "nonsense",
+    ):
+        status, code = refused(lab, "GET", path)
+        assert status == 404
+        assert code.endswith("NOT_FOUND")
+    for path, body, code in (
+        ("hosts/7/luns", mapping, "HOST_NOT_FOUND"),
+        ("clusters/7/luns", mapping, "HOST_CLUSTER_NOT_FOUND"),
+        (f"hosts/{esx.id}/luns", {"volume_id": 7}, "VOLUME_NOT_FOUND"),
+    ):
+        assert refused(lab, "POST", path, body, approved="true") == (404, code)
+    for path, code in (
+        (f"hosts/{esx.id}/luns/volume_id/{volume.id}", "LUN_NOT_FOUND"),
+        (f"hosts/{esx.id}/luns/volume_id/7", "VOLUME_NOT_FOUND"),
+        (f"hosts/{esx.id}/luns/lun/1", "LUN_NOT_FOUND"),
+        (f"hosts/7/luns/volume_id/{volume.id}", "HOST_NOT_FOUND"),
+    ):
+        assert refused(lab, "DELETE", path, approved="true") == (404, code)
+
+
+def test_what_it_takes_for_nonsense(lab: InfiniBoxLab, esx: SimHost) -> None:
+    volume = lab.volume(lab.add_volume())
+    for query in (
+        {"colour": "red"},
+        {"parent_id": "eq:0"},
+        {"page_size": "1001"},
+        {"page_size": "many"},
+        {"page": "0"},
+        {"page": "9"},
+    ):
+        assert refused(lab, "GET", "volumes", **query)[0] == 400
+    assert refused(lab, "GET", f"volumes/{volume.id}", colour="red")[0] == 400
+    bodies: tuple[object, ...] = (
+        None,
+        [],
+        {},
+        {"volume_id": str(volume.id)},
+        {"volume_id": True},
+        {"volume_id": volume.id, "lun": "9"},
+        {"volume_id": volume.id, "lun": 16384},
+        {"volume_id": volume.id, "colour": "red"},
+    )
+    for body in bodies:
+        assert refused(lab, "POST", f"hosts/{esx.id}/luns", body, approved="true")[0] == 400
+    mapping = {"volume_id": volume.id}
+    assert refused(lab, "POST", f"hosts/{esx.id}/luns", mapping, approved="true", colour="red")[0] == 400
+    assert refused(lab, "PUT", f"hosts/{esx.id}", mapping, approved="true")[0] == 405
+    assert lab.simulator.luns == []
+
+
+def test_it_has_so_many_sessions(lab: InfiniBoxLab) -> None:
+    body = {"username": "admin", "password": lab.access.password}
+    door = Http(lab.access, QuickClock(), "InfiniBox", explain, Basic(lab.access))
+    for _ in range(100):
+        door.call("POST", f"{API}/users/login", "log in", body=body)
+    assert refused(lab, "POST", "users/login", body) == (503, "TOO_MANY_SESSIONS")
+    assert refused(lab, "POST", "users/login", {**body, "password": "wrong"}) == (
+        401,
+        "AUTHENTICATION_REQUIRED",
+    )
+
+
+def test_it_takes_the_go_populators_spelling_of_a_path(
+    lab: InfiniBoxLab, sim: InfiniBoxSimulator, esx: SimHost
+) -> None:
+    volume = lab.volume(lab.add_volume())
+    sim.map(volume, esx.id)
+    door = Http(lab.access, QuickClock(), "InfiniBox", explain, Basic(lab.access))
+    path = f"{API}/hosts//{esx.id}/luns/volume_id/{volume.id}"
+    assert door.call("DELETE", path, "unmap", {"approved": "true"}).number("result.lun") == 1
+    assert sim.luns == []
