@@ -364,6 +364,15 @@ def test_the_first_that_is_logged_in_is_asked_for_alone(
     assert ensure(connect(lab), FC, FC_2, IQN).initiators == (IQN,)
 
 
+@pytest.mark.parametrize(("lists_offline", "calls"), [(True, 3), (False, 4)])
+def test_where_none_is_logged_in_the_first_ones_host_is_asked_for_alone(
+    lab: InfiniBoxLab, sim: InfiniBoxSimulator, lists_offline: bool, calls: int
+) -> None:
+    sim.lists_offline = lists_offline
+    assert ensure(connect(lab), FC, IQN).initiators == (FC,)
+    assert len(lab.calls) == calls
+
+
 def test_an_initiator_that_is_seen_and_belongs_to_no_host_is_passed_over(
     lab: InfiniBoxLab, sim: InfiniBoxSimulator, esx: SimHost
 ) -> None:

@@ -14,7 +14,7 @@ from populator.storage.array import Mapping as LunMapping
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.infinibox import names
 from populator.storage.vendors.infinibox.client import Client
-from populator.storage.vendors.infinibox.records import ClusterRecord, HostRecord, LunRecord, host_path
+from populator.storage.vendors.infinibox.records import ClusterRecord, HostRecord, LunRecord, Port, host_path
 from vsphere.model import Initiator
 
 log = logging.getLogger(__name__)
@@ -67,25 +67,24 @@ class Hosts:
 
     def _first(self, usable: Sequence[Initiator]) -> tuple[Initiator, HostRecord] | None:
         """Ask for each in turn, and for no more than it takes: whether it is logged in, only where kinds compete."""
-        offline: tuple[Initiator, HostRecord] | None = None
-        compete = len({initiator.kind for initiator in usable}) > 1
+        ports: dict[Initiator, Port | None] = {}
+        if len({initiator.kind for initiator in usable}) > 1:
+            for initiator in usable:
+                port = self._repeat.read_if_allowed(partial(self._client.port, initiator))
+                ports[initiator] = port
+                if port and port.logged_in and (owner := self._owner(initiator, port)):
+                    return initiator, owner
         for initiator in usable:
-            port = self._repeat.read_if_allowed(partial(self._client.port, initiator)) if compete else None
-            if port and not port.host:
-                continue
-            owner = self._owner(initiator, port.host if port else 0)
-            if owner and (not compete or (port and port.logged_in)):
+            if owner := self._owner(initiator, ports.get(initiator)):
                 return initiator, owner
-            if owner and not offline:
-                offline = initiator, owner
-        return offline
+        return None
 
-    def _owner(self, initiator: Initiator, key: int = 0) -> HostRecord | None:
-        """Return the host that an initiator belongs to; `key` is its id, as far as that is known."""
+    def _owner(self, initiator: Initiator, port: Port | None = None) -> HostRecord | None:
+        """Return the host that an initiator belongs to; what the array has seen of it spares a call."""
         known = next((host for host in self._hosts.values() if initiator in host.initiators), None)
         if known:
             return known
-        key = key or self._repeat.read(partial(self._client.host_of, initiator))
+        key = port.host if port else self._repeat.read(partial(self._client.host_of, initiator))
         record = self._repeat.read(partial(self._client.host, key)) if key else None
         if record is None or initiator not in record.initiators:
             return None
