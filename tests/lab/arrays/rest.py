@@ -64,16 +64,22 @@ class StepIn:
 
 
 class RestServer:
-    """Runs on a free port of 127.0.0.1 from its making to `close`."""
+    """Runs from its making to `close`, on a free port of 127.0.0.1 unless another address is asked for."""
 
-    def __init__(self, name: str, context: ssl.SSLContext, respond: Respond) -> None:
+    def __init__(
+        self,
+        name: str,
+        context: ssl.SSLContext,
+        respond: Respond,
+        address: tuple[str, int] = ("127.0.0.1", 0),
+    ) -> None:
         self.calls: list[tuple[str, str]] = []
         self.accepted = 0
         """connections"""
         self._respond = respond
         self._steps: list[StepIn] = []
         self._lock = threading.Lock()
-        self._server = Server(context, self)
+        self._server = Server(context, self, address)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name=name, daemon=True
         )
@@ -121,11 +127,11 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, context: ssl.SSLContext, rest: RestServer) -> None:
+    def __init__(self, context: ssl.SSLContext, rest: RestServer, address: tuple[str, int]) -> None:
         self.context, self.rest = context, rest
         self.live: set[socket.socket] = set()
         self.guard = threading.Lock()
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(address, Handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         client, address = super().get_request()
