@@ -50,7 +50,7 @@ class Vendor:
 
 SCSI = frozenset({InitiatorKind.FC, InitiatorKind.ISCSI})
 VENDORS: Mapping[str, Vendor] = {
-    "flashsystem": Vendor("IBM FlashSystem", ("block.csi.ibm.com",), SCSI),
+    "flashsystem": Vendor("IBM FlashSystem", ("block.csi.ibm.com",), SCSI, folder="flashsystem"),
     "infinibox": Vendor("Infinidat InfiniBox", ("infinibox-csi-driver",), SCSI, folder="infinibox"),
     "ontap": Vendor(
         "NetApp ONTAP",

@@ -1,0 +1,127 @@
+"""A FlashSystem as a storage array: its `volumes`, the `hosts` that see them, and the `mappings` between them."""
+
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+
+from populator.clock import Clock
+from populator.errors import StorageError
+from populator.storage.access import Access
+from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.repeat import Repeat
+from populator.storage.vendors.flashsystem import names
+from populator.storage.vendors.flashsystem.client import Client
+from populator.storage.vendors.flashsystem.hosts import Hosts
+from populator.storage.vendors.flashsystem.mappings import Mappings, Sight
+from populator.storage.vendors.flashsystem.records import SystemRecord
+from populator.storage.vendors.flashsystem.volumes import Volumes
+from vsphere.model import Initiator
+
+FRESH = 5.0
+"""seconds for which `map` trusts the look before it"""
+
+
+class FlashSystemArray:
+    """See the module."""
+
+    def __init__(self, access: Access, clock: Clock) -> None:
+        self._client = Client(access, clock)
+        self._clock = clock
+        self._repeat = Repeat(clock)
+        self._volumes = Volumes(self._client)
+        self._hosts = Hosts(self._client)
+        self._mappings = Mappings(self._client, self._hosts)
+        self._system: SystemRecord | None = None
+        self._look: tuple[str, float, list[Sight]] | None = None
+        """the last one that was not used yet: at which LUN, when, and what was seen"""
+        self._made: dict[str, dict[str, Mapping]] = {}
+        """what this run has mapped, by the LUN's id and the host's name"""
+
+    def info(self) -> ArrayInfo:
+        """Return model and code level."""
+        system = self._about()
+        return ArrayInfo("IBM", "FlashSystem", system.model, system.version)
+
+    def find_lun(self, volume: Volume) -> Lun:
+        """Return the volume by its UID, which no other one ever has; its id and name have to agree."""
+        place = names.place(volume)
+        system = self._about()
+        return self._repeat.read(lambda: self._volumes.find(place, system))
+
+    def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
+        """Return a mapping for each host."""
+        seen = self._repeat.read(partial(self._mappings.look, lun))
+        self._look = (lun.id, self._clock.now(), seen)
+        return tuple(sight.mapping for sight in seen)
+
+    def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
+        """Return the host object that holds them, or the one to be made of them."""
+        return self._repeat.read(partial(self._hosts.plan, host, names.usable(initiators)))
+
+    def ensure_group(self, plan: GroupPlan) -> Group:
+        """Return the host object; a try after the first begins by looking again."""
+        known: GroupPlan | None = plan
+
+        def ensure() -> Group:
+            nonlocal known
+            now, known = known or self._hosts.plan_again(plan.group), None
+            return self._hosts.ensure(now)
+
+        return self._repeat.write(ensure)
+
+    def map(self, lun: Lun, group: Group) -> Mapping:
+        """Let the host see the LUN under a LUN id that is free for it, and that hosts look at."""
+        look, self._look = self._look, None
+        fresh = look and look[0] == lun.id and self._clock.now() - look[1] <= FRESH
+        attempt = self._mappings.attempt(lun, group, look[2] if look and fresh else None)
+        mapping = self._repeat.write(attempt.run)
+        if mapping.ours:
+            self._made.setdefault(lun.id, {})[mapping.group.id] = mapping
+        if mapping.lun_id is None or mapping.lun_id >= names.LUN_IDS:
+            raise StorageError(
+                f"{lun.name} has the LUN id {mapping.lun_id} for {mapping.group.name}, which ESXi hosts do not see: "
+                f"they look at 0 to {names.LUN_IDS - 1}.",
+                "Unmap it there, so that it can be mapped under another one.",
+            )
+        return mapping
+
+    def unmap(
+        self, lun: Lun, host: str, initiators: Collection[Initiator], keep: Collection[Mapping]
+    ) -> None:
+        """Take the LUN from hosts with these initiators; mappings of host clusters stay. Then delete our own host."""
+        us, kept = frozenset(initiators), {mapping.group.id for mapping in keep}
+        made = self._made.get(lun.id, {})
+        seen = self._last_look(lun, made) or self._repeat.read(partial(self._mappings.look, lun))
+        private = [sight.mapping for sight in seen if not sight.row.cluster]
+        mine = {
+            mapping.group.id
+            for mapping in [*private, *made.values()]
+            if names.is_of(mapping.group.id, host) or mapping.initiators & us
+        } - kept
+        steps: list[Callable[[], object]] = [
+            partial(self._mappings.unmap, lun, name) for name in sorted(mine)
+        ]
+        ours = {name for name in {*mine, self._hosts.own} if names.is_of(name, host)}
+        steps += [partial(self._hosts.delete, name) for name in sorted(ours)]
+        self._repeat.write_all(steps)
+        for name in mine:
+            made.pop(name, None)
+
+    def close(self) -> None:
+        """Drop the connections: the array knows no log-out."""
+        self._client.close()
+
+    def _about(self) -> SystemRecord:
+        if self._system is None:
+            self._system = self._repeat.read(self._client.system)
+        return self._system
+
+    def _last_look(self, lun: Lun, made: Collection[str]) -> list[Sight]:
+        """Return what was seen last where a mapping of this run is among it, which spares a call; else nothing."""
+        look, self._look = self._look, None
+        seen = look[2] if look and look[0] == lun.id else []
+        return seen if any(sight.row.host in made for sight in seen) else []
+
+
+def connect(access: Access, clock: Clock) -> FlashSystemArray:
+    """Return the driver, for the registry."""
+    return FlashSystemArray(access, clock)

@@ -1,0 +1,142 @@
+"""FlashSystem's names: address, volume handles, host objects, initiators, devices, LUN ids. Pure."""
+
+import re
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+
+from populator.errors import StorageError
+from populator.storage.array import Volume
+from populator.storage.http import read_address
+from vsphere.model import Initiator, InitiatorKind
+
+PORT = 7443
+"""of the REST API, always"""
+OURS = "xcopy-hostsystem-"
+OF_A_HOST = re.compile(rf"{OURS}(?P<host>.+?)(-(fc|iscsi)|(?<=\d)-\d{{10}})?")
+"""a host object that a populator made: ours end with the protocol, the Go populator's not at all, or with seconds"""
+HANDLE = re.compile(r"SVC:((?:[^:;]+:)?(?P<id>\d+);)?(?P<uid>6005076[0-9A-F]{25})", re.IGNORECASE)
+ISCSI = re.compile(r"(iqn\.\d{4}-\d{2}\.[^:\s,]+(:[^\s,]+)?|eui\.[0-9a-f]{16})")
+LUN_IDS = 1024
+"""ESXi sees LUN ids below Disk.MaxLUN, whose default this is"""
+USUAL_IDS = 512
+"""those which smaller systems give to a host"""
+MOST_MAPPINGS = {"small": 512, "large": 2048}
+"""per host, by the size of the system"""
+CSI_HINT = "It must be a volume of IBM's block storage CSI driver on a FlashSystem, Storwize or SVC."
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a volume is to be found."""
+
+    uid: str
+    """`vdisk_UID`, 32 hex digits in upper case"""
+    id: str
+    """of the volume on the array; empty where the handle has none"""
+    name: str
+    """on the array; empty where the attributes have none"""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The usable initiators of one kind."""
+
+    kind: InitiatorKind
+    initiators: tuple[Initiator, ...]
+
+
+def address(hostname: str) -> str:
+    """Return host and port of the REST API: the API's own, unless another one is given."""
+    given = read_address(hostname)
+    return str(given if given.port else replace(given, port=PORT))
+
+
+def place(volume: Volume) -> Place:
+    """Read a handle: `SVC:<id>;<UID>`, `SVC:<system>:<id>;<UID>` or `SVC:<UID>`."""
+    match = HANDLE.fullmatch(volume.handle)
+    if match is None:
+        raise StorageError(
+            f"The handle {volume.handle!r} of the volume {volume.name!r} is none of a Storage Virtualize volume.",
+            CSI_HINT,
+        )
+    return Place(match["uid"].upper(), match["id"] or "", volume.attributes.get("volume_name", ""))
+
+
+def nguid(uid: str) -> str:
+    """Return what the array shows instead of the UID of a volume that NVMe hosts see."""
+    return f"{uid[16:]}0050760{uid[7:16]}"
+
+
+def device(uid: str) -> str:
+    """Return the name that ESXi gives to the device."""
+    return f"naa.{uid.lower()}"
+
+
+def own_host(host: str, kind: InitiatorKind) -> str:
+    """Return the name of the host object that we make where the array knows none of the host's initiators."""
+    return f"{OURS}{_clean(host)}-{kind}"
+
+
+def host_of(name: str) -> str | None:
+    """Return the host that a populator made a host object for; None where it is another's."""
+    match = OF_A_HOST.fullmatch(name)
+    return match["host"] if match else None
+
+
+def is_of(name: str, host: str) -> bool:
+    """Return whether a populator made a host object for this host."""
+    return host_of(name) == _clean(host)
+
+
+def usable(initiators: Sequence[Initiator]) -> list[Chosen]:
+    """Return those that the array can use, a group of them for each kind, the first one's first; raise without any."""
+    kinds: dict[InitiatorKind, list[Initiator]] = {}
+    for initiator in dict.fromkeys(initiators):
+        if initiator.kind == InitiatorKind.FC or (
+            initiator.kind == InitiatorKind.ISCSI and ISCSI.fullmatch(initiator.name)
+        ):
+            kinds.setdefault(initiator.kind, []).append(initiator)
+    if not kinds:
+        raise StorageError(
+            "No initiator of the host can be used with FlashSystem: "
+            f"{', '.join(map(str, initiators)) or 'it has none'}.",
+            "XCOPY needs an iSCSI or Fibre Channel adapter; NVMe adapters cannot be used.",
+        )
+    return [Chosen(kind, tuple(some)) for kind, some in kinds.items()]
+
+
+def spelled(initiator: Initiator) -> str:
+    """Return an initiator as the array stores it."""
+    return initiator.name.upper() if initiator.kind == InitiatorKind.FC else initiator.name
+
+
+def ports(initiators: Iterable[Initiator]) -> dict[str, object]:
+    """Return initiators of one kind as commands take them: WWPNs joined by colons, iSCSI names by commas."""
+    some = list(initiators)
+    field, between = ("fcwwpn", ":") if some[0].kind == InitiatorKind.FC else ("iscsiname", ",")
+    return {field: between.join(map(spelled, some))}
+
+
+def part(name: str) -> str:
+    """Return a name as one part of a path."""
+    return quote(name, safe="")
+
+
+def first_id(uid: str) -> int:
+    """Return the LUN id to try first: not the lowest free one, which another LUN may just have given back.
+
+    A host that still has a path to the LUN which had an id until a second ago refuses another LUN's path by it.
+    """
+    return 1 + zlib.crc32(uid.encode()) % (USUAL_IDS - 1)
+
+
+def free_ids(first: int, used: Collection[int]) -> Iterator[int]:
+    """Yield the LUN ids that are free, from the first one on, those last that only larger systems have."""
+    usual = [*range(first, USUAL_IDS), *range(1, first), 0]
+    yield from (number for number in [*usual, *range(USUAL_IDS, LUN_IDS)] if number not in used)
+
+
+def _clean(host: str) -> str:
+    return host.lower().replace(":", "-")

@@ -1,0 +1,1 @@
+"""IBM Storage Virtualize as its REST API shows it: `system` (state, rules), `sessions`, `commands`, `server`, `lab`."""

@@ -1,0 +1,154 @@
+"""An array with the volumes that IBM's block storage CSI driver made."""
+
+import itertools
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from typing import Self
+
+from populator.storage.access import Access
+from populator.storage.array import Volume
+from tests.lab.arrays import ArrayLab
+from tests.lab.arrays.flashsystem.server import FlashSystemSimulator
+from tests.lab.arrays.flashsystem.sessions import MONITOR, User
+from tests.lab.arrays.flashsystem.system import SimHost, SimVolume
+from tests.lab.arrays.rest import RestServer
+from tests.lab.pki import Pki
+from tests.lab.san import San
+from vsphere.model import Initiator, InitiatorKind
+
+USER, PASSWORD, READER = "csi", "flashsystem-secret", "monitor"
+DRIVER = "block.csi.ibm.com"
+
+
+class FlashSystemLab:
+    """See the module. `address` is where the array listens, for clients that know one port only."""
+
+    vendor = "flashsystem"
+    own_groups = False
+
+    def __init__(self, pki: Pki, san: San, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+        self.san = san
+        users = {USER: User(PASSWORD), READER: User(PASSWORD, MONITOR)}
+        context = pki.server_context("flashsystem", address[0])
+        self.simulator = FlashSystemSimulator(san, context, users, address)
+        self._number = itertools.count(1)
+
+    @property
+    def access(self) -> Access:
+        return Access(self.simulator.address, USER, PASSWORD)
+
+    @property
+    def reader(self) -> Access:
+        return replace(self.access, username=READER)
+
+    @property
+    def server(self) -> RestServer:
+        return self.simulator.server
+
+    @property
+    def port(self) -> int:
+        return self.simulator.server.port
+
+    @property
+    def calls(self) -> list[tuple[str, str]]:
+        return self.simulator.calls
+
+    @property
+    def sessions(self) -> int:
+        return 0  # the array knows no log-out, so nobody could end one
+
+    def expire_sessions(self) -> None:
+        self.simulator.sessions.expire()
+
+    def add_volume(self, size: int = 1 << 20, serial: str | None = None) -> Volume:
+        name = f"pvc-{next(self._number)}"
+        made = self.simulator.add_volume(f"csi_{name}", size, serial or "")
+        attributes = {"volume_name": made.name, "pool_name": made.pool.name, "storage_type": "SVC"}
+        return Volume(name, DRIVER, f"SVC:{made.id};{made.uid}", attributes)
+
+    def remove_volume(self, volume: Volume) -> None:
+        self.simulator.remove_volume(self.volume(volume))
+
+    def contradictions(self, volume: Volume) -> list[Volume]:
+        mine = self.volume(volume)
+        found = []
+        for other in self.simulator.volumes.values():
+            if other is not mine:
+                found.append(replace(volume, handle=f"SVC:{other.id};{mine.uid}"))
+                found.append(replace(volume, handle=f"SVC:{mine.id};{other.uid}"))
+                found.append(replace(volume, attributes={**volume.attributes, "volume_name": other.name}))
+        return found
+
+    def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
+        for kind in InitiatorKind:
+            if own := [one for one in initiators if one.kind == kind]:
+                self._add_host(f"{name.replace('.', '-')}-{kind}", own)
+
+    def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
+        """Return the host that has the initiators, made where there is none."""
+        owners = (self.simulator.owner(one.name) for one in initiators)
+        return next((host.name for host in owners if host), None) or self._add_host(name, initiators).name
+
+    def groups(self) -> list[str]:
+        """Return those that a populator made: the administrator's stay for ever."""
+        return [host.name for host in self.simulator.hosts.values() if host.name.startswith("xcopy-")]
+
+    def add_map(self, volume: Volume, group: str) -> None:
+        self.simulator.map(self.volume(volume), self._host(group))
+
+    def remove_map(self, volume: Volume, group: str) -> None:
+        self.simulator.unmap(self.volume(volume), self._host(group))
+
+    def log_in(self, initiator: Initiator) -> None:
+        self.simulator.log_in(initiator.name)
+
+    def older_groups(self, host: str) -> list[str]:
+        return []  # the Go populator's hold the initiators, so they are the groups of the host: see the vendor's own
+
+    def groups_of_all_hosts(self) -> list[str]:
+        return []
+
+    def names_like_ours(self) -> list[str]:
+        return []
+
+    def device(self, volume: Volume) -> str:
+        return self.volume(volume).naa
+
+    def volume(self, volume: Volume) -> SimVolume:
+        """Return what the array has for a volume, by the UID in its handle."""
+        uid = volume.handle.rpartition(";")[2]
+        return next(one for one in self.simulator.volumes.values() if one.uid == uid)
+
+    def state(self) -> object:
+        sim = self.simulator
+        hosts = sorted(
+            (h.name, h.cluster.name if h.cluster else "", *sorted(h.ports)) for h in sim.hosts.values()
+        )
+        clusters = sorted(one.name for one in sim.clusters.values())
+        maps = sorted((m.volume.name, m.host.name, m.scsi_id, m.cluster is not None) for m in sim.maps)
+        return hosts, clusters, maps
+
+    def reset(self) -> None:
+        self.simulator.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.simulator.close()
+
+    def _add_host(self, name: str, initiators: Iterable[Initiator]) -> SimHost:
+        return self.simulator.add_host(name, sorted(one.name for one in initiators))
+
+    def _host(self, name: str) -> SimHost:
+        return next(host for host in self.simulator.hosts.values() if host.name == name)
+
+
+def simulator(lab: ArrayLab) -> FlashSystemSimulator:
+    """Return what tests of FlashSystem alone may turn and look at."""
+    assert isinstance(lab, FlashSystemLab)
+    return lab.simulator
+
+
+start = FlashSystemLab
+"""for `tests.lab.arrays`"""
