@@ -120,8 +120,13 @@ class Client:
         self._call("rmhost", f"delete the host {name}", name)
 
     def mappings(self, volume: str) -> list[MapRecord]:
-        """Return all hosts that a volume is mapped to."""
-        rows = self._call("lsvdiskhostmap", "list the volume's mappings", volume).rows()
+        """Return all hosts that a volume is mapped to; none where there is no such volume."""
+        try:
+            rows = self._call("lsvdiskhostmap", "list the volume's mappings", volume).rows()
+        except Refused as refusal:
+            if refusal.code not in MISSING:
+                raise
+            return []
         return [records.mapping(row) for row in rows]
 
     def lun_ids(self, host: str) -> set[int]:

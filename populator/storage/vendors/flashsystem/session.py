@@ -7,10 +7,12 @@ other run has put a newer one there meanwhile.
 """
 
 import random
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 
 from populator.clock import Clock
+from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.failures import Refused
 from populator.storage.login import Send
@@ -19,6 +21,8 @@ API = "/rest/v1"
 TOKEN = "X-Auth-Token"  # noqa: S105 - a header's name
 EXPIRED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 """of a call without a code of the array's; missing rights have one"""
+SENDABLE = re.compile(r"[!-~]+")
+"""what can be a token; a cache may hold anything"""
 SHORTEST, LONGEST = 0.1, 1.0
 """seconds for which another run may be about to log in"""
 
@@ -60,13 +64,13 @@ class Session:
     def _newer(self, refused: str) -> str:
         """Return the token in the cache, empty where it is the one that was refused."""
         token = self._cache.read() if self._cache else ""
-        return "" if token == refused else token
+        return token if token != refused and SENDABLE.fullmatch(token) else ""
 
     def _log_in(self, send: Send) -> str:
         headers = {
             "Content-Type": "application/json",
-            "X-Auth-Username": self._user,
-            "X-Auth-Password": self._password,
+            "X-Auth-Username": _in_header(self._user, "STORAGE_USERNAME"),
+            "X-Auth-Password": _in_header(self._password, "STORAGE_PASSWORD"),
         }
         try:
             answer = send("POST", f"{API}/auth", f"accept the credentials of {self._user!r}", headers=headers)
@@ -77,6 +81,18 @@ class Session:
                 refusal.hint = "The array must have Storage Virtualize 8.4.2 or newer, at the port 7443."
             raise
         token = answer.text("token")
+        if not SENDABLE.fullmatch(token):
+            raise StorageError("FlashSystem let us in, but gave no token.", "Look at what is in between.")
         if self._cache is not None:
             self._cache.write(token)
         return token
+
+
+def _in_header(text: str, variable: str) -> str:
+    """Return a text as a header can hold it, in UTF-8; raise without naming it where it would be taken for another."""
+    if text != text.strip() or not text.isprintable():
+        raise StorageError(
+            f"{variable} begins or ends with a blank, or has a line break in it: FlashSystem cannot be sent that.",
+            "Correct it in the Secret.",
+        )
+    return text.encode().decode("latin-1")
