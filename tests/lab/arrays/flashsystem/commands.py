@@ -87,7 +87,7 @@ class Commands:
             "rmhost": Command(self.rmhost, 1, 1, {"force": flag}),
             "mkhostcluster": Command(self.mkhostcluster, options={"name": str}),
             "addhostclustermember": Command(self.addhostclustermember, 1, 1, {"host": str}),
-            "rmhostcluster": Command(self.rmhostcluster, 1, 1, {"removemappings": flag, "force": flag}),
+            "rmhostcluster": Command(self.rmhostcluster, 1, 1, {"removeallhosts": flag, "force": flag}),
             "mkvdiskhostmap": Command(self.mkvdiskhostmap, 1, 1, {"host": str, **mapping}),
             "rmvdiskhostmap": Command(self.rmvdiskhostmap, 1, 1, {"host": str}),
             "mkvolumehostclustermap": Command(
@@ -247,7 +247,7 @@ class Commands:
             self.system.join(self._cluster(name), self._host(host))
 
     def rmhostcluster(self, name: str, options: Options) -> None:
-        self.system.remove_cluster(self._cluster(name), with_maps=bool(options.get("removemappings")))
+        self.system.remove_cluster(self._cluster(name), with_hosts=bool(options.get("removeallhosts")))
 
     def mkvdiskhostmap(self, name: str, options: Options) -> int:
         volume, host = self._volume(name), self._host(needed(options, "host"))

@@ -209,15 +209,15 @@ class System:
             for one in shared.values():
                 self._map(one.volume, host, one.scsi_id, cluster)
 
-    def remove_cluster(self, cluster: SimCluster, *, with_maps: bool) -> None:
+    def remove_cluster(self, cluster: SimCluster, *, with_hosts: bool) -> None:
+        """Delete a host cluster without members, or with all of them and their mappings."""
         with self.lock:
-            found = [one for one in self.maps if one.cluster is cluster]
-            if found and not with_maps:
-                raise Failure(IN_USE, "The host cluster has mappings.")
-            for one in found:
-                self._drop(one)
-            for host in self.hosts.values():
-                host.cluster = None if host.cluster is cluster else host.cluster
+            members = [host for host in self.hosts.values() if host.cluster is cluster]
+            if members and not with_hosts:
+                raise Failure(IN_USE, "The host cluster has members.")
+            for host in members:
+                host.cluster = None
+                self.remove_host(host, force=True)
             del self.clusters[cluster.id]
 
     def map(
