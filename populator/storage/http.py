@@ -96,15 +96,20 @@ class Http:
         act: str,
         query: Mapping[str, str] | None = None,
         body: object = None,
+        *,
+        reads: bool = False,
     ) -> Answer:
-        """Make one call and return its answer; `act` completes "the array refused to …" in errors."""
+        """Make one call and return its answer; `act` completes "the array refused to …" in errors.
+
+        `reads` says of a call that is no GET that it changes nothing all the same.
+        """
         try:
-            return self._once(method, path, act, query, body, self._let_in())
+            return self._once(method, path, act, query, body, self._let_in(), reads=reads)
         except Refused as refusal:
             if not self._login.expired(refusal):
                 raise
         self._let_in_by = None
-        return self._once(method, path, act, query, body, self._let_in())
+        return self._once(method, path, act, query, body, self._let_in(), reads=reads)
 
     def pages(
         self, path: str, act: str, query: Mapping[str, str], next_path: Callable[[Answer], str]
@@ -151,9 +156,11 @@ class Http:
         query: Mapping[str, str] | None = None,
         body: object = None,
         headers: Mapping[str, str] = NO_HEADERS,
+        *,
+        reads: bool = False,
     ) -> Answer:
         """Make one call with these headers, in a session or not."""
-        with nullcontext() if method == "GET" else self._clock.finishing():
+        with nullcontext() if method == "GET" or reads else self._clock.finishing():
             try:
                 with self._clock.blocking():
                     reply = self._send(method, path, query, body, headers)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,6 +174,31 @@ def test_the_session_ends_though_we_were_told_to_stop(server: RestServer, sessio
     clock.stop()
     http.close()
     assert sessions.alive == set()
+
+
+@pytest.mark.parametrize(("method", "reads"), [("GET", False), ("POST", True), ("POST", False)])
+def test_a_stop_breaks_off_what_only_reads(server: RestServer, method: str, reads: bool) -> None:
+    """Whatever its method; what may change something comes to its end first."""
+    clock, release, ended = Clock(), threading.Event(), threading.Event()
+    reach = Access(f"127.0.0.1:{server.port}", "admin", PASSWORD)
+    http = Http(reach, clock, "toy", explain, Session(reach))
+    http.call("GET", "/thing", "answer")
+
+    def hang(_: Request) -> None:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        release.wait(1)
+        ended.set()
+
+    server.before(method, "/thing", hang)
+    previous = signal.signal(signal.SIGUSR1, lambda *_: clock.stop())
+    try:
+        with pytest.raises(Cancelled):
+            http.call(method, "/thing", "answer", reads=reads)
+            clock.check()
+        assert ended.is_set() is (method == "POST" and not reads)
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+        release.set()
 
 
 def test_a_log_in_under_way_is_finished_so_that_its_session_can_be_ended(
