@@ -58,7 +58,7 @@ def refused(judge: Judge, code: str, function: str, **arguments: Any) -> None:
 
 
 def mapped(sim: FlashSystemSimulator) -> list[tuple[str, str, int]]:
-    return sorted((one.volume.name, one.host.name, one.scsi_id) for one in sim.maps)
+    return sorted((item.volume.name, item.host.name, item.scsi_id) for item in sim.maps)
 
 
 def test_a_token_for_user_and_password(sim: FlashSystemSimulator, judge: Judge) -> None:

@@ -231,10 +231,10 @@ def test_neither_password_nor_token_are_logged(
     sim.before("lsvdisk", lambda _: Reply(503), times=1000)
     with pytest.raises(StorageError) as caught:
         array.find_lun(lab.add_volume())
-    told = f"{caplog.text} {caught.value!r} {caught.value.__cause__!r} {vars(caught.value)}"
+    words = f"{caplog.text} {caught.value!r} {caught.value.__cause__!r} {vars(caught.value)}"
     assert len(sim.sessions.made) == 2
     for secret in (PASSWORD, *sim.sessions.made):
-        assert secret not in told
+        assert secret not in words
 
 
 @pytest.mark.parametrize("password", ["", "pässwörd €", "with blanks inside", 'quo"te\\'])
@@ -246,7 +246,7 @@ def test_passwords_of_all_letters(pki: Pki, lab: FlashSystemLab, password: str) 
 
 
 @pytest.mark.parametrize("password", ["secret\n", " secret", "sec\r\nX-Auth-Token: ret"])
-def test_what_no_header_can_hold_is_refused_without_being_told(
+def test_what_no_header_can_hold_is_refused_and_not_shown(
     lab: FlashSystemLab, sim: FlashSystemSimulator, password: str
 ) -> None:
     with pytest.raises(StorageError, match="STORAGE_PASSWORD") as caught:
@@ -490,6 +490,26 @@ def test_a_handle_without_an_id_is_enough(lab: FlashSystemLab, array: StorageArr
         assert array.find_lun(replace(volume, handle=handle, attributes={})).id == "0"
 
 
+def test_a_uid_in_lower_case_is_the_same(
+    lab: FlashSystemLab, sim: FlashSystemSimulator, array: StorageArray
+) -> None:
+    volume = lab.add_volume()
+    uid = volume.handle.partition(";")[2].lower()
+    row = {"id": "0", "name": "csi_pvc-1", "vdisk_UID": uid, "capacity": 1048576, "status": "online"}
+    sim.before("lsvdisk", lambda _: Reply(200, [row]))
+    assert array.find_lun(volume).device == f"naa.{uid}"
+
+
+def test_id_and_name_are_those_of_the_volume(lab: FlashSystemLab, array: StorageArray) -> None:
+    volume = lab.add_volume()
+    uid = volume.handle.partition(";")[2]
+    renamed = replace(volume, attributes={"volume_name": "csi_pvc-2"})
+    for other in (renamed, replace(volume, handle=f"SVC:1;{uid}")):
+        with pytest.raises(StorageError, match="as the volume csi_pvc-1 under the id 0") as caught:
+            array.find_lun(other)
+        assert caught.value.hint
+
+
 def test_two_volumes_of_one_uid_are_an_error(
     lab: FlashSystemLab, sim: FlashSystemSimulator, array: StorageArray
 ) -> None:
@@ -618,7 +638,7 @@ def test_one_of_our_own_has_all_ports_of_one_kind(
     made, state = requests(sim, "mkhost"), lab.state()
     group = ensure(array, *initiators)
     name = f"xcopy-hostsystem-host-1234-{initiators[0].kind}"
-    assert [one.body for one in made] == [
+    assert [request.body for request in made] == [
         {"name": name, "force": True, "protocol": "scsi", "type": "generic", **body}
     ]
     mapping = array.map(lun, group)
@@ -669,6 +689,17 @@ def test_our_own_host_that_holds_other_ports_gets_ours(
     assert sim.owner(WWPN) is sim.owner(WWPN_2)
 
 
+def test_our_own_host_that_goes_before_it_is_completed_is_made_again(
+    lab: FlashSystemLab, sim: FlashSystemSimulator, array: StorageArray
+) -> None:
+    own = sim.add_host(OWN, [WWPN_2])
+    plan = array.plan_group(HOST, [FC, FC_2])
+    assert plan.missing == (FC,)
+    sim.before("addhostport", lambda _: sim.remove_host(own))
+    assert array.ensure_group(plan).initiators == (FC, FC_2)
+    assert lab.state() == ([(OWN, "", WWPN, WWPN_2)], [], [])
+
+
 @pytest.mark.parametrize("initiator", [FC, IQN])
 def test_a_port_of_a_host_that_our_user_cannot_see_is_explained(
     lab: FlashSystemLab, sim: FlashSystemSimulator, array: StorageArray, initiator: Initiator
@@ -697,6 +728,17 @@ def test_without_lshostports_a_host_that_is_logged_in_is_found_by_that(
     sim.calls.clear()
     assert array.plan_group(HOST, [IQN]).group.id == "esx1-iscsi"
     assert commands(sim) == [f"lshostiplogin/{IQN.name}", "lshost/esx1-iscsi"]
+
+
+def test_any_iscsi_name_can_be_asked_for(
+    lab: FlashSystemLab, sim: FlashSystemSimulator, array: StorageArray
+) -> None:
+    sim.commands.lists_ports = False
+    odd = iscsi("iqn.1998-01.com.vmware:esx?1#2%20")
+    sim.add_host("esx1", [odd.name])
+    sim.log_in(odd.name)
+    assert array.plan_group(HOST, [odd]).group.id == "esx1"
+    assert "lshost" not in commands(sim)
 
 
 @pytest.mark.parametrize("knows_logins", [True, False])
@@ -875,7 +917,7 @@ def test_it_is_mapped_once_under_an_id_of_its_own_whoever_else_sees_it(
     sim.calls.clear()
     mapping = array.map(lun, group)
     assert commands(sim) == ["mkvdiskhostmap/0"]
-    assert [one.body for one in made] == [{"host": "esx1", "scsi": mapping.lun_id, "force": True}]
+    assert [request.body for request in made] == [{"host": "esx1", "scsi": mapping.lun_id, "force": True}]
     assert 1 <= (mapping.lun_id or 0) < 512
     assert mapping.ours
 
@@ -1022,7 +1064,7 @@ def test_a_volume_that_is_gone_has_nothing_to_unmap(
 
 
 @pytest.mark.usefixtures("esx")
-def test_protection_that_was_turned_on_meanwhile_is_told(
+def test_protection_that_was_turned_on_meanwhile_is_named(
     lab: FlashSystemLab, sim: FlashSystemSimulator, array: StorageArray, lun: Lun
 ) -> None:
     array.map(lun, ensure(array, FC))

@@ -73,17 +73,16 @@ class Client:
 
     def seen_as(self, initiator: Initiator) -> tuple[bool, str]:
         """Return whether an initiator is logged in, and its host, which is empty where it has none."""
-        if initiator.kind == InitiatorKind.FC:
-            rows = self._call("lsfabric", "list its log-ins", wwpn=names.spelled(initiator)).rows()
-            found = sorted((row.optional("name") for row in rows), reverse=True)
-            return bool(found), (*found, "")[0]
+        act = "list its log-ins"
         try:
-            answer = self._call("lshostiplogin", "list its log-ins", initiator.name)
+            if initiator.kind == InitiatorKind.FC:
+                rows = self._call("lsfabric", act, wwpn=names.spelled(initiator)).rows()
+                return bool(rows), next(filter(None, (row.optional("name") for row in rows)), "")
+            return True, self._call("lshostiplogin", act, initiator.name).optional("host_name")
         except Refused as refusal:
             if not _is_unknown(refusal):
                 raise
             return False, ""  # or a release that does not know the command
-        return True, answer.optional("host_name")
 
     def hosts(self) -> list[str]:
         """Return the names of all hosts."""
@@ -160,7 +159,7 @@ class Client:
         path = "/".join([API, command, *map(names.part, arguments)])
         for last in (False, True):
             try:
-                return self._http.call("POST", path, act, body=options)
+                return self._http.call("POST", path, act, body=options, reads=command.startswith("ls"))
             except Refused as refusal:
                 if refusal.code.endswith("W"):
                     return Answer({}, self.name)

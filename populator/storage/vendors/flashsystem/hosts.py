@@ -111,20 +111,20 @@ class Hosts:
         if listed is not None:
             return {initiator: listed[initiator] for initiator in initiators if initiator in listed}
         self._lists_ports = False
-        found: dict[Initiator, str] = {}
+        owners: dict[Initiator, str] = {}
         for initiator in initiators:
-            if initiator not in found and (name := self._client.seen_as(initiator)[1]):
-                found |= self._held(name, initiators)
-        return found or self._search(initiators)
+            if initiator not in owners and (name := self._client.seen_as(initiator)[1]):
+                owners |= self._held(name, initiators)
+        return owners or self._search(initiators)
 
     def _search(self, initiators: Sequence[Initiator]) -> dict[Initiator, str]:
-        """Look into all hosts, until each initiator is found: none of them is logged in."""
-        found: dict[Initiator, str] = {}
+        """Look into all hosts, until each initiator has one: none of them is logged in."""
+        owners: dict[Initiator, str] = {}
         for name in self._client.hosts():
-            found |= self._held(name, initiators)
-            if len(found) == len(initiators):
+            owners |= self._held(name, initiators)
+            if len(owners) == len(initiators):
                 break
-        return found
+        return owners
 
     def _held(self, name: str, initiators: Iterable[Initiator]) -> dict[Initiator, str]:
         record = self._look(name) or NOBODY
@@ -153,23 +153,19 @@ class Hosts:
         self, own: str, wanted: Sequence[Initiator], owners: Mapping[Initiator, str], also: str = ""
     ) -> GroupPlan:
         """Return what follows from the owners; where there are none, `also` may name a host object that is used."""
-        holders = dict.fromkeys(owners[one] for one in wanted if one in owners) or dict.fromkeys(
-            filter(None, [also])
-        )
-        found = [record for name in holders if (record := self._record(name))]
-        if not found:
+        holders = {owners[initiator] for initiator in wanted if initiator in owners} or {also}
+        records = [record for name in sorted(filter(None, holders)) if (record := self._record(name))]
+        if not records:
             self.own = own
             return GroupPlan(Group("", own, tuple(wanted)), tuple(wanted))
-        owner = max(
-            found, key=lambda record: [len(s & set(wanted)) for s in (record.logged_in, record.initiators)]
-        )
+        owner = max(records, key=lambda record: _worth(record, frozenset(wanted)))
         held = tuple(initiator for initiator in wanted if initiator in owner.initiators)
         if names.host_of(owner.name) is None:
             return GroupPlan(Group(owner.name, owner.name, held))
         self.own = owner.name
-        all_of_it = tuple(one for one in wanted if owners.get(one, owner.name) == owner.name)
-        missing = tuple(initiator for initiator in all_of_it if initiator not in held)
-        return GroupPlan(Group(owner.name, owner.name, all_of_it), missing)
+        free = tuple(initiator for initiator in wanted if owners.get(initiator, owner.name) == owner.name)
+        missing = tuple(initiator for initiator in free if initiator not in held)
+        return GroupPlan(Group(owner.name, owner.name, free), missing)
 
     def _record(self, name: str) -> HostRecord | None:
         return self._known.get(name) if name in self._fresh else self._look(name)
@@ -182,3 +178,8 @@ class Hosts:
             self._client.create_host(group.name, group.initiators)
         self._known[group.name] = HostRecord(group.name, frozenset(group.initiators), frozenset())
         return replace(group, id=group.name)
+
+
+def _worth(record: HostRecord, wanted: frozenset[Initiator]) -> tuple[int, int]:
+    """Return how many of the initiators are logged in as a host's, and how many it has."""
+    return len(record.logged_in & wanted), len(record.initiators & wanted)

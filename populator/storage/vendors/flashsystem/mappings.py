@@ -106,9 +106,8 @@ class Attempt:
 
     def _visible(self) -> LunMapping | None:
         seen, self.known = self.known, None
-        found = [sight.mapping for sight in (self.mappings.look(self.lun) if seen is None else seen)]
-        found.sort(key=lambda mapping: mapping.group.id != self.group.id)
-        for mapping in found:
+        there = [sight.mapping for sight in (self.mappings.look(self.lun) if seen is None else seen)]
+        for mapping in sorted(there, key=lambda mapping: mapping.group.id != self.group.id):
             own = mapping.group.id == self.group.id
             if own or mapping.initiators & frozenset(self.group.initiators):
                 return replace(mapping, ours=mapping.ours or (own and self.perhaps))

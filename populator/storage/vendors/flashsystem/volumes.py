@@ -29,11 +29,11 @@ class Volumes:
         return Lun(record.id, record.name, names.device(place.uid), record.size)
 
     def _record(self, place: names.Place) -> VolumeRecord:
-        found = self._client.volumes(place.uid)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise StorageError(f"{self._client.name} has {len(found)} volumes {place.uid}.", names.CSI_HINT)
+        records = self._client.volumes(place.uid)
+        if len(records) == 1:
+            return records[0]
+        if records:
+            raise StorageError(f"{self._client.name} has {len(records)} volumes {place.uid}.", names.CSI_HINT)
         if self._client.volumes(names.nguid(place.uid)):
             raise StorageError(
                 f"The volume {place.uid} is mapped to hosts by NVMe; ESXi could not see it by FC or iSCSI.",

@@ -204,7 +204,7 @@ class Commands:
     def lshostcluster(self, *given: Any) -> Any:
         def row(cluster: SimCluster) -> Row:
             members = [host for host in self.system.hosts.values() if host.cluster is cluster]
-            shared = {one.volume.id for one in self.system.maps if one.cluster is cluster}
+            shared = {item.volume.id for item in self.system.maps if item.cluster is cluster}
             found = {"id": str(cluster.id), "name": cluster.name, "status": "online"}
             return found | {"host_count": str(len(members)), "mapping_count": str(len(shared))}
 
@@ -212,11 +212,11 @@ class Commands:
 
     def lsvdiskhostmap(self, name: str, _options: Options) -> list[Row]:
         volume = self._volume(name)
-        return [self._map_row(one, "volume") for one in self.system.maps if one.volume is volume]
+        return [self._map_row(item, "volume") for item in self.system.maps if item.volume is volume]
 
     def lshostvdiskmap(self, *given: Any) -> list[Row]:
         host = self._host(given[0]) if len(given) == 2 else None
-        return [self._map_row(one, "host") for one in self.system.maps if host is None or one.host is host]
+        return [self._map_row(item, "host") for item in self.system.maps if host is None or item.host is host]
 
     # Changes.
 
@@ -304,23 +304,23 @@ class Commands:
             return {"nqn": port, **more}
         return ({"WWPN": port} if WWPN.fullmatch(port) else {"iscsi_name": port}) | more
 
-    def _map_row(self, one: SimMap, of: str) -> Row:
-        first = one.volume if of == "volume" else one.host
-        row = {"id": str(first.id), "name": first.name, "SCSI_id": str(one.scsi_id)}
+    def _map_row(self, item: SimMap, of: str) -> Row:
+        first = item.volume if of == "volume" else item.host
+        row = {"id": str(first.id), "name": first.name, "SCSI_id": str(item.scsi_id)}
         if of == "volume":
-            row |= {"host_id": str(one.host.id), "host_name": one.host.name}
+            row |= {"host_id": str(item.host.id), "host_name": item.host.name}
         else:
-            row |= {"vdisk_id": str(one.volume.id), "vdisk_name": one.volume.name}
-        row |= {"vdisk_UID": self.system.shown_uid(one.volume), "IO_group_id": "0"}
-        row |= {"mapping_type": "shared" if one.cluster else "private", "protocol": one.host.protocol}
-        return row | cluster_columns(one.cluster)
+            row |= {"vdisk_id": str(item.volume.id), "vdisk_name": item.volume.name}
+        row |= {"vdisk_UID": self.system.shown_uid(item.volume), "IO_group_id": "0"}
+        row |= {"mapping_type": "shared" if item.cluster else "private", "protocol": item.host.protocol}
+        return row | cluster_columns(item.cluster)
 
 
 def pick(objects: Iterable[Object], name: str) -> Object:
     """Return an object by number or name."""
-    for one in objects:
-        if name in {str(one.id), one.name}:
-            return one
+    for item in objects:
+        if name in {str(item.id), item.name}:
+            return item
     code = NO_SUCH_OBJECT if name.isdecimal() else NO_SUCH_NAME
     raise Failure(code, "The specified object does not exist.")
 

@@ -81,12 +81,12 @@ class FlashSystemLab:
 
     def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
         for kind in InitiatorKind:
-            if own := [one for one in initiators if one.kind == kind]:
+            if own := [item for item in initiators if item.kind == kind]:
                 self._add_host(f"{name.replace('.', '-')}-{kind}", own)
 
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
         """Return the host that has the initiators, made where there is none."""
-        owners = (self.simulator.owner(one.name) for one in initiators)
+        owners = (self.simulator.owner(item.name) for item in initiators)
         return next((host.name for host in owners if host), None) or self._add_host(name, initiators).name
 
     def groups(self) -> list[str]:
@@ -117,14 +117,14 @@ class FlashSystemLab:
     def volume(self, volume: Volume) -> SimVolume:
         """Return what the array has for a volume, by the UID in its handle."""
         uid = volume.handle.rpartition(";")[2]
-        return next(one for one in self.simulator.volumes.values() if one.uid == uid)
+        return next(item for item in self.simulator.volumes.values() if item.uid == uid)
 
     def state(self) -> object:
         sim = self.simulator
         hosts = sorted(
             (h.name, h.cluster.name if h.cluster else "", *sorted(h.ports)) for h in sim.hosts.values()
         )
-        clusters = sorted(one.name for one in sim.clusters.values())
+        clusters = sorted(item.name for item in sim.clusters.values())
         maps = sorted((m.volume.name, m.host.name, m.scsi_id, m.cluster is not None) for m in sim.maps)
         return hosts, clusters, maps
 
@@ -138,7 +138,7 @@ class FlashSystemLab:
         self.simulator.close()
 
     def _add_host(self, name: str, initiators: Iterable[Initiator]) -> SimHost:
-        return self.simulator.add_host(name, sorted(one.name for one in initiators))
+        return self.simulator.add_host(name, sorted(item.name for item in initiators))
 
     def _host(self, name: str) -> SimHost:
         return next(host for host in self.simulator.hosts.values() if host.name == name)

@@ -152,7 +152,7 @@ class System:
         """Delete a volume, and with it what it was mapped by."""
         with self.lock:
             del self.volumes[volume.id]
-            self.maps = [one for one in self.maps if one.volume is not volume]
+            self.maps = [item for item in self.maps if item.volume is not volume]
             self.san.delete_lun(volume.naa)
 
     def add_host(self, name: str, ports: Iterable[str], protocol: str = "scsi") -> SimHost:
@@ -167,7 +167,7 @@ class System:
     def add_ports(self, host: SimHost, ports: Iterable[str]) -> None:
         with self.lock:
             self._admit(host, ports)
-            self._present(one for one in self.maps if one.host is host)
+            self._present(item for item in self.maps if item.host is host)
 
     def remove_ports(self, host: SimHost, ports: Iterable[str], *, force: bool) -> None:
         with self.lock:
@@ -176,20 +176,20 @@ class System:
                 raise Failure(
                     NO_SUCH_MEMBER, "The action failed because an object that was specified does not exist."
                 )
-            if not force and any(one.host is host for one in self.maps):
+            if not force and any(item.host is host for item in self.maps):
                 raise Failure(HAS_MAPPINGS, "One or more of the configured port names is in a mapping.")
             host.ports = [port for port in host.ports if port not in gone]
-            self._present(one for one in self.maps if one.host is host)
+            self._present(item for item in self.maps if item.host is host)
 
     def remove_host(self, host: SimHost, *, force: bool = False) -> None:
         with self.lock:
-            found = [one for one in self.maps if one.host is host]
+            found = [item for item in self.maps if item.host is host]
             if host.cluster:
                 raise Failure(IN_CLUSTER, "The host is a member of a host cluster.")
             if found and not force:
                 raise Failure(HAS_MAPPINGS, "One or more of the configured port names is in a mapping.")
-            for one in found:
-                self._drop(one)
+            for item in found:
+                self._drop(item)
             del self.hosts[host.id]
 
     def add_cluster(self, name: str) -> SimCluster:
@@ -204,10 +204,10 @@ class System:
         with self.lock:
             if host.cluster:
                 raise Failure(IN_CLUSTER, "The host is a member of a host cluster.")
-            shared = {one.volume.id: one for one in self.maps if one.cluster is cluster}
+            shared = {item.volume.id: item for item in self.maps if item.cluster is cluster}
             host.cluster = cluster
-            for one in shared.values():
-                self._map(one.volume, host, one.scsi_id, cluster)
+            for item in shared.values():
+                self._map(item.volume, host, item.scsi_id, cluster)
 
     def remove_cluster(self, cluster: SimCluster, *, with_hosts: bool) -> None:
         """Delete a host cluster without members, or with all of them and their mappings."""
@@ -225,7 +225,7 @@ class System:
     ) -> SimMap:
         with self.lock:
             self._check_others(volume, [host], force=force)
-            if any((one.volume, one.host) == (volume, host) for one in self.maps):
+            if any((item.volume, item.host) == (volume, host) for item in self.maps):
                 raise Failure(MAPPED_ALREADY, "The volume is already mapped to this host.")
             return self._map(volume, host, scsi_id, None)
 
@@ -235,14 +235,14 @@ class System:
         with self.lock:
             members = [host for host in self.hosts.values() if host.cluster is cluster]
             self._check_others(volume, members, force=force)
-            if any((one.volume, one.cluster) == (volume, cluster) for one in self.maps):
+            if any((item.volume, item.cluster) == (volume, cluster) for item in self.maps):
                 raise Failure(MAPPED_ALREADY, "The volume is already mapped to this host cluster.")
             for host in members:
                 self._map(volume, host, scsi_id, cluster)
 
     def unmap(self, volume: SimVolume, host: SimHost) -> None:
         with self.lock:
-            found = [one for one in self.maps if (one.volume, one.host) == (volume, host)]
+            found = [item for item in self.maps if (item.volume, item.host) == (volume, host)]
             if not found:
                 raise Failure(NOT_MAPPED, "The volume is not mapped to this host.")
             if found[0].cluster:
@@ -252,16 +252,16 @@ class System:
 
     def unmap_from_cluster(self, volume: SimVolume, cluster: SimCluster) -> None:
         with self.lock:
-            found = [one for one in self.maps if (one.volume, one.cluster) == (volume, cluster)]
+            found = [item for item in self.maps if (item.volume, item.cluster) == (volume, cluster)]
             if not found:
                 raise Failure(NOT_MAPPED, "The volume is not mapped to this host cluster.")
             self._check_protection(volume)
-            for one in found:
-                self._drop(one)
+            for item in found:
+                self._drop(item)
 
     def shown_uid(self, volume: SimVolume) -> str:
         """Return `vdisk_UID` as it is shown: the NGUID where NVMe hosts see the volume."""
-        if any(one.volume is volume and one.host.protocol == "nvme" for one in self.maps):
+        if any(item.volume is volume and item.host.protocol == "nvme" for item in self.maps):
             return f"{volume.uid[16:]}0050760{volume.uid[7:16]}"
         return volume.uid
 
@@ -282,7 +282,7 @@ class System:
             self.logins.clear()
 
     def _check_others(self, volume: SimVolume, hosts: Sequence[SimHost], *, force: bool) -> None:
-        others = any(one.volume is volume and one.host not in hosts for one in self.maps)
+        others = any(item.volume is volume and item.host not in hosts for item in self.maps)
         if others and not force:
             raise Failure(self.elsewhere, "The volume is already mapped to a host. Use the force flag.")
 
@@ -293,7 +293,7 @@ class System:
     def _map(
         self, volume: SimVolume, host: SimHost, scsi_id: int | None, cluster: SimCluster | None
     ) -> SimMap:
-        used = {one.scsi_id for one in self.maps if one.host is host}
+        used = {item.scsi_id for item in self.maps if item.host is host}
         if len(used) >= self.most_mappings:
             raise Failure(TOO_MANY_MAPPINGS, "The maximum number of mappings for the host was reached.")
         if scsi_id is None:
@@ -307,13 +307,13 @@ class System:
         self._present([made])
         return made
 
-    def _drop(self, one: SimMap) -> None:
-        self.maps.remove(one)
-        self.san.unmap(one.volume.naa, one.via)
+    def _drop(self, item: SimMap) -> None:
+        self.maps.remove(item)
+        self.san.unmap(item.volume.naa, item.via)
 
     def _present(self, maps: Iterable[SimMap]) -> None:
-        for one in maps:
-            self.san.map(one.volume.naa, map(str.lower, one.host.ports), one.scsi_id, one.via)
+        for item in maps:
+            self.san.map(item.volume.naa, map(str.lower, item.host.ports), item.scsi_id, item.via)
 
     def _admit(self, host: SimHost, ports: Iterable[str]) -> None:
         """Give ports to a host, all of them or none."""

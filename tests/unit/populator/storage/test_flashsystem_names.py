@@ -115,7 +115,7 @@ def test_what_is_no_iscsi_name_is_not_taken_for_one(name: str) -> None:
 
 def test_kinds_stay_apart_in_their_order() -> None:
     chosen = names.usable([IQN, FC, IQN_2, IQN])
-    assert [(one.kind, one.initiators) for one in chosen] == [
+    assert [(some.kind, some.initiators) for some in chosen] == [
         (InitiatorKind.ISCSI, (IQN, IQN_2)),
         (InitiatorKind.FC, (FC,)),
     ]
