@@ -781,7 +781,7 @@ def test_a_stranger_that_is_logged_in_by_fibre_channel_is_taken_first(
 
 def test_of_two_hosts_that_is_used_which_is_logged_in(sim: FlashSystemSimulator, array: StorageArray) -> None:
     """The Go driver takes the first."""
-    sim.add_host("old", [WWPN])
+    sim.add_host("esx0", [WWPN])
     sim.add_host("esx1", [WWPN_2])
     sim.log_in(WWPN_2)
     assert array.plan_group(HOST, [FC, FC_2]).group == Group("esx1", "esx1", (FC_2,))
@@ -845,6 +845,14 @@ def test_our_own_host_stays_while_another_volume_is_mapped_to_it(
     assert lab.state() == ([], [], [])
 
 
+def test_our_own_host_to_which_nothing_was_mapped_is_deleted(
+    lab: FlashSystemLab, array: StorageArray, lun: Lun
+) -> None:
+    ensure(array, FC)
+    unmap(array, lun)
+    assert lab.state() == ([], [], [])
+
+
 def test_a_host_that_becomes_free_while_we_look_is_deleted_all_the_same(
     lab: FlashSystemLab, sim: FlashSystemSimulator, array: StorageArray, lun: Lun
 ) -> None:
@@ -887,6 +895,7 @@ def test_what_the_hosts_cluster_sees_is_used_and_left(
     for keep in ((before,), ()):
         unmap(array, lun, keep)
         assert lab.state() == state
+    assert not any(command.startswith("rm") for command in commands(sim))
 
 
 @pytest.mark.usefixtures("cluster")
@@ -945,6 +954,23 @@ def test_one_whose_answer_is_lost_is(
     sim.before("mkvdiskhostmap", lose)
     assert array.map(lun, ensure(array, FC)).ours
     assert len(sim.maps) == 1
+
+
+def test_one_whose_answer_never_comes_is_as_well(
+    lab: FlashSystemLab, sim: FlashSystemSimulator, lun: Lun, esx: SimHost
+) -> None:
+    release = threading.Event()
+
+    def hang(request: Request) -> Reply:
+        sim.map(sim.volumes[0], esx, request.body["scsi"])
+        release.wait(20)
+        return Reply(200)
+
+    sim.before("mkvdiskhostmap", hang)
+    array = connect(lab, timeout=0.5)
+    assert array.map(lun, ensure(array, FC)).ours
+    assert len(sim.maps) == 1
+    release.set()
 
 
 def test_a_lun_id_in_use_is_passed_over(
