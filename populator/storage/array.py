@@ -14,7 +14,7 @@ made a mapping to somebody's object: there `Mapping.host` is None and `ours` is 
 may remove is known from what was there before it, and from what the volume's Lease says of a run that died.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Mapping as ReadOnly
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -52,10 +52,15 @@ class Group:
     """What stands for a host on the array, and sees the LUNs that are mapped to it."""
 
     id: str
-    """empty while it does not exist"""
+    """empty while it does not exist; where the array has an object for each of its ports, the ids of all, one a line"""
     name: str
     initiators: tuple[Initiator, ...] = ()
     """those of the host's that it holds"""
+
+    def within(self, ids: Iterable[str]) -> bool:
+        """Return whether all that it stands for on the array are among what the groups of these ids stand for."""
+        known = {part for each in ids for part in each.splitlines()}
+        return bool(self.id) and known.issuperset(self.id.splitlines())
 
 
 @dataclass(frozen=True)

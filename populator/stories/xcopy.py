@@ -121,19 +121,25 @@ def find_lun(job: Job, array: StorageArray, report: Report) -> Lun:
 def seen_already(mappings: Sequence[Mapping], host: EsxiHost) -> Mapping | None:
     """Return the mapping by which the host sees the LUN: it serves us, and a second might be by another protocol.
 
-    Somebody else's by whatever adapter; failing that, what an earlier run left behind for adapters that can work.
+    Somebody else's by whatever adapter; failing that, what an earlier run left behind for adapters that can work. That
+    may be several, all of which go at the end: one of them is returned, with the initiators of all.
     """
     working = {adapter.initiator for adapter in host.adapters}
     seen = [
         mapping for mapping in mappings if mapping.initiators & (working if mapping.ours else host.initiators)
     ]
-    return min(seen, key=lambda mapping: mapping.ours, default=None)
+    first = min(seen, key=lambda mapping: mapping.ours, default=None)
+    if first is None or not first.ours:
+        return first
+    return replace(first, initiators=frozenset().union(*(mapping.initiators for mapping in seen)))
 
 
 def known(mappings: Sequence[Mapping], noted: Mapped | None) -> tuple[Mapping, ...]:
     """Return the mappings, that of a dead run as a populator's also where the array cannot tell it from others."""
     return tuple(
-        replace(mapping, ours=True, host=noted.host) if noted and mapping.group.id == noted.group else mapping
+        replace(mapping, ours=True, host=noted.host)
+        if noted and mapping.group.within([noted.group])
+        else mapping
         for mapping in mappings
     )
 
@@ -195,7 +201,7 @@ def check_nobody_else_maps(array: StorageArray, lun: Lun, before: Sequence[Mappi
     """Raise when somebody has come to see the LUN since we looked first: a node that starts the VM, another run."""
     known = {mapping.group.id for mapping in (*before, own)}
     for mapping in array.mappings_of(lun):
-        if mapping.group.id not in known:
+        if not mapping.group.within(known):
             raise VolumeError(
                 f"LUN {lun.name} was mapped to {mapping.group.name} since this run began: somebody else uses it.",
                 "Nothing was written to it by this run. See who uses the PersistentVolumeClaim, and start the "

@@ -1,12 +1,21 @@
-"""What the story says of a mapping, for people."""
+"""What the story makes of mappings, and says of them to people."""
 
 import pytest
 
 from populator.storage.array import Group, Mapping
-from populator.stories.xcopy import in_words
-from vsphere.model import Adapter, Initiator, InitiatorKind
+from populator.stories.xcopy import in_words, known, seen_already
+from populator.writer import Mapped
+from vsphere.model import Adapter, EsxiHost, Initiator, InitiatorKind
 
 CLIENT = Adapter("vmhba66", Initiator(InitiatorKind.SDC, "3f4b2c1d-0000-4000-8000-000000000001"))
+LEFT, RIGHT = (
+    Adapter(f"vmhba{number}", Initiator(InitiatorKind.FC, f"20000025b5aa000{number}")) for number in (1, 2)
+)
+HOST = EsxiHost("host-1", "esx-1", (LEFT, RIGHT), frozenset({LEFT.initiator, RIGHT.initiator}))
+BY_LEFT, BY_RIGHT = (
+    Mapping(Group(group, group), 7, ours=False, initiators=frozenset({adapter.initiator}))
+    for group, adapter in (("CL1-A,1", LEFT), ("CL2-A,1", RIGHT))
+)
 
 
 @pytest.mark.parametrize(("lun_id", "said"), [(7, " as LUN id 7"), (0, " as LUN id 0"), (None, "")])
@@ -14,3 +23,40 @@ def test_a_lun_id_is_said_where_the_array_has_them(lun_id: int | None, said: str
     mapping = Mapping(Group("1", "esx-1"), lun_id, ours=True)
     whole = f"{said} to group esx-1, for adapter vmhba66 (3f4b2c1d-0000-4000-8000-000000000001)"
     assert in_words(mapping, [CLIENT]) == whole
+
+
+@pytest.mark.parametrize(
+    ("id", "ids", "within"),
+    [
+        ("a", ["a"], True),
+        ("a", ["b"], False),
+        ("a", ["b", "c\na"], True),
+        ("a\nb", ["b", "a"], True),
+        ("a\nb", ["a"], False),
+        ("a", ["ab"], False),
+        ("", ["a"], False),
+        ("", [""], False),
+        ("a", [], False),
+    ],
+)
+def test_a_group_may_be_a_part_of_others(id: str, ids: list[str], within: bool) -> None:  # noqa: A002
+    assert Group(id, "esx-1").within(ids) is within
+
+
+def test_of_a_dead_run_that_mapped_by_several_objects_each_mapping_is_known() -> None:
+    """However far it came."""
+    for found in ([BY_LEFT], [BY_RIGHT], [BY_LEFT, BY_RIGHT]):
+        ours = known(found, Mapped("CL1-A,1\nCL2-A,1", "host-1"))
+        assert {(mapping.ours, mapping.host) for mapping in ours} == {(True, "host-1")}
+    assert not known([BY_LEFT], Mapped("CL2-A,1", "host-1"))[0].ours
+    assert not known([BY_LEFT], None)[0].ours
+
+
+def test_what_it_left_is_seen_by_the_adapters_of_all_of_it() -> None:
+    """Each has dead paths to forget, once all of it is unmapped."""
+    ours = known([BY_LEFT, BY_RIGHT], Mapped("CL1-A,1\nCL2-A,1", "host-1"))
+    seen = seen_already(ours, HOST)
+    assert seen
+    assert seen.initiators == HOST.initiators
+    assert seen_already([*ours, BY_LEFT], HOST) == BY_LEFT
+    assert seen_already([], HOST) is None
