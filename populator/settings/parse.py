@@ -46,6 +46,8 @@ LEASE_VARIABLES = {
 """by the parameter of `check_settings` that each one sets"""
 NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 OBJECT_NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
+OF_A_SERVICE = re.compile(r"(tcp|udp|sctp)://.*")
+"""what Kubernetes puts into STORAGE_PORT, a setting of ours, where the namespace has a Service `storage`"""
 
 
 def parse_settings(arguments: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
@@ -154,7 +156,8 @@ class Parser(Reader):
         """Read what the vendor has beside the common settings."""
         found = {}
         for option in VENDORS[vendor].options if vendor in BUILT else ():
-            if value := self.variable(option.variable):
+            value = self.variable(option.variable)
+            if value and not OF_A_SERVICE.fullmatch(value):
                 found[option.variable] = value
             elif option.required:
                 self.problems.append(f"{option.variable} is missing: {option.help}")

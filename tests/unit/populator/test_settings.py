@@ -309,6 +309,11 @@ def test_no_service_of_the_namespace_changes_a_setting() -> None:
     assert parse(services | given, esxi_clone_method="ssh") == alone
 
 
+def test_a_services_variable_is_no_setting_of_a_vendor() -> None:
+    assert parse({"ONTAP_SVM": "tcp://172.30.12.3:443"}).storage.access.options == {}
+    assert parse({"ONTAP_SVM": "svm1"}).storage.access.options == {"ONTAP_SVM": "svm1"}
+
+
 BYTES = st.binary(max_size=40).map(os.fsdecode)
 """what Python makes of any bytes in arguments and environment: halves of characters where they are not UTF-8"""
 ODD = st.one_of(
