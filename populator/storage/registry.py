@@ -100,6 +100,7 @@ VENDORS: Mapping[str, Vendor] = {
             Option("HOSTGROUP_ID_LIST", "Host groups to use, such as CL1-A,1:CL2-B,2; found when not given."),
             Option("COPY_SPEED", "Speed of copies by the array: slower, medium or faster."),
         ),
+        folder="vantara",
     ),
 }
 """by the names that Forklift uses"""

@@ -303,10 +303,13 @@ def test_no_service_of_the_namespace_changes_a_setting() -> None:
     services: dict[str, str] = {}
     for name in names:
         services |= service_variables(name)
-    assert services.keys() & variables == set()
+    assert services.keys() & variables == {"STORAGE_PORT"}
     given = {"SSH_PRIVATE_KEY": ENCODED}
-    alone = parse(given, esxi_clone_method="ssh")
-    assert parse(services | given, esxi_clone_method="ssh") == alone
+    for vendor in ("ontap", "vantara"):
+        alone = parse(given, esxi_clone_method="ssh", storage_vendor_product=vendor)
+        assert parse(services | given, esxi_clone_method="ssh", storage_vendor_product=vendor) == alone
+    own = parse({"STORAGE_PORT": "23451"}, storage_vendor_product="vantara")
+    assert own.storage.access.options == {"STORAGE_PORT": "23451"}
 
 
 def test_a_services_variable_is_no_setting_of_a_vendor() -> None:

@@ -1,0 +1,1 @@
+"""Hitachi Vantara's VSP: LDEVs, which hosts see by LU paths, one for each host group on one of the array's ports."""

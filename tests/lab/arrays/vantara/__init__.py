@@ -1,0 +1,1 @@
+"""A VSP of Hitachi's."""
