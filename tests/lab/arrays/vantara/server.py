@@ -32,7 +32,6 @@ from tests.lab.arrays.vantara.system import (
 
 ROOT = "/ConfigurationManager"
 V1 = f"{ROOT}/v1"
-IDLE_SECONDS = 300
 MOST_LDEVS = 16384
 RESERVE = dict.fromkeys(("openSystem", "persistent", "pgrKey", "mainframe", "acaReserve"), False)
 Record = dict[str, Any]
@@ -72,9 +71,10 @@ class VantaraSimulator(System):
     """One array, served from its making to `close`.
 
     May be set at any time, beside what `System` names: `version` (of the API), `others` (more arrays of the server, by
-    id), `most_sessions`, `looks` (at a job before it is done; then it is not waited for either), `says_groups` (whether
-    ports say which host group an initiator is in), `says_registered` (whether they show those that are not logged in),
-    `naa_in_lists`, `locked` (how many more jobs find the resource group locked), `fails` (what the next jobs end as).
+    id), `most_sessions`, `idle_seconds`, `looks` (at a job before it is done; then it is not waited for either),
+    `says_groups` (whether ports say which host group an initiator is in), `says_registered` (whether they show those
+    that are not logged in), `naa_in_lists`, `locked` (how many more jobs find the resource group locked), `fails` (what
+    the next jobs end as).
     """
 
     def __init__(self, san: SanPort, context: ssl.SSLContext, users: Mapping[str, User]) -> None:
@@ -82,7 +82,7 @@ class VantaraSimulator(System):
         self.users = dict(users)
         self.version = "1.42.0"
         self.others: dict[str, int] = {}
-        self.most_sessions, self.looks = 64, 0
+        self.most_sessions, self.idle_seconds, self.looks = 64, 300.0, 0
         self.says_groups = self.says_registered = self.naa_in_lists = True
         self.locked = 0
         self.fails: list[Failure | str] = []
@@ -222,7 +222,7 @@ class VantaraSimulator(System):
         return {"sessionId": session.id, "userId": session.user, "ipAddress": "127.0.0.1"}
 
     def _forget_idle(self) -> None:
-        limit = time.monotonic() - IDLE_SECONDS
+        limit = time.monotonic() - self.idle_seconds
         self.sessions = {token: session for token, session in self.sessions.items() if session.used > limit}
 
     # Jobs.

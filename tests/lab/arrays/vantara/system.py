@@ -18,8 +18,8 @@ MISSING, NOT_ALLOWED, INVALID, OTHER = "KART30013-E", "KART40046-E", "KART40038-
 PATH_DEFINED, LUN_TAKEN = ("B958", "015A"), ("B958", "0947")
 FC, ISCSI = "FIBRE", "ISCSI"
 UNASSIGNED = 0xFFFE
-SERIAL_MASK = 0x50600000
-"""of a VSP E in an NAA id; Hitachi's Ansible modules have those of other families"""
+SERIAL_MASK = 0x50700000
+"""of a VSP E with a serial number from 700000 on, in an NAA id; Hitachi's Ansible modules have those of others, too"""
 
 
 class SanPort(Protocol):
@@ -92,11 +92,12 @@ class System:
         self.serial = 715010
         self.model, self.microcode = "VSP E790H", "93-07-21-80/00"
         self.device_id = f"934000{self.serial}"
-        self._own = secrets.randbits(24) << 8
+        self.wwn = secrets.randbits(24) << 8
+        """what its ports' names and all NAA ids have in common"""
         self.ports: dict[str, SimPort] = {}
         for number in range(1, 9):
             name, kind = f"CL{number}-A", FC if number < 5 else ISCSI
-            self.ports[name] = SimPort(name, kind, f"50060e80{self._own | number:08x}")
+            self.ports[name] = SimPort(name, kind, f"50060e80{self.wwn | number:08x}")
         self.groups: dict[str, SimGroup] = {}
         self.ldevs: dict[int, SimLdev] = {}
         self.paths: list[SimPath] = []
@@ -107,7 +108,7 @@ class System:
     def naa(self, ldev: int, serial: int | None = None) -> str:
         """Return the NAA id of an LDEV; with another serial number, that of a virtual storage machine."""
         shown = (self.serial if serial is None else serial) % 100000 | SERIAL_MASK
-        return f"60060e80{self._own:08x}{shown:08x}{ldev & 0xFFFFFFFF:08x}"
+        return f"60060e80{self.wwn:08x}{shown:08x}{ldev:08x}"
 
     def add_ldev(self, label: str, size: int, number: int | None = None, naa: str = "") -> SimLdev:
         with self.lock:
