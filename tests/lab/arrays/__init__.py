@@ -111,6 +111,11 @@ class ArrayLab(AbstractContextManager["ArrayLab"], Protocol):
         """Delete all LUNs and groups, and let nobody be logged in."""
 
 
+def tells_ours(lab: ArrayLab) -> bool:
+    """Return whether the array tells whose a mapping is: by the group, or by a name of its own, which the lab says."""
+    return bool(getattr(lab, "tells_ours", lab.own_groups))
+
+
 def start(vendor: str, pki: Pki, san: San) -> ArrayLab:
     """Start the simulator of a vendor's array, by Forklift's name of the vendor."""
     lab: ArrayLab = import_module(f"tests.lab.arrays.{registry.VENDORS[vendor].folder}.lab").start(pki, san)
