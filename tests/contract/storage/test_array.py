@@ -350,6 +350,10 @@ def test_a_lun_the_host_sees_already_is_used_and_left_that_way(lab: ArrayLab, po
     assert lab.state() == state
 
 
+MOST_CALLS = {"powermax": 16}
+"""of a whole run, where it is not 12: PowerMax lists no mappings, and a mapping there is three objects"""
+
+
 def test_one_whole_run_takes_at_most_twelve_calls(lab: ArrayLab, ports: Ports) -> None:
     volume = lab.add_volume()
     array = connect(lab)
@@ -360,7 +364,7 @@ def test_one_whole_run_takes_at_most_twelve_calls(lab: ArrayLab, ports: Ports) -
     unmap(lab, array, lun)
     array.close()
     print(lab.vendor, len(lab.calls), *lab.calls, sep="\n")
-    assert len(lab.calls) <= 12
+    assert len(lab.calls) <= MOST_CALLS.get(lab.vendor, 12)
 
 
 def test_many_populators_of_one_host_do_not_hurt_each_other(lab: ArrayLab, ports: Ports) -> None:

@@ -25,6 +25,8 @@ ONE_WAY_EACH = [
 ]
 HEALED = ("before", "after", "reset", "half", "5xx", "429 1", "503 1", "hang")
 """see `tests.lab.faults`: what the next try does not meet"""
+MOST_CALLS = {"powermax": 20}
+"""of a host's second disk, where it is not 8: PowerMax lists no mappings, and a mapping there is three objects"""
 PATIENCE = {"hang": 0.5}
 """seconds for which the driver waits for an answer, by fault: what hangs is soon over"""
 
@@ -199,7 +201,7 @@ def test_the_second_disk_of_a_host_takes_eight_calls(front: Front, ports: Ports)
     unmap(front.lab, array, lun)
     labels = [call.label for call in front.ledger.calls]
     changed = sum(before != after for before, after in pairwise([*sessions, front.lab.sessions]))
-    assert len(labels) - changed <= 8, labels
+    assert len(labels) - changed <= MOST_CALLS.get(front.lab.vendor, 8), labels
 
 
 def test_what_a_dead_predecessor_mapped_by_the_other_kind_is_removed(scsi_lab: ArrayLab) -> None:
