@@ -72,8 +72,13 @@ VENDORS: Mapping[str, Vendor] = {
         SCSI,
         options=(
             Option("POWERMAX_SYMMETRIX_ID", "The 12 digits of the array's id.", required=True),
-            Option("POWERMAX_PORT_GROUP_NAME", "The port group by which hosts see LUNs.", required=True),
+            Option(
+                "POWERMAX_PORT_GROUP_NAME",
+                "The port group by which hosts see LUNs; two by a comma, one for each protocol.",
+                required=True,
+            ),
         ),
+        folder="powermax",
     ),
     "powerstore": Vendor("Dell PowerStore", ("csi-powerstore.dellemc.com",), SCSI, folder="powerstore"),
     "primera3par": Vendor("HPE 3PAR, Primera or Alletra", ("csi.hpe.com",), SCSI, folder="hpe"),

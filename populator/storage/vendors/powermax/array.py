@@ -1,0 +1,158 @@
+"""A PowerMax as a storage array: its volumes, and the masking views by which hosts see them.
+
+The host object is the administrator's; whose a mapping is, and for which host, says the name of its view.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from functools import partial
+from http import HTTPStatus
+
+from populator.clock import Clock
+from populator.errors import StorageError
+from populator.storage.access import Access
+from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.failures import Refused
+from populator.storage.http import read_address
+from populator.storage.repeat import Repeat
+from populator.storage.vendors.powermax import names, volumes
+from populator.storage.vendors.powermax.client import Client
+from populator.storage.vendors.powermax.hosts import Hosts
+from populator.storage.vendors.powermax.records import VolumeRecord
+from populator.storage.vendors.powermax.views import Look, Sight, Views
+from vsphere.model import Initiator
+
+LUN_IDS = 1024
+"""ESXi sees LUN ids below Disk.MaxLUN, whose default this is"""
+PORT = 8443
+FRESH = 5.0
+"""seconds for which what was read last need not be read again"""
+
+
+class PowerMaxArray:
+    """One array, by the Unisphere that manages it."""
+
+    def __init__(self, access: Access, clock: Clock) -> None:
+        array, port_groups = names.array_id(access.options), names.port_groups(access.options)
+        address = read_address(access.hostname)
+        at = replace(access, hostname=str(replace(address, port=address.port or PORT)))
+        self._client = Client(at, clock, array)
+        self._clock = clock
+        self._repeat = Repeat(clock)
+        self._hosts = Hosts(self._client, port_groups)
+        self._views = Views(self._client, clock)
+        self._found: tuple[float, VolumeRecord] | None = None
+        """the volume found last, and when; None once that was used"""
+        self._looks: dict[str, tuple[float, Look]] = {}
+        """the last one at a volume, and until when a change may trust it"""
+
+    def info(self) -> ArrayInfo:
+        """Return model and microcode; empty where the user may not ask for them."""
+        model, version = "", ""
+        try:
+            model, version = self._repeat.read(self._client.model)
+        except Refused as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                raise StorageError(
+                    f"{self._client.name}: this Unisphere knows no such array.",
+                    f"Correct {names.SYMMETRIX_ID}, or set STORAGE_HOSTNAME to the array's Unisphere.",
+                ) from error
+            if error.passing or error.status == HTTPStatus.UNAUTHORIZED:
+                raise
+        return ArrayInfo("Dell", "PowerMax", model, version)
+
+    def find_lun(self, volume: Volume) -> Lun:
+        """Return the volume, looked for by its number and checked by its name."""
+        place = names.place(volume)
+        device = volumes.here(place, self._client.array, self._client.name)
+        record = self._repeat.read(partial(self._client.volume, device))
+        lun = volumes.usable(record, device, place.name, self._client.name)
+        self._found = (self._clock.now(), record) if record else None
+        return lun
+
+    def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
+        """Return a mapping for each masking view that shows the volume."""
+        found, self._found = self._found, None
+        fresh = found and found[1].device == lun.id and self._clock.now() - found[0] <= FRESH
+        record = found[1] if found and fresh else None
+        return tuple(_mapping(sight, lun.id) for sight in self._look(lun, record).sights)
+
+    def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
+        """Return the host object that has the initiators."""
+        return self._repeat.read(partial(self._hosts.plan, host, names.usable(initiators)))
+
+    def ensure_group(self, plan: GroupPlan) -> Group:
+        """Return the host object, which is there and stays as it is."""
+        return plan.group
+
+    def map(self, lun: Lun, group: Group) -> Mapping:
+        """Show the volume to the host, by a storage group and a masking view for the two of them."""
+        port_group = self._repeat.read(lambda: self._hosts.port_groups)[group.initiators[0].kind]
+        known = self._fresh_look(lun)
+
+        def show() -> Sight:
+            nonlocal known
+            first, known = known, None
+            return self._views.show(lun, group, port_group, first)
+
+        mapping = _mapping(self._repeat.write(show), lun.id)
+        if mapping.lun_id is not None and mapping.lun_id >= LUN_IDS:
+            raise StorageError(
+                f"{lun.name} has the LUN id {mapping.lun_id} in the masking view {mapping.group.name}, which ESXi "
+                f"hosts do not see: they look at 0 to {LUN_IDS - 1}.",
+                "Remove unused volumes from the masking views of this host, so that low LUN ids are free.",
+            )
+        return mapping
+
+    def unmap(
+        self,
+        lun: Lun,
+        host: str,
+        initiators: Collection[Initiator],
+        keep: Collection[Mapping],  # noqa: ARG002 - the names of views say which are ours
+    ) -> None:
+        """Remove our view of the host, known by its name, and those of the Go populator that show it the volume."""
+        self._fresh_look(lun)
+        own, us = names.own(host, lun.id), frozenset(initiators)
+
+        def remove_others() -> None:
+            _, look = self._looks.get(lun.id) or (0.0, self._look(lun))
+            for sight in look.sights:
+                if names.GO_VIEW.fullmatch(sight.view) and sight.initiators & us:
+                    self._views.remove(sight.view, sight.storage_group, lun.id)
+
+        self._repeat.write_all([partial(self._views.remove, own, own, lun.id), remove_others])
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._client.close()
+
+    def _fresh_look(self, lun: Lun) -> Look | None:
+        """Return what was seen a moment ago, for a change that makes it out of date."""
+        self._found = None
+        until, look = self._looks.get(lun.id, (0.0, None))
+        if look is not None:
+            self._looks[lun.id] = (0.0, look)
+        return look if self._clock.now() <= until else None
+
+    def _look(self, lun: Lun, record: VolumeRecord | None = None) -> Look:
+        known: VolumeRecord | None = record
+
+        def look() -> Look:
+            nonlocal known
+            first, known = known, None
+            return self._views.look(lun, first)
+
+        found = self._repeat.read(look)
+        self._looks[lun.id] = (self._clock.now() + FRESH, found)
+        return found
+
+
+def connect(access: Access, clock: Clock) -> PowerMaxArray:
+    """Return the driver, for the registry."""
+    return PowerMaxArray(access, clock)
+
+
+def _mapping(sight: Sight, device: str) -> Mapping:
+    ours, host = names.is_ours(sight.view, device), names.host_of(sight.view, device)
+    return Mapping(Group(sight.view, sight.view), sight.lun_id, ours, host, sight.initiators)

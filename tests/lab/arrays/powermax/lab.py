@@ -1,0 +1,195 @@
+"""A PowerMax with the volumes of Dell's CSI driver, and hosts as its administrator has described them."""
+
+import itertools
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any, Self
+
+from populator.storage.access import Access
+from populator.storage.array import Volume
+from tests.lab.arrays import ArrayLab
+from tests.lab.arrays.powermax.server import PowerMaxSimulator, User
+from tests.lab.arrays.powermax.system import SimVolume
+from tests.lab.arrays.rest import RestServer
+from tests.lab.pki import Pki
+from tests.lab.san import San
+from vsphere.model import Initiator, InitiatorKind
+
+USER, PASSWORD = "csi", "powermax-secret"
+READER = "monitor"
+DRIVER = "csi-powermax.dellemc.com"
+CSI_GROUP = "csi-ABC-Diamond-SRP_1-SG"
+FC_PORTS, ISCSI_PORTS = "esx-fc", "esx-iscsi"
+
+
+class PowerMaxLab:
+    """See the module. A host is an object for each kind of its initiators."""
+
+    vendor = "powermax"
+    own_groups = False
+    tells_ours = True
+
+    def __init__(self, pki: Pki, san: San, **simulator: Any) -> None:
+        """`simulator` are further arguments of the simulator."""
+        self.san = san
+        users = {USER: User(PASSWORD), READER: User(PASSWORD, writes=False)}
+        self.simulator = PowerMaxSimulator(san, pki.server_context("powermax"), users, **simulator)
+        self.simulator.add_port_group(FC_PORTS, "SCSI_FC", ["FA-1D:4", "FA-2D:4"])
+        self.simulator.add_port_group(ISCSI_PORTS, "iSCSI", ["SE-1E:000", "SE-2E:000"])
+        self._number = itertools.count(1)
+        self._aliases: dict[str, str] = {}
+        """the hosts for which groups were added, by the names of these"""
+
+    @property
+    def access(self) -> Access:
+        options = {
+            "POWERMAX_SYMMETRIX_ID": self.simulator.id,
+            "POWERMAX_PORT_GROUP_NAME": f"{FC_PORTS}, {ISCSI_PORTS}",
+        }
+        return Access(self.simulator.address, USER, PASSWORD, options=options)
+
+    @property
+    def reader(self) -> Access:
+        return replace(self.access, username=READER)
+
+    @property
+    def server(self) -> RestServer:
+        return self.simulator.server
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    @property
+    def calls(self) -> list[tuple[str, str]]:
+        return self.server.calls
+
+    @property
+    def sessions(self) -> int:
+        return 0
+
+    def expire_sessions(self) -> None:
+        """There are none."""
+
+    def add_volume(self, size: int = 1 << 20, serial: str | None = None) -> Volume:
+        name = f"csi-ABC-pmax-{next(self._number):010x}-ns1"
+        made = self.simulator.add_volume(name, size, serial)
+        if CSI_GROUP not in self.simulator.storage_groups:
+            self.simulator.add_storage_group(CSI_GROUP, "SRP_1")
+        self.simulator.add_to_group(CSI_GROUP, [made.device])
+        return self.describe(made)
+
+    def describe(self, volume: SimVolume) -> Volume:
+        """Return a volume as the CSI driver describes it."""
+        attributes = {
+            "powermax/SYMID": self.simulator.id,
+            "ServiceLevel": "Diamond",
+            "SRP": "SRP_1",
+            "StorageGroup": CSI_GROUP,
+            "CapacityGB": "0.00",
+            "CreationTime": "20260105083000",
+        }
+        handle = f"{volume.name}-{self.simulator.id}-{volume.device}"
+        return Volume(f"pv-{volume.name}", DRIVER, handle, attributes)
+
+    def remove_volume(self, volume: Volume) -> None:
+        self.simulator.remove_volume(self.volume(volume).device)
+
+    def volume(self, volume: Volume) -> SimVolume:
+        """Return what a PersistentVolume stands for."""
+        return self.simulator.volumes[volume.handle[-5:]]
+
+    def contradictions(self, volume: Volume) -> list[Volume]:
+        own = self.volume(volume)
+        others = [one for one in self.simulator.volumes.values() if one is not own]
+        renamed = [f"{one.name}-{self.simulator.id}-{own.device}" for one in others]
+        renumbered = [f"{own.name}-{self.simulator.id}-{one.device}" for one in others]
+        elsewhere = f"{own.name}-999999999999-{own.device}"
+        return [replace(volume, handle=handle) for handle in (*renamed, *renumbered, elsewhere)]
+
+    def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
+        for kind in InitiatorKind:
+            if own := sorted(one.name for one in initiators if one.kind == kind):
+                self.simulator.add_host(f"{name}-{kind}", own)
+
+    def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
+        """Return the name of views to come, of the host that has the initiators; a new one where none has."""
+        first = min(one.name for one in initiators)
+        self._aliases[name] = (
+            self.simulator.owner(first)
+            or self.simulator.add_host(name, sorted(one.name for one in initiators)).name
+        )
+        return name
+
+    def groups(self) -> list[str]:
+        """Return what a populator made, or a test: hosts stay for ever."""
+        return [name for name in self.simulator.storage_groups if name != CSI_GROUP]
+
+    def add_map(self, volume: Volume, group: str) -> None:
+        sim, host = self.simulator, self._aliases[group]
+        if group not in sim.storage_groups:
+            sim.add_storage_group(group)
+        sim.add_to_group(group, [self.volume(volume).device])
+        if group not in sim.views:
+            by_iscsi = sim.hosts[host].initiators[0].startswith("iqn.")
+            sim.add_view(group, host, ISCSI_PORTS if by_iscsi else FC_PORTS, group)
+
+    def remove_map(self, volume: Volume, group: str) -> None:
+        sim, device = self.simulator, self.volume(volume).device
+        if sim.storage_groups[group].volumes != [device]:
+            return sim.remove_from_group(group, [device])
+        sim.remove_view(group)
+        sim.remove_from_group(group, [device])
+        return sim.remove_storage_group(group)
+
+    def log_in(self, initiator: Initiator) -> None:
+        self.simulator.log_in(initiator.name)
+
+    def older_groups(self, host: str) -> list[str]:
+        return []  # the Go populator's names say no host
+
+    def groups_of_all_hosts(self) -> list[str]:
+        return []
+
+    def names_like_ours(self) -> list[str]:
+        return [
+            "xcopy-vms",
+            "xcopy-hostsystem-",
+            "xcopy-hostsystem-host-1234",
+            "xcopy-0123456",
+            "xcopy-0123456g",
+        ]
+
+    def device(self, volume: Volume) -> str:
+        return self.volume(volume).naa
+
+    def state(self) -> object:
+        sim = self.simulator
+        hosts = sorted((host.name, *sorted(host.initiators)) for host in sim.hosts.values())
+        groups = sorted(
+            (group.name, group.srp, *sorted(group.volumes)) for group in sim.storage_groups.values()
+        )
+        views = sorted(
+            (view.name, view.host, view.port_group, view.storage_group, *sorted(view.lun_ids.items()))
+            for view in sim.views.values()
+        )
+        return hosts, groups, views
+
+    def reset(self) -> None:
+        self.simulator.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.simulator.close()
+
+
+def simulator(lab: ArrayLab) -> PowerMaxSimulator:
+    """Return what tests of PowerMax alone may turn and look at."""
+    assert isinstance(lab, PowerMaxLab)
+    return lab.simulator
+
+
+start = PowerMaxLab
+"""for `tests.lab.arrays`"""
