@@ -18,7 +18,6 @@ from populator.storage.repeat import Repeat
 from populator.storage.vendors.powermax import names, volumes
 from populator.storage.vendors.powermax.client import Client
 from populator.storage.vendors.powermax.hosts import Hosts
-from populator.storage.vendors.powermax.records import VolumeRecord
 from populator.storage.vendors.powermax.views import Look, Sight, Views
 from vsphere.model import Initiator
 
@@ -26,7 +25,7 @@ LUN_IDS = 1024
 """ESXi sees LUN ids below Disk.MaxLUN, whose default this is"""
 PORT = 8443
 FRESH = 5.0
-"""seconds for which what was read last need not be read again"""
+"""seconds for which `map` trusts the look before it"""
 
 
 class PowerMaxArray:
@@ -41,8 +40,6 @@ class PowerMaxArray:
         self._repeat = Repeat(clock)
         self._hosts = Hosts(self._client, port_groups)
         self._views = Views(self._client, clock)
-        self._found: tuple[float, VolumeRecord] | None = None
-        """the volume found last, and when; None once that was used"""
         self._looks: dict[str, tuple[float, Look]] = {}
         """the last one at a volume, and until when a change may trust it"""
 
@@ -66,16 +63,11 @@ class PowerMaxArray:
         place = names.place(volume)
         device = volumes.here(place, self._client.array, self._client.name)
         record = self._repeat.read(partial(self._client.volume, device))
-        lun = volumes.usable(record, device, place.name, self._client.name)
-        self._found = (self._clock.now(), record) if record else None
-        return lun
+        return volumes.usable(record, device, place.name, self._client.name)
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return a mapping for each masking view that shows the volume."""
-        found, self._found = self._found, None
-        fresh = found and found[1].device == lun.id and self._clock.now() - found[0] <= FRESH
-        record = found[1] if found and fresh else None
-        return tuple(_mapping(sight, lun.id) for sight in self._look(lun, record).sights)
+        return tuple(_mapping(sight, lun.id) for sight in self._look(lun).sights)
 
     def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
         """Return the host object that has the initiators."""
@@ -129,23 +121,15 @@ class PowerMaxArray:
 
     def _fresh_look(self, lun: Lun) -> Look | None:
         """Return what was seen a moment ago, for a change that makes it out of date."""
-        self._found = None
         until, look = self._looks.get(lun.id, (0.0, None))
         if look is not None:
             self._looks[lun.id] = (0.0, look)
         return look if self._clock.now() <= until else None
 
-    def _look(self, lun: Lun, record: VolumeRecord | None = None) -> Look:
-        known: VolumeRecord | None = record
-
-        def look() -> Look:
-            nonlocal known
-            first, known = known, None
-            return self._views.look(lun, first)
-
-        found = self._repeat.read(look)
-        self._looks[lun.id] = (self._clock.now() + FRESH, found)
-        return found
+    def _look(self, lun: Lun) -> Look:
+        look = self._repeat.read(partial(self._views.look, lun))
+        self._looks[lun.id] = (self._clock.now() + FRESH, look)
+        return look
 
 
 def connect(access: Access, clock: Clock) -> PowerMaxArray:

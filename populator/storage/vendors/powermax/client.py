@@ -38,6 +38,7 @@ LASTING = re.compile(
     re.IGNORECASE,
 )
 """what it says of a call that will fail again: Unisphere has hardly any other status"""
+MISSING = re.compile(r"cannot be found|could not find|not found|does not exist", re.IGNORECASE)
 LUN_ID_REFUSED = re.compile(r"lun.?(id|address)|unrecognized|unknown field", re.IGNORECASE)
 UNTIL_FREE = retry.Policy("busy array", deadline=120, first_pause=1, longest_pause=8)
 JOB_SECONDS = 120.0
@@ -105,7 +106,7 @@ class Client:
     def host(self, name: str) -> frozenset[Initiator] | None:
         """Return the initiators of a host."""
         row = self._find(f"host/{quote(name)}", f"report on the host {name}")
-        return records.initiators(row.texts("initiator")) if row else None
+        return records.host(row) if row else None
 
     def host_group(self, name: str) -> list[str]:
         """Return the hosts of a group of hosts; none where it is gone."""
@@ -118,7 +119,7 @@ class Client:
         try:
             self._write("POST", "storagegroup", f"create the storage group {name}", body)
         except Refused as error:
-            if error.status != HTTPStatus.CONFLICT:
+            if error.status != HTTPStatus.CONFLICT and "already" not in error.text:  # the latter says a job
                 raise
 
     def add_volume(self, group: str, device: str) -> None:
@@ -155,7 +156,7 @@ class Client:
         try:
             self._edit(group, act, {"removeVolumeParam": listed})
         except Refused as error:
-            if error.status != HTTPStatus.NOT_FOUND:
+            if not _is_missing(error):
                 raise
 
     def delete_storage_group(self, name: str) -> bool:
@@ -174,7 +175,7 @@ class Client:
         try:
             self._write("DELETE", path, act)
         except Refused as error:
-            if error.status != HTTPStatus.NOT_FOUND:
+            if not _is_missing(error):
                 raise
             return False
         return True
@@ -253,6 +254,13 @@ def is_busy(error: BaseException) -> bool:
 def is_lasting(text: str) -> bool:
     """Return whether an error says what time does not heal."""
     return not _busy(text) and LASTING.search(text) is not None
+
+
+def _is_missing(error: Refused) -> bool:
+    """Return whether there is nothing to change, as a status says it or, of a job, words alone."""
+    return error.status == HTTPStatus.NOT_FOUND or (
+        error.status == HTTPStatus.INTERNAL_SERVER_ERROR and MISSING.search(error.text) is not None
+    )
 
 
 def _busy(text: str) -> bool:

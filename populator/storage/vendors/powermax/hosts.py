@@ -99,6 +99,11 @@ class Hosts:
                 "Put them into one host.",
             )
         mine = tuple(one for one in wanted if one in held)
+        if not mine:
+            raise StorageError(
+                f"{self._client.name} says that {names.listed(wanted)} is in the host {owner}, and lists it without.",
+                "Somebody changes the host; start the migration again.",
+            )
         if missing:
             log.warning("The host %s lacks initiators of the ESXi host: %s", owner, names.listed(missing))
         return Group(owner, names.own(host, "").rstrip("-"), mine)

@@ -1,7 +1,6 @@
 """What Unisphere's answers hold, read into values. Lists that are empty are left out of its answers."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from populator.errors import StorageError
@@ -115,14 +114,15 @@ def port(row: Answer) -> Port:
     return Port(row.optional("host"), row.find("logged_in") is True)
 
 
+def host(row: Answer) -> frozenset[Initiator]:
+    """Read the initiators of a host; what does not name it is no host."""
+    row.text("hostId")
+    return frozenset(map(initiator, row.texts("initiator")))
+
+
 def initiator(spelled: str) -> Initiator:
     """Read a name, before which may stand the director and port that know it: `FA-1D:4:10000090fa1b2c3d`."""
     return read_initiator(AT_PORT.sub("", spelled))
-
-
-def initiators(spelled: Iterable[str]) -> frozenset[Initiator]:
-    """Read several."""
-    return frozenset(map(initiator, spelled))
 
 
 def _lun_id(address: str) -> int | None:

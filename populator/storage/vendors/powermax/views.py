@@ -16,7 +16,7 @@ from populator.storage.array import Group, Lun
 from populator.storage.failures import Refused, Unanswered
 from populator.storage.vendors.powermax import names
 from populator.storage.vendors.powermax.client import Client
-from populator.storage.vendors.powermax.records import Connection, StorageGroup, VolumeRecord
+from populator.storage.vendors.powermax.records import Connection, StorageGroup
 from vsphere.model import Initiator
 
 log = logging.getLogger(__name__)
@@ -52,9 +52,9 @@ class Views:
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client, self._clock = client, clock
 
-    def look(self, lun: Lun, known: VolumeRecord | None = None) -> Look:
-        """Return by what the volume is seen; nothing where it is gone. Its record may be handed in."""
-        record = known or self._client.volume(lun.id)
+    def look(self, lun: Lun) -> Look:
+        """Return by what the volume is seen; nothing where it is gone."""
+        record = self._client.volume(lun.id)
         if record is None:
             return Look(frozenset(), ())
         if record.name != lun.name:
@@ -73,23 +73,23 @@ class Views:
     def show(self, lun: Lun, group: Group, port_group: str, known: Look | None) -> Sight:
         """Let the host see the volume, or return by what it does already; a look just taken may be handed in."""
         name = f"{group.name}-{lun.id}"
-        refusal: Refused | None = None
+        failure: Refused | Unanswered | None = None
         before: Look | None = None
         for _ in range(ROUNDS):
             now, known = known or self.look(lun), None
             if sight := visible(now, group.initiators, name):
                 return sight if sight.view != name else self._settled(lun, group, name)
-            if refusal and now == before:
-                raise refusal
-            before, refusal = now, None
+            if failure and (now == before or not _is_race(failure)):
+                raise failure
+            before = now
             try:
                 self._make(now, name, lun.id, group.id, port_group)
                 return self._settled(lun, group, name)
             except (Refused, Unanswered) as error:
-                if error.passing or (isinstance(error, Refused) and error.status in FINAL):
+                if error.passing or _is_final(error):
                     raise
-                refusal = error if isinstance(error, Refused) else None
-        raise refusal or self._contradiction(f"has made the masking view {name}, and does not list it")
+                failure = error
+        raise failure or AssertionError("each round returns or fails")
 
     def remove(self, view: str, storage_group: str, device: str) -> None:
         """Take a view away, then the volume from its group, then that group; what is not there is no failure."""
@@ -97,7 +97,7 @@ class Views:
             try:
                 return self._remove(view, storage_group, device)
             except (Refused, Unanswered) as error:
-                if last or error.passing or (isinstance(error, Refused) and error.status in FINAL):
+                if last or error.passing or _is_final(error):
                     raise
         raise AssertionError("the last try returns or raises")
 
@@ -107,7 +107,7 @@ class Views:
         try:
             self._client.remove_volume(storage_group, device)
         except Refused as error:  # it may not have been in there
-            if error.passing or error.status in FINAL:
+            if error.passing or _is_final(error):
                 raise
             refusal = error
         try:
@@ -153,8 +153,19 @@ class Views:
             self._client.delete_view(name)
         if name not in now.storage_groups:
             self._client.create_storage_group(name)
-            self._client.add_volume(name, device)
+            self._add(name, device)
         self._client.create_view(name, host, port_group, name, names.first_lun_id(device))
+
+    def _add(self, name: str, device: str) -> None:
+        """Put the volume into the group; refused, it is done where it is in there."""
+        try:
+            self._client.add_volume(name, device)
+        except Refused as error:
+            if error.passing or _is_final(error):
+                raise
+            record = self._client.volume(device)
+            if record is None or name not in record.storage_groups:
+                raise
 
     def _settled(self, lun: Lun, group: Group, name: str) -> Sight:
         """Return our view with its LUN id, waited for; without one where the array does not come to it."""
@@ -183,6 +194,16 @@ def visible(look: Look, initiators: Iterable[Initiator], own: str) -> Sight | No
     wanted = frozenset(initiators)
     found = [sight for sight in look.sights if sight.initiators & wanted]
     return min(found, key=lambda sight: sight.view != own, default=None)
+
+
+def _is_final(error: StorageError) -> bool:
+    """Return whether it is the user's, so that looking again makes no sense."""
+    return isinstance(error, Refused) and error.status in FINAL
+
+
+def _is_race(error: StorageError) -> bool:
+    """Return whether something may have come or gone since we looked, or nobody knows what was done."""
+    return not isinstance(error, Refused) or error.status in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}
 
 
 def _lun_id(paths: Iterable[Connection]) -> int | None:

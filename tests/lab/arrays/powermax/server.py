@@ -7,6 +7,7 @@ read, long lists of volumes come by an iterator, and what is asked for asynchron
 import itertools
 import re
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -58,7 +59,7 @@ class PowerMaxSimulator(System):
 
     May be set at any time, beside what `System` names: `page_size` (the most volumes that a list gives at once),
     `version` and `offered` (the API versions that it lists; None as Unisphere before 10.1), `jobs_always`,
-    `takes_lun_ids`.
+    `takes_lun_ids`, `change_seconds` (for which the array refuses others after each change).
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class PowerMaxSimulator(System):
         self.version, self.offered = version, offered
         self.page_size = 1000
         self.jobs_always, self.takes_lun_ids = False, True
+        self.change_seconds, self._free_at = 0.0, 0.0
         self.jobs: dict[str, SimJob] = {}
         self.iterators: dict[str, list[str]] = {}
         self.bodies: list[tuple[str, str, Any]] = []
@@ -192,9 +194,10 @@ class PowerMaxSimulator(System):
         """Do it, or make a job of it."""
         if not self.users[user].writes:
             raise Failure(403, PUT_FORBIDDEN)
-        if self.busy:
-            self.busy -= 1
+        if self.busy or time.monotonic() < self._free_at:
+            self.busy = max(0, self.busy - 1)
             raise Failure(500, IN_PROGRESS)
+        self._free_at = time.monotonic() + self.change_seconds
         self.bodies.append((request.method, request.path, request.body))
         option = (request.body or {}).get("executionOption", "SYNCHRONOUS")
         if option not in {"SYNCHRONOUS", "ASYNCHRONOUS"}:
