@@ -215,8 +215,9 @@ class PowerMaxSimulator(System):
         if key not in self.jobs:
             raise Failure(404, f"Could not find job {key}")
         job = self.jobs[key]
+        task = [{"execution_order": 1, "description": "The change that was asked for"}]
         row = {"jobId": job.id, "name": f"job-{job.id}", "status": job.status, "username": job.user}
-        return row | ({"result": job.result} if job.result else {})
+        return row | {"task": task} | ({"result": job.result} if job.result else {})
 
     def _list_volumes(self, **wanted: str) -> Record:
         fields = {"volume_identifier": "name", "wwn": "wwn"}
