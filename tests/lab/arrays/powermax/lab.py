@@ -90,7 +90,7 @@ class PowerMaxLab:
             "CreationTime": "20260105083000",
         }
         handle = f"{volume.name}-{self.simulator.id}-{volume.device}"
-        return Volume(f"pv-{volume.name}", DRIVER, handle, attributes)
+        return Volume(f"pv-{volume.name.lower()}", DRIVER, handle, attributes)
 
     def remove_volume(self, volume: Volume) -> None:
         self.simulator.remove_volume(self.volume(volume).device)
@@ -110,7 +110,7 @@ class PowerMaxLab:
     def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
         for kind in InitiatorKind:
             if own := sorted(one.name for one in initiators if one.kind == kind):
-                self.simulator.add_host(f"{name}-{kind}", own)
+                self.simulator.add_host(f"{name.replace('.', '-')}-{kind}", own)
 
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
         """Return the name of views to come, of the host that has the initiators; a new one where none has."""
