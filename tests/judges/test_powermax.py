@@ -190,7 +190,7 @@ def test_what_our_driver_maps_the_judge_lists(lab: PowerMaxLab, judge: Judge, ar
     mapping = array.map(lun, array.ensure_group(array.plan_group(HOST, [WWPN, WWPN_2])))
     name = OURS.format(lun.id)
     assert judge("groups_of", device=lun.id) == [CSI_GROUP, name]
-    assert judge("views_of", group=name) == [name] == [mapping.group.id]
+    assert judge("views_of", group=name) == [name] == [mapping.group.name]
     assert judge("view", name=name)["hostId"] == "esx-1-fc"
     assert judge("lun_id", view=name, device=lun.id) == mapping.lun_id
     array.unmap(lun, HOST, {WWPN, WWPN_2}, ())
@@ -209,10 +209,10 @@ def test_what_the_judge_maps_our_driver_finds_and_takes_away_if_it_is_ours(
     judge("add", name=name, device=lun.id)
     judge("create_view", name=name, host="esx-1-fc", ports=FC_PORTS, group=name)
     (mapping,) = before = array.mappings_of(lun)
-    assert (mapping.group.id, mapping.ours, mapping.host) == (name, ours, HOST if ours else None)
+    assert (mapping.group.name, mapping.ours, mapping.host) == (name, ours, HOST if ours else None)
     assert mapping.initiators == {WWPN, WWPN_2}
     assert mapping.lun_id == judge("lun_id", view=name, device=lun.id)
     mapped = lab.state()
-    assert array.map(lun, array.ensure_group(array.plan_group(HOST, [WWPN]))).group.id == name
+    assert array.map(lun, array.ensure_group(array.plan_group(HOST, [WWPN]))).group.name == name
     array.unmap(lun, HOST, {WWPN, WWPN_2}, [one for one in before if not one.ours])
     assert lab.state() == (state if ours else mapped)

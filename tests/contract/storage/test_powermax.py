@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from populator.errors import StorageError
+from populator.errors import Cancelled, StorageError
 from populator.storage.array import Mapping, StorageArray, Volume
 from populator.storage.failures import Refused
 from tests.contract.storage.hosts import FC, FC_2, HOST, IQN, IQN_2, PORTS, ensure, know_hosts, seen, unmap
@@ -532,7 +532,7 @@ def test_a_view_whose_answer_was_lost_is_found(
 
     sim.server.before("POST", sim.path("maskingview"), lose)
     mapping = array.map(lun, ensure(array, FC))
-    assert (mapping.group.id, mapping.ours) == (own(volume), True)
+    assert (mapping.group.name, mapping.ours) == (own(volume), True)
     assert count(lab, "POST", "maskingview") == 1
     unmap(lab, array, lun)
     assert lab.state() == state
@@ -550,7 +550,7 @@ def test_what_a_dead_run_left_is_used_as_far_as_it_came(
     if left == "shown":
         sim.add_view(name, "esx-1-fc", FC_PORTS, name)
     mapping = array.map(lun, ensure(array, FC))
-    assert (mapping.group.id, mapping.ours, mapping.host) == (name, True, HOST)
+    assert (mapping.group.name, mapping.ours, mapping.host) == (name, True, HOST)
     assert seen(lab, FC) == {lun.device: mapping.lun_id}
     assert len(sim.bodies) == {"group": 3, "filled": 1, "shown": 0}[left]
     unmap(lab, array, lun)
@@ -574,6 +574,20 @@ def test_a_view_of_ours_for_another_host_object_is_made_anew(
     assert lab.state() == state
 
 
+def test_a_volume_that_comes_into_the_group_between_look_and_map_is_no_obstacle(
+    lab: PowerMaxLab, sim: PowerMaxSimulator, array: StorageArray
+) -> None:
+    """By a job of a dead run, which went on; the array refuses it a second time."""
+    volume = lab.add_volume()
+    lun, group = array.find_lun(volume), ensure(array, FC)
+    array.mappings_of(lun)
+    sim.add_storage_group(own(volume))
+    sim.add_to_group(own(volume), [lun.id])
+    mapping = array.map(lun, group)
+    assert seen(lab, FC) == {lun.device: mapping.lun_id}
+    assert count(lab, "POST", "maskingview") == 1
+
+
 def test_a_conflict_that_cannot_be_seen_is_no_success(
     lab: PowerMaxLab, sim: PowerMaxSimulator, array: StorageArray
 ) -> None:
@@ -595,7 +609,7 @@ def test_a_view_that_the_host_has_by_other_ports_is_used_and_not_doubled(
     sim.add_view("admins", "esx-1-fc", "other-fc", "admins")
     state, lun = lab.state(), array.find_lun(volume)
     mapping = array.map(lun, ensure(array, FC))
-    assert (mapping.group.id, mapping.ours) == ("admins", False)
+    assert (mapping.group.name, mapping.ours) == ("admins", False)
     unmap(lab, array, lun, array.mappings_of(lun))
     assert lab.state() == state
 
@@ -615,7 +629,7 @@ def test_a_view_that_comes_between_look_and_map_is_used(
 
     sim.server.before("POST", sim.path("maskingview"), admin)
     mapping = array.map(lun, group)
-    assert (mapping.group.id, mapping.ours) == ("admins", False)
+    assert (mapping.group.name, mapping.ours) == ("admins", False)
     unmap(lab, array, lun)
     assert set(sim.views) == {"admins"}
     assert sim.groups_of(lun.id) == [CSI_GROUP, "admins"]
@@ -634,9 +648,9 @@ def test_who_sees_a_volume_by_a_group_of_hosts_is_known(
         view.settled_after = settled_after
         (mapping,) = array.mappings_of(lun)
         assert mapping.initiators == {FC, FC_2, PORTS[InitiatorKind.FC].neighbour}
-        assert (mapping.group.id, mapping.ours, mapping.host) == ("shared", False, None)
+        assert (mapping.group.name, mapping.ours, mapping.host) == ("shared", False, None)
     state = lab.state()
-    assert array.map(lun, ensure(array, FC)).group.id == "shared"
+    assert array.map(lun, ensure(array, FC)).group.name == "shared"
     assert lab.state() == state
 
 
@@ -647,7 +661,7 @@ def test_a_volume_that_is_seen_by_way_of_a_group_above_its_own_is_found(
     sim.add_storage_group("parent").children.append(CSI_GROUP)
     sim.add_view("parent", "esx-5-fc", FC_PORTS, "parent")
     (mapping,) = array.mappings_of(array.find_lun(volume))
-    assert mapping.group.id == "parent"
+    assert mapping.group.name == "parent"
     assert mapping.initiators == {PORTS[InitiatorKind.FC].neighbour}
 
 
@@ -659,7 +673,30 @@ def test_a_storage_group_that_goes_while_it_is_asked_for_is_asked_for_again(
     lun = array.find_lun(volume)
     sim.server.before("GET", sim.path("storagegroup/"), error(404, "Could not find Storage Group"))
     sim.add_view("csi-mv-worker", "esx-5-fc", FC_PORTS, CSI_GROUP)
-    assert [mapping.group.id for mapping in array.mappings_of(lun)] == ["csi-mv-worker"]
+    assert [mapping.group.name for mapping in array.mappings_of(lun)] == ["csi-mv-worker"]
+
+
+def test_a_view_that_is_called_like_its_host_is_not_taken_for_it(
+    lab: PowerMaxLab, sim: PowerMaxSimulator, array: StorageArray
+) -> None:
+    """The volume's Lease has the id of the host object that a dead run was about to map to."""
+    volume = lab.add_volume()
+    sim.add_storage_group("esx-1-fc")
+    sim.add_to_group("esx-1-fc", [lab.volume(volume).device])
+    sim.add_view("esx-1-fc", "esx-1-fc", FC_PORTS, "esx-1-fc")
+    (mapping,) = array.mappings_of(array.find_lun(volume))
+    assert mapping.group.name == ensure(array, FC).id == "esx-1-fc"
+    assert mapping.group.id != ensure(array, FC).id
+
+
+def test_a_host_object_with_initiators_of_the_other_protocol_is_told_with_the_setting(
+    lab: PowerMaxLab, sim: PowerMaxSimulator, array: StorageArray
+) -> None:
+    sim.hosts["esx-1-fc"].initiators.append("iqn.1998-01.com.vmware:other")
+    with pytest.raises(Refused, match="protocol of initiator iqn") as caught:
+        array.map(array.find_lun(lab.add_volume()), ensure(array, FC))
+    assert "POWERMAX_PORT_GROUP_NAME" in caught.value.hint
+    assert count(lab, "POST", "maskingview") == 1
 
 
 # LUN ids
@@ -805,7 +842,7 @@ def test_a_volume_that_left_the_group_already_is_no_obstacle(
     sim.add_storage_group(own(volume))
     for refusal in (None, error(500, "The device is not in the storage group")):
         if refusal:
-            sim.server.before("PUT", sim.path("storagegroup"), refusal)
+            sim.server.before("PUT", sim.path("storagegroup"), refusal, times=9)
         unmap(lab, array, lun)
         assert lab.state() == state
 
@@ -864,6 +901,17 @@ def test_a_job_that_fails_is_the_calls_failure(
     assert lab.state() == state
 
 
+def test_what_is_there_already_is_no_failure_of_a_job_either(
+    lab: PowerMaxLab, sim: PowerMaxSimulator, array: StorageArray
+) -> None:
+    volume = lab.add_volume()
+    sim.add_storage_group(own(volume))
+    sim.jobs_always = True
+    run(lab, array, volume)
+    (failed,) = (job.result for job in sim.jobs.values() if job.status == "FAILED")
+    assert failed.startswith("The storage group name")
+
+
 def test_a_job_that_never_ends_is_given_up(lab: PowerMaxLab, sim: PowerMaxSimulator) -> None:
     clock = QuickClock()
     array = connect(lab, clock)
@@ -875,6 +923,22 @@ def test_a_job_that_never_ends_is_given_up(lab: PowerMaxLab, sim: PowerMaxSimula
     with pytest.raises(StorageError, match="job 7 is not done"):
         array.map(lun, group)
     assert clock.waited < 900
+
+
+def test_told_to_stop_a_job_is_seen_to_its_end(lab: PowerMaxLab, sim: PowerMaxSimulator) -> None:
+    """It goes on by itself, and would be done behind the undo."""
+    volume, clock = lab.add_volume(), QuickClock()
+    state, array = lab.state(), connect(lab, clock)
+    lun, group = array.find_lun(volume), ensure(array, FC)
+    sim.jobs_always = True
+    path = f"/univmax/restapi/100/system/symmetrix/{sim.id}/job/"
+    sim.server.before("GET", path, lambda _: clock.stop())
+    with pytest.raises(Cancelled):
+        array.map(lun, group)
+    assert [job.status for job in sim.jobs.values()] == ["SUCCEEDED"]
+    with clock.grace(24):
+        unmap(lab, array, lun)
+    assert lab.state() == state
 
 
 def test_a_job_is_asked_for_again_where_the_server_fails(

@@ -1,1 +1,4 @@
-"""Dell PowerMax by Unisphere's REST API: `names` (rules), `session`, `client`, `records`, `hosts`, `views`, `array`."""
+"""Dell PowerMax by Unisphere's REST API.
+
+`names` (rules), `session`, `unisphere`, `client` and `records` (calls), `volumes`, `hosts`, `views`, `array`.
+"""

@@ -138,5 +138,7 @@ def connect(access: Access, clock: Clock) -> PowerMaxArray:
 
 
 def _mapping(sight: Sight, device: str) -> Mapping:
+    """Return a view as a mapping; its id cannot be that of a host object, which may have the same name."""
     ours, host = names.is_ours(sight.view, device), names.host_of(sight.view, device)
-    return Mapping(Group(sight.view, sight.view), sight.lun_id, ours, host, sight.initiators)
+    group = Group(f"maskingview/{sight.view}", sight.view)
+    return Mapping(group, sight.lun_id, ours, host, sight.initiators)
