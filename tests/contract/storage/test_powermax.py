@@ -382,6 +382,24 @@ def test_initiators_are_asked_for_in_lower_case_and_by_a_filter(
     assert [request.path.rsplit("/", 1)[1] for request in asked] == ["initiator", f"FA-1D:4:{FC.name}"]
 
 
+def test_an_initiator_that_was_not_asked_for_leads_to_no_host(
+    lab: PowerMaxLab, sim: PowerMaxSimulator, array: StorageArray
+) -> None:
+    """As from a Unisphere that does not know the filter."""
+    neighbour = PORTS[InitiatorKind.FC].neighbour
+    listed = {"initiatorId": [f"FA-1D:4:{neighbour.name}", f"FA-1D:4:{FC.name}"]}
+    sim.server.before("GET", sim.path("initiator"), lambda _: Reply(200, listed))
+    assert ensure(array, FC).id == "esx-1-fc"
+
+
+def test_a_host_that_is_listed_without_the_initiator_that_led_to_it_is_not_used(
+    sim: PowerMaxSimulator, array: StorageArray
+) -> None:
+    sim.server.before("GET", sim.path("host/"), lambda _: Reply(200, {"hostId": "esx-1-fc"}))
+    with pytest.raises(StorageError, match="lists it without"):
+        array.plan_group(HOST, [FC])
+
+
 # Mapping
 
 
@@ -747,6 +765,26 @@ def test_a_lun_id_that_hosts_do_not_see_is_refused(
         array.map(lun, ensure(array, FC))
     unmap(lab, array, lun)
     assert lab.state() == state
+
+
+def test_of_lun_ids_that_differ_by_path_the_highest_counts(
+    lab: PowerMaxLab, sim: PowerMaxSimulator, array: StorageArray
+) -> None:
+    """By ports whose low addresses are taken; ESXi would not see all paths."""
+    lun = array.find_lun(lab.add_volume())
+    rows = [
+        {"volumeId": lun.id, "initiatorId": FC.name, "dir_port": port, "host_lun_address": address}
+        for port, address in (("FA-1D:4", "0001"), ("FA-2D:4", "0400"))
+    ]
+    name = f"xcopy-hostsystem-{HOST}-{lun.id}"
+    sim.server.before(
+        "GET",
+        sim.path(f"maskingview/{name}/connections"),
+        lambda _: Reply(200, {"maskingViewConnection": rows}),
+        times=9,
+    )
+    with pytest.raises(StorageError, match="LUN id 1024"):
+        array.map(lun, ensure(array, FC))
 
 
 def test_the_lun_id_is_waited_for(lab: PowerMaxLab, sim: PowerMaxSimulator) -> None:
