@@ -41,7 +41,7 @@ class Hosts:
 
     def plan(self, host: str, usable: Sequence[Initiator]) -> GroupPlan:
         """Return the host object that has the initiators of one kind."""
-        served = [one for one in usable if one.kind in self.port_groups]
+        served = [initiator for initiator in usable if initiator.kind in self.port_groups]
         if not served:
             groups = " and ".join(f"{name} is for {kind}" for kind, name in self.port_groups.items())
             raise StorageError(
@@ -50,8 +50,10 @@ class Hosts:
                 f"Set {names.PORT_GROUPS} to a port group of the host's protocol, or to one of each by commas.",
             )
         known: dict[Initiator, Port] = {}
-        if len({one.kind for one in served}) > 1:
-            known = {one: port for one in served if (port := self._port(one, thorough=True))}
+        if len({initiator.kind for initiator in served}) > 1:
+            known = {
+                initiator: port for initiator in served if (port := self._port(initiator, thorough=True))
+            }
             served = self._of_one_kind(served, known)
         return GroupPlan(self._group(host, served, known))
 
@@ -71,13 +73,15 @@ class Hosts:
 
     def _of_one_kind(self, served: Sequence[Initiator], known: Mapping[Initiator, Port]) -> list[Initiator]:
         """Keep the kind by which the array sees the host, else that of the first it knows, else of the first."""
-        seen = [one for one in served if one in known and known[one].logged_in]
-        first = (*seen, *(one for one in served if one in known), *served)[0]
-        return [one for one in served if one.kind == first.kind]
+        seen = [initiator for initiator in served if initiator in known and known[initiator].logged_in]
+        first = (*seen, *(initiator for initiator in served if initiator in known), *served)[0]
+        return [initiator for initiator in served if initiator.kind == first.kind]
 
     def _group(self, host: str, wanted: Sequence[Initiator], known: Mapping[Initiator, Port]) -> Group:
         """Return the one host object that has the initiators; others than its own must be in none."""
-        owner = next((port.host for one in wanted if (port := known.get(one) or self._port(one))), "")
+        owner = next(
+            (port.host for initiator in wanted if (port := known.get(initiator) or self._port(initiator))), ""
+        )
         if not owner:
             raise StorageError(
                 f"{self._client.name} has no host with any of {names.listed(wanted)}.",
@@ -88,9 +92,11 @@ class Hosts:
             raise StorageError(
                 f"{self._client.name} has no host {owner} any more.", "Start the migration again."
             )
-        missing = [one for one in wanted if one not in held]
+        missing = [initiator for initiator in wanted if initiator not in held]
         strangers = [
-            one for one in missing if (port := known.get(one) or self._port(one)) and port.host != owner
+            initiator
+            for initiator in missing
+            if (port := known.get(initiator) or self._port(initiator)) and port.host != owner
         ]
         if strangers:
             raise StorageError(
@@ -98,7 +104,7 @@ class Hosts:
                 f"{names.listed(strangers)}.",
                 "Put them into one host.",
             )
-        mine = tuple(one for one in wanted if one in held)
+        mine = tuple(initiator for initiator in wanted if initiator in held)
         if not mine:
             raise StorageError(
                 f"{self._client.name} says that {names.listed(wanted)} is in the host {owner}, and lists it without.",

@@ -112,9 +112,10 @@ def _clean(host: str) -> str:
 def usable(initiators: Sequence[Initiator]) -> list[Initiator]:
     """Return those that PowerMax can use, each once, in their order; raise without any."""
     chosen = [
-        one
-        for one in dict.fromkeys(initiators)
-        if one.kind == InitiatorKind.FC or (one.kind == InitiatorKind.ISCSI and ISCSI.fullmatch(one.name))
+        initiator
+        for initiator in dict.fromkeys(initiators)
+        if initiator.kind == InitiatorKind.FC
+        or (initiator.kind == InitiatorKind.ISCSI and ISCSI.fullmatch(initiator.name))
     ]
     if not chosen:
         raise StorageError(
