@@ -22,7 +22,7 @@ from populator.cli.log_flags import set_up_log
 from populator.cli.populate import EXAMPLES, GROUPS, TERMINATION_MESSAGE, populate
 from populator.errors import SettingsError
 from populator.report.outcome import INTERRUPTED
-from populator.storage.registry import BUILT, VENDORS, Vendor
+from populator.storage.registry import VENDORS, Vendor
 
 NAME = "populator"
 COMPLETE = "_POPULATOR_COMPLETE"
@@ -64,7 +64,7 @@ class Program(Group):
         """Write commands and options, then what each vendor's arrays need."""
         super().format_options(ctx, formatter)
         with formatter.section("Vendors, what they let us in by, and their own variables"):
-            formatter.write_dl([(name, in_words(VENDORS[name])) for name in sorted(BUILT)])
+            formatter.write_dl([(name, in_words(VENDORS[name])) for name in sorted(VENDORS)])
 
     def lines(self) -> list[tuple[str, str]]:
         """Return the table, without importing the commands."""

@@ -27,7 +27,7 @@ from populator.settings.values import (
 )
 from populator.settings.vsphere import read_private_key, read_ssh, read_ssh_timeout, read_vsphere
 from populator.storage.access import Access
-from populator.storage.registry import BUILT, VENDORS, Credentials
+from populator.storage.registry import VENDORS, Credentials
 from vsphere.errors import VsphereError
 from vsphere.model import CloneMethod
 from vsphere.paths import VmdkPath, parse_vmdk
@@ -155,7 +155,7 @@ class Parser(Reader):
     def vendor_options(self, vendor: str) -> dict[str, str]:
         """Read what the vendor has beside the common settings."""
         found = {}
-        for option in VENDORS[vendor].options if vendor in BUILT else ():
+        for option in VENDORS[vendor].options if vendor in VENDORS else ():
             value = self.variable(option.variable)
             if value and not OF_A_SERVICE.fullmatch(value):
                 found[option.variable] = value
@@ -164,16 +164,11 @@ class Parser(Reader):
         return found
 
     def vendor(self) -> str:
-        """Read the vendor; those that this version has no driver for are refused by name."""
+        """Read the vendor."""
         vendor = self.required("storage-vendor-product").strip()
         if vendor and vendor not in VENDORS:
             known = ", ".join(sorted(VENDORS))
             self.problems.append(f"--storage-vendor-product: {short(vendor)} is none of {known}.")
-        elif vendor and vendor not in BUILT:
-            built = ", ".join(sorted(BUILT))
-            self.problems.append(
-                f"--storage-vendor-product: {vendor} is not supported by this version (it has {built})."
-            )
         return vendor
 
     def kubernetes(self) -> KubernetesSettings:

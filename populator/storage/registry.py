@@ -42,34 +42,35 @@ class Vendor:
     """whose volumes are on these arrays, by the names in `spec.csi.driver`, today's first"""
     initiators: frozenset[InitiatorKind]
     """by which kinds a host can see a LUN of it"""
+    folder: str
+    """of the driver, below `vendors`: its module `array` has `connect(access, clock)`"""
     credentials: Credentials = Credentials.PASSWORD
     options: tuple[Option, ...] = ()
-    folder: str = ""
-    """of the driver, below `vendors`: its module `array` has `connect(access, clock)`; empty while there is none"""
 
 
 SCSI = frozenset({InitiatorKind.FC, InitiatorKind.ISCSI})
 VENDORS: Mapping[str, Vendor] = {
-    "flashsystem": Vendor("IBM FlashSystem", ("block.csi.ibm.com",), SCSI, folder="flashsystem"),
-    "infinibox": Vendor("Infinidat InfiniBox", ("infinibox-csi-driver",), SCSI, folder="infinibox"),
+    "flashsystem": Vendor("IBM FlashSystem", ("block.csi.ibm.com",), SCSI, "flashsystem"),
+    "infinibox": Vendor("Infinidat InfiniBox", ("infinibox-csi-driver",), SCSI, "infinibox"),
     "ontap": Vendor(
         "NetApp ONTAP",
         ("csi.trident.netapp.io",),
         SCSI,
+        "ontap",
         options=(Option("ONTAP_SVM", "The SVM of the volumes, where the credentials see several."),),
-        folder="ontap",
     ),
     "powerflex": Vendor(
         "Dell PowerFlex",
         ("csi-vxflexos.dellemc.com",),
         frozenset({InitiatorKind.SDC}),
+        "powerflex",
         options=(Option("POWERFLEX_SYSTEM_ID", "Id or name of the PowerFlex system.", required=True),),
-        folder="powerflex",
     ),
     "powermax": Vendor(
         "Dell PowerMax",
         ("csi-powermax.dellemc.com",),
         SCSI,
+        "powermax",
         options=(
             Option("POWERMAX_SYMMETRIX_ID", "The 12 digits of the array's id.", required=True),
             Option(
@@ -78,14 +79,14 @@ VENDORS: Mapping[str, Vendor] = {
                 required=True,
             ),
         ),
-        folder="powermax",
     ),
-    "powerstore": Vendor("Dell PowerStore", ("csi-powerstore.dellemc.com",), SCSI, folder="powerstore"),
-    "primera3par": Vendor("HPE 3PAR, Primera or Alletra", ("csi.hpe.com",), SCSI, folder="hpe"),
+    "powerstore": Vendor("Dell PowerStore", ("csi-powerstore.dellemc.com",), SCSI, "powerstore"),
+    "primera3par": Vendor("HPE 3PAR, Primera or Alletra", ("csi.hpe.com",), SCSI, "hpe"),
     "pureFlashArray": Vendor(
         "Pure Storage FlashArray",
         ("pxd.portworx.com", "pure-csi"),
         SCSI,
+        "pure",
         Credentials.EITHER,
         options=(
             Option(
@@ -93,34 +94,25 @@ VENDORS: Mapping[str, Vendor] = {
                 "The prefix of volumes: px_ and 8 characters of the StorageCluster's clusterUid.",
             ),
         ),
-        folder="pure",
     ),
     "vantara": Vendor(
         "Hitachi Vantara VSP",
         ("hspc.csi.hitachi.com",),
         SCSI,
+        "vantara",
         options=(
             Option("STORAGE_PORT", "Port of the array's REST API; 443 by default."),
             Option("STORAGE_ID", "Storage device id or serial number of the array."),
             Option("HOSTGROUP_ID_LIST", "Host groups to use, such as CL1-A,1:CL2-B,2; found when not given."),
             Option("COPY_SPEED", "Speed of copies by the array: slower, medium or faster."),
         ),
-        folder="vantara",
     ),
 }
 """by the names that Forklift uses"""
 
-BUILT = tuple(name for name, vendor in VENDORS.items() if vendor.folder)
-"""the vendors that this version has a driver for"""
-
 
 def connect(vendor: str, access: Access, clock: Clock) -> StorageArray:
-    """Return the vendor's driver; nothing is sent to the array before its first use."""
-    if vendor not in BUILT:
-        known = (
-            "is known, but its driver is not built yet" if vendor in VENDORS else "is not a storage vendor"
-        )
-        raise StorageError(f"The storage vendor {vendor!r} {known}.", f"Built are: {', '.join(BUILT)}.")
+    """Return the driver of one of `VENDORS`; nothing is sent to the array before its first use."""
     module = import_module(f"populator.storage.vendors.{VENDORS[vendor].folder}.array")
     array: StorageArray = module.connect(access, clock)
     return array

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from populator.clock import Clock
 from populator.storage.array import Lun, StorageArray, Volume
-from populator.storage.registry import BUILT, VENDORS
+from populator.storage.registry import VENDORS
 from tests.bench.figure import Figure
 from tests.contract.storage.hosts import HOST, PORTS, Ports, all_ports, know_hosts
 from tests.faults.sweep import trusted_pki
@@ -53,7 +53,7 @@ class Site:
 def measure() -> Iterator[Figure]:
     """Yield all figures of this part, vendor by vendor."""
     with trusted_pki() as pki:
-        for vendor in sorted(BUILT):
+        for vendor in sorted(VENDORS):
             yield second_disk(vendor, pki)
             with site(vendor, pki) as place:
                 yield twenty(place)

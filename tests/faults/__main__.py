@@ -11,13 +11,13 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
-from populator.storage.registry import BUILT
+from populator.storage.registry import VENDORS
 from tests.faults import stops, sweep
 from tests.faults.sweep import Way
 from tests.lab.faults import FAULTS
 from tests.lab.lies import LIES
 
-WAYS = (Way(method="ssh"), *(Way(vendor=vendor) for vendor in BUILT))
+WAYS = (Way(method="ssh"), *(Way(vendor=vendor) for vendor in VENDORS))
 CODES = "exit codes: 0 the copy is complete, 8 a copy may be running, 9 told to stop, others by family"
 
 

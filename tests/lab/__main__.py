@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from populator.storage.registry import BUILT
+from populator.storage.registry import VENDORS
 from tests.lab import demo, serve
 
 
@@ -15,7 +15,7 @@ def cli() -> None:
 
 array = click.option(
     "--array",
-    type=click.Choice(BUILT),
+    type=click.Choice(list(VENDORS)),
     default="ontap",
     show_default=True,
     help="Whose storage array there is.",

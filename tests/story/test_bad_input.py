@@ -97,7 +97,6 @@ CASES = {
         2, ("--http-endpoint", "cannot listen"), {"http-endpoint": "192.0.2.1:8443"}
     ),
     "vendor unknown": Case(2, ("'floppy'", "ontap"), {"storage-vendor-product": "floppy"}),
-    "vendor not built": Case(2, ("vantara is not supported",), {"storage-vendor-product": "vantara"}),
     "VMDK path malformed": Case(
         2, ("[datastore] folder/disk.vmdk", "'plain.vmdk'"), {"source-vmdk": "plain.vmdk"}
     ),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from populator.storage.registry import BUILT, VENDORS
+from populator.storage.registry import VENDORS
 from tests.lab import world
 from tests.lab.lab import Lab, Target
 from vsphere.model import InitiatorKind
@@ -23,7 +23,7 @@ EXPIRED = re.compile(r"^esxi-lock-.* is held by populate-pod_")
 """the slot of one that died, which nobody has needed since"""
 
 
-@pytest.fixture(scope="module", params=sorted(BUILT))
+@pytest.fixture(scope="module", params=sorted(VENDORS))
 def running(request: pytest.FixtureRequest) -> Iterator[Lab]:
     with Lab("simulated", array=request.param) as lab:
         yield lab

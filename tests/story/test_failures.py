@@ -32,7 +32,13 @@ class Case:
 CASES = {
     "device never appears": Case(
         5,
-        ("did not appear", "mapped as LUN id ", "xcopy-hostsystem-", "vmhba64 (iqn.1998-01.com.vmware", "Disk.MaxLUN"),
+        (
+            "did not appear",
+            "mapped as LUN id ",
+            "xcopy-hostsystem-",
+            "vmhba64 (iqn.1998-01.com.vmware",
+            "Disk.MaxLUN",
+        ),
         before=lambda lab, _: setattr(lab.host, "max_lun", 0),
     ),
     "disk locked by another writer": Case(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from populator.storage.registry import BUILT, SCSI, VENDORS
+from populator.storage.registry import SCSI, VENDORS
 from tests.contract.storage.hosts import PORTS, Ports, know_hosts
 from tests.lab.arrays import ArrayLab, start
 from tests.lab.pki import Pki
@@ -15,10 +15,10 @@ from vsphere.model import InitiatorKind
 Way = tuple[str, InitiatorKind]
 WAYS = [
     pytest.param((vendor, kind), id=f"{vendor}-{kind}")
-    for vendor in sorted(BUILT)
+    for vendor in sorted(VENDORS)
     for kind in sorted(VENDORS[vendor].initiators)
 ]
-BY_SCSI = [vendor for vendor in sorted(BUILT) if VENDORS[vendor].initiators >= SCSI]
+BY_SCSI = [vendor for vendor in sorted(VENDORS) if VENDORS[vendor].initiators >= SCSI]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import click
 
 from populator.cli import cli
 from populator.settings.parse import parse_settings
-from populator.storage.registry import BUILT, VENDORS
+from populator.storage.registry import VENDORS
 from tests.lab.program import ROOT
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nsecret\n-----END RSA PRIVATE KEY-----\n"
@@ -78,7 +78,7 @@ def read_variables() -> set[str]:
     """Return every variable that is a setting: those of options, and those that the parser reads itself."""
     noting = Noting({"SSH_PRIVATE_KEY": base64.b64encode(PEM.encode()).decode()})
     parse_settings(CALL, noting)
-    of_vendors = {option.variable for vendor in BUILT for option in VENDORS[vendor].options}
+    of_vendors = {option.variable for vendor in VENDORS for option in VENDORS[vendor].options}
     return noting.asked | of_vendors | {str(option.envvar) for option in options() if option.envvar}
 
 

@@ -14,7 +14,6 @@ from populator.errors import SettingsError
 from populator.settings.fleet import parse_fleet_settings
 from populator.settings.parse import parse_settings
 from populator.settings.values import LeaseSettings, Settings
-from populator.storage.registry import BUILT, VENDORS
 from tests.lab.pki import Pki
 from tests.unit.populator.face import read_variables
 
@@ -147,13 +146,6 @@ def test_all_problems_at_once() -> None:
         "cacert",
     ):
         assert [p for p in found if p.startswith(name)], f"{name} is not among {found}"
-
-
-@pytest.mark.parametrize("vendor", sorted(VENDORS.keys() - set(BUILT)))
-def test_vendors_of_later_versions_are_refused_by_name(vendor: str) -> None:
-    (problem,) = problems(storage_vendor_product=vendor)
-    assert vendor in problem
-    assert "not supported by this version" in problem
 
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\ngeheim\n-----END RSA PRIVATE KEY-----\n"
