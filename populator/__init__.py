@@ -2,7 +2,8 @@
 
 How it hangs together, in the order in which one disk meets it::
 
-    cli  ->  settings  ->  process  ->  wiring  ->  stories/populate, xcopy     the story: read these two first
+    cli  ->  settings  ->  process  ->  wiring  ->  stories/populate     the story: read it first,
+                             |                        |         then xcopy (a host copies), array_copy (the array does)
                              |                        |
                              |   plan     PVC -> prime PVC -> PV -> volume handle        (Kubernetes)
                              |   writer   one writer for a volume, by a Lease            (Kubernetes)

@@ -71,5 +71,7 @@ CONTACT = Policy("first contact", deadline=3)
 """for the first read of a service, whose address may be wrong: people should not wait long to be told"""
 FORBIDDEN = Policy("forbidden", deadline=BELIEVED_AFTER)
 """for reads that Kubernetes forbids, before that is believed"""
+FOLLOW = Policy("look at a copy", deadline=600, longest_pause=10)
+"""for looks at what goes on without us: it comes to no harm by not being seen for a while"""
 WRITE = Policy("write", deadline=30)
 """for writes that begin by reading what a failed try before them may have done"""

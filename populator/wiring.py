@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import cached_property, partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from lease.decision import Scope
 from lease.hostlock import HostLock
@@ -17,6 +17,7 @@ from lease.kube.api import Api
 from lease.stepwise import StepLock
 from lease.throughout import CopyLock
 from populator.clock import Clock
+from populator.plan.method import Method, decide_method
 from populator.plan.volume import Claim
 from populator.reach import reach_kubernetes, reach_vcenter, repeat, trust_of
 from populator.report.lease_metrics import LeaseMetrics
@@ -24,6 +25,7 @@ from populator.report.run import Report
 from populator.settings.values import SLOTS, Settings, SshSettings
 from populator.storage import registry
 from populator.storage.array import StorageArray, Volume
+from populator.storage.copies import CopyingArray
 from populator.stories.parts import HostLease
 from populator.writer import Writer
 from vsphere.copy.clone import Cloner
@@ -87,6 +89,19 @@ class RealParts:
         """The storage array; nothing is sent to it yet."""
         where = self.settings.storage
         return self._built.enter_context(closing(registry.connect(where.vendor, where.access, self.clock)))
+
+    def method(self, disk: SourceDisk) -> Method:
+        return decide_method(
+            disk.kind, self._vendor.product, self._vendor.copies, self.settings.storage.by_host
+        )
+
+    @property
+    def copying_array(self) -> CopyingArray | None:
+        return cast("CopyingArray", self.array) if self._vendor.copies else None
+
+    @property
+    def _vendor(self) -> registry.Vendor:
+        return registry.VENDORS[self.settings.storage.vendor]
 
     @cached_property
     def host_lease(self) -> HostLease:

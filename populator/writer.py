@@ -25,7 +25,7 @@ from vsphere.errors import CopyMayBeRunning
 
 log = logging.getLogger(__name__)
 
-GROUP, HOST = "group", "for"
+GROUP, HOST, SOURCE = "group", "for", "source"
 """facts of the journal"""
 TEMPLATE = "xcopy-volume-{host}"
 """name of the Lease; what the lease package calls a host is the PVC's UID here"""
@@ -57,12 +57,16 @@ class Writing:
         self._filled = False
         self.mapped: Mapped | None = None
         """what stands in the Lease: of this run, or of one before it that died"""
+        self.copying = ""
+        """the array's id of what it copies onto the volume; of this run, too, or of one that died"""
 
     def inherit(self) -> None:
-        """Take over what a dead run has mapped: it stays in the Lease until it is unmapped."""
+        """Take over what a dead run has mapped, or has the array copy: it stays in the Lease until that is ended."""
         facts = self._held.inherited.facts if self._held.inherited else {}
         if group := facts.get(GROUP):
             self.will_map(group, facts.get(HOST, ""))
+        if source := facts.get(SOURCE):
+            self.will_copy(source)
 
     def will_map(self, group: str, host: str) -> None:
         """Write down what the volume is about to be mapped to, for who finds us dead; raises `VolumeError`.
@@ -70,19 +74,33 @@ class Writing:
         On many arrays nothing else tells a populator's mapping from an admin's.
         """
         self.mapped = Mapped(group, host)
-        try:
-            self._held.write(READ.deadline, **{GROUP: group, HOST: host})
-        except LeaseError as error:
-            raise VolumeError(error.text, error.hint) from error
+        self._write_down({GROUP: group, HOST: host})
 
     def unmapped(self) -> None:
         """Say that nothing of ours is mapped any more; it is written with the Lease's release."""
         self.mapped = None
 
+    def will_copy(self, source: str) -> None:
+        """Write down what the array is about to copy onto the volume, for who finds us dead; raises `VolumeError`."""
+        self.copying = source
+        self._write_down({SOURCE: source})
+
+    def copy_ended(self) -> None:
+        """Say that the array copies nothing onto the volume any more; it is written with the Lease's release."""
+        self.copying = ""
+
+    def _write_down(self, facts: dict[str, str]) -> None:
+        try:
+            self._held.write(READ.deadline, **facts)
+        except LeaseError as error:
+            raise VolumeError(error.text, error.hint) from error
+
     @property
-    def stays_mapped(self) -> bool:
-        """Whether the next run has to know what the volume is mapped to; there is none after one that succeeded."""
-        return self.mapped is not None and not self._filled
+    def remains(self) -> str:
+        """What the next run has to know, a sentence; there is none after one that succeeded."""
+        if self._filled or not (self.mapped or self.copying):
+            return ""
+        return "The volume is still mapped." if self.mapped else "The array may still copy onto the volume."
 
     def check(self) -> None:
         """Raise `VolumeError` unless the volume is still ours to write to, and still the PVC's; two calls.
@@ -164,8 +182,8 @@ class Writer:
             left = error.text
             raise
         finally:
-            if left or writing.stays_mapped:
-                held.leave(left or "The volume is still mapped.")
+            if why := left or writing.remains:
+                held.leave(why)
             with self._clock.grace(RELEASED_BY):
                 held.release()
 

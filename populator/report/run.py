@@ -17,8 +17,9 @@ from populator.report.pace import Pace
 from populator.report.page import Page, Result
 from populator.report.phase import AFTER_WORK, Phase
 from populator.storage.array import ArrayInfo
+from populator.storage.copies import CannotCopy
 from vsphere.errors import CloneFailed
-from vsphere.model import CloneMethod, CopyPhase, CopyResult, SourceDisk
+from vsphere.model import CloneMethod, CopyPhase, CopyResult, DiskKind, SourceDisk
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +79,13 @@ class Report:
         self.page.array(info.vendor, info.product, info.model, info.version)
         logger.info("array: %s %s %s", info.vendor, info.product, info.version)
 
+    def method(self, method: CloneMethod | DiskKind) -> None:
+        """Publish who copies: a host by one of its two ways, or the array, for a disk of that kind."""
+        self.page.clone_method = method
+
     def wrapper(self, method: CloneMethod, version: str) -> None:
         """Tell the version of the host's wrapper, where it has one; that of the plugin is published too."""
+        self.method(method)
         if version:
             if method is CloneMethod.VIB:
                 self.page.vib(version)
@@ -93,11 +99,16 @@ class Report:
 
     @contextmanager
     def copying(self) -> Iterator["Copy"]:
-        """Measure the copy, and publish its end at the end of the block, before anything is undone."""
+        """Measure the copy, and publish its end at the end of the block, before anything is undone.
+
+        An array that refuses to copy is none: a host will.
+        """
         self._copy_began = self._pace_told = self._clock.now()
         copy = Copy()
         try:
             yield copy
+        except CannotCopy:
+            raise
         except BaseException as error:
             self._end_copy(Result.FAILURE, self._began, done_before(error))
             raise

@@ -1,8 +1,12 @@
-"""What users of this program call the settings that hints of `vsphere` and `lease` are about."""
+"""What users of this program call settings that other parts speak of."""
 
 from collections.abc import Mapping
 
 from vsphere.errors import Setting
+from vsphere.model import DiskKind
+
+BY_HOST: Mapping[DiskKind, str] = {DiskKind.VVOL: "DISABLE_VVOL_METHOD", DiskKind.RDM: "DISABLE_RDM_METHOD"}
+"""the variables by which the kinds of disks that an array may copy by itself are left to a host"""
 
 NAMES: Mapping[Setting, str] = {
     Setting.VCENTER_ADDRESS: "The address is GOVMOMI_HOSTNAME (--vsphere-hostname).",
@@ -17,7 +21,7 @@ NAMES: Mapping[Setting, str] = {
     Setting.VIB: "`populator vib build` does.",
     Setting.PLUGIN: "`populator vib install` does that; deploy/docs/host.md says what else can be done.",
 }
-"""a sentence each, to stand behind the hint"""
+"""a sentence each, to stand behind a hint of `vsphere`"""
 
 KUBECONFIG = "The kubeconfig is KUBECONFIG (--kubeconfig)."
 """the same, of the one setting that hints of `lease` are about"""

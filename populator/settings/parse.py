@@ -12,6 +12,7 @@ from lease.record import TEMPLATE
 from populator import log
 from populator.address import Address, parse_endpoint
 from populator.errors import SettingsError
+from populator.settings.names import BY_HOST
 from populator.settings.reading import LARGEST, LONGEST_TIMEOUT, Reader, short
 from populator.settings.values import (
     SLOTS,
@@ -130,7 +131,8 @@ class Parser(Reader):
             ),
             options=self.vendor_options(vendor),
         )
-        return StorageSettings(vendor, access)
+        by_host = (kind for kind, name in BY_HOST.items() if self.flag(name, self.variable(name)))
+        return StorageSettings(vendor, access, frozenset(by_host))
 
     def array_login(self, vendor: str) -> tuple[str, str, str]:
         """Read user, password and token, and return what the vendor's arrays let us in by; a token before the rest."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lease.decision import Scope
 from populator.storage.access import Access
+from vsphere.model import DiskKind
 from vsphere.paths import VmdkPath
 
 SLOTS = 2
@@ -65,6 +66,8 @@ class StorageSettings:
 
     vendor: str
     access: Access
+    by_host: frozenset[DiskKind] = frozenset()
+    """the kinds of disks that a host is to copy, though the array might by itself"""
 
 
 @dataclass(frozen=True)

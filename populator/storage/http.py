@@ -98,18 +98,20 @@ class Http:
         body: object = None,
         *,
         reads: bool = False,
+        at_least: float = 0.0,
     ) -> Answer:
         """Make one call and return its answer; `act` completes "the array refused to …" in errors.
 
-        `reads` says of a call that is no GET that it changes nothing all the same.
+        `reads` says of a call that is no GET that it changes nothing all the same. It gets `at_least` so many seconds,
+        where it is known to take longer than others.
         """
         try:
-            return self._once(method, path, act, query, body, self._let_in(), reads=reads)
+            return self._once(method, path, act, query, body, self._let_in(), reads=reads, at_least=at_least)
         except Refused as refusal:
             if not self._login.expired(refusal):
                 raise
         self._let_in_by = None
-        return self._once(method, path, act, query, body, self._let_in(), reads=reads)
+        return self._once(method, path, act, query, body, self._let_in(), reads=reads, at_least=at_least)
 
     def pages(
         self, path: str, act: str, query: Mapping[str, str], next_path: Callable[[Answer], str]
@@ -158,12 +160,13 @@ class Http:
         headers: Mapping[str, str] = NO_HEADERS,
         *,
         reads: bool = False,
+        at_least: float = 0.0,
     ) -> Answer:
         """Make one call with these headers, in a session or not."""
         with nullcontext() if method == "GET" or reads else self._clock.finishing():
             try:
                 with self._clock.blocking():
-                    reply = self._send(method, path, query, body, headers)
+                    reply = self._send(method, path, query, body, headers, at_least)
             except (requests.RequestException, TimeoutError) as error:
                 raise translate(error, self.name, act, self._proxy) from error
         if reply.status >= 300:
@@ -177,8 +180,9 @@ class Http:
         query: Mapping[str, str] | None,
         body: object,
         headers: Mapping[str, str],
+        at_least: float,
     ) -> Reply:
-        limit = self._clock.limit(self._access.timeout)
+        limit = self._clock.limit(max(self._access.timeout, at_least))
         answer = self._session.request(
             method,
             self.origin + path,

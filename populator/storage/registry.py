@@ -12,7 +12,7 @@ from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.array import StorageArray, Volume
-from vsphere.model import InitiatorKind
+from vsphere.model import DiskKind, InitiatorKind
 
 
 class Credentials(StrEnum):
@@ -46,6 +46,8 @@ class Vendor:
     """of the driver, below `vendors`: its module `array` has `connect(access, clock)`"""
     credentials: Credentials = Credentials.PASSWORD
     options: tuple[Option, ...] = ()
+    copies: frozenset[DiskKind] = frozenset()
+    """the kinds of disks that its arrays copy by themselves: the driver is a `copies.CopyingArray`, too"""
 
 
 SCSI = frozenset({InitiatorKind.FC, InitiatorKind.ISCSI})
@@ -94,6 +96,7 @@ VENDORS: Mapping[str, Vendor] = {
                 "The prefix of volumes: px_ and 8 characters of the StorageCluster's clusterUid.",
             ),
         ),
+        copies=frozenset({DiskKind.VVOL, DiskKind.RDM}),
     ),
     "vantara": Vendor(
         "Hitachi Vantara VSP",

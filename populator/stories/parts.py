@@ -8,10 +8,12 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from populator.clock import Clock
+from populator.plan.method import Method
 from populator.plan.volume import Binding, Claim
 from populator.report.run import Report
 from populator.settings.values import Settings
 from populator.storage.array import StorageArray, Volume
+from populator.storage.copies import CopyingArray
 from populator.writer import Mapped
 from vsphere.copy.clone import Cloner
 from vsphere.host.devices import Devices
@@ -52,6 +54,16 @@ class HostLease(Protocol):
 
 class Writing(Protocol):
     """The right to write to the volume."""
+
+    @property
+    def copying(self) -> str:
+        """The array's id of what it copies onto the volume for this run, or for one before it that died; else empty."""
+
+    def will_copy(self, source: str) -> None:
+        """Write down what the array is about to copy onto the volume, for who finds us dead."""
+
+    def copy_ended(self) -> None:
+        """Say that the array copies nothing onto the volume any more."""
 
     @property
     def mapped(self) -> Mapped | None:
@@ -113,6 +125,13 @@ class Parts(Protocol):
     @property
     def array(self) -> StorageArray:
         """The storage array that has the volume."""
+
+    def method(self, disk: SourceDisk) -> Method:
+        """Return who is to copy a disk, the array by itself or a host."""
+
+    @property
+    def copying_array(self) -> CopyingArray | None:
+        """The same array as one that copies by itself; None where no array of its vendor is known to."""
 
     @property
     def host_lease(self) -> HostLease:

@@ -1,13 +1,20 @@
-"""The story's first half: which disk, which volume, which host, and the right to write. The copy comes after it."""
+"""The story's first half: which disk, which volume, who copies, and the right to write. The copy comes after it."""
+
+import logging
 
 from populator import log
 from populator.plan.journal import Journal
+from populator.plan.volume import Binding
 from populator.report.phase import Phase
 from populator.settings.values import Settings
 from populator.storage.array import Volume
-from populator.stories import xcopy
+from populator.storage.copies import CannotCopy
+from populator.stories import array_copy, xcopy
+from populator.stories.lun import end_dead_copies
 from populator.stories.parts import Parts
 from vsphere.model import EsxiHost, SourceDisk
+
+logger = logging.getLogger(__name__)
 
 
 def populate(parts: Parts) -> None:
@@ -19,7 +26,35 @@ def populate(parts: Parts) -> None:
 
     report.phase(Phase.FIND_DISK)
     disk = parts.inventory.find_disk(source.vm, str(source.vmdk))
-    host = parts.inventory.find_host(disk, source.migration_host)
+    if not copy_by_array(parts, binding, disk):
+        copy_by_host(parts, binding, disk)
+
+
+def copy_by_array(parts: Parts, binding: Binding, disk: SourceDisk) -> bool:
+    """Have the array copy the disk, and return whether it could: where not, nothing was changed."""
+    report, method = parts.report, parts.method(disk)
+    if method.reason:
+        logger.info("the %s copies: %s", "array" if method.by_array else "host", method.reason)
+    array = parts.copying_array
+    if not (method.by_array and array):
+        return False
+    report.method(disk.kind)
+    report.phase(Phase.BECOME_WRITER)
+    try:
+        with parts.writer.hold(parts.claim, binding) as writing:
+            end_dead_copies(array, binding.volume, writing)
+            array_copy.populate(array_copy.Job(disk, binding.volume), writing, array, report, parts.clock)
+            writing.succeeded(disk.path)
+    except CannotCopy as refusal:
+        logger.warning("a host copies, since the array does not: %s %s", refusal.text, refusal.hint)
+        return False
+    return True
+
+
+def copy_by_host(parts: Parts, binding: Binding, disk: SourceDisk) -> None:
+    """Have a host copy the disk."""
+    report = parts.report
+    host = parts.inventory.find_host(disk, parts.settings.source.migration_host)
     log.about(host=host.id)
     wrapper, cloner = parts.wrapper(host, disk), parts.cloner(host, disk)
     report.wrapper(wrapper.method, cloner.version().number)
@@ -29,6 +64,7 @@ def populate(parts: Parts) -> None:
     report.phase(Phase.BECOME_WRITER)
     with parts.writer.hold(parts.claim, binding) as writing:
         job = xcopy.Job(disk, host, binding.volume, journal(parts.settings, disk, host, binding.volume))
+        end_dead_copies(parts.copying_array, binding.volume, writing)
         xcopy.populate(job, writing, array, devices, cloner, lease, report, parts.clock)
         writing.succeeded(disk.path)
 

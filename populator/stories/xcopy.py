@@ -8,7 +8,6 @@ slot is held throughout, teardown included, or for each step alone, is for the l
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from populator import log
 from populator.clock import Clock
 from populator.errors import StorageError, VolumeError
 from populator.plan.journal import Journal
@@ -16,6 +15,7 @@ from populator.report.phase import Phase
 from populator.report.run import Report
 from populator.storage.array import Lun, Mapping, StorageArray, Volume
 from populator.storage.initiators import protocol_of
+from populator.stories.lun import find_lun
 from populator.stories.parts import HostLease, Writing
 from populator.undo import UndoStack
 from populator.writer import Mapped
@@ -47,7 +47,7 @@ def populate(
 ) -> None:
     """Copy one disk onto the LUN behind one volume, and leave host and array as found."""
     report.phase(Phase.FIND_LUN)
-    lun = find_lun(job, array, report)
+    lun = find_lun(job.disk, job.volume, array, report)
     before = known(array.mappings_of(lun), writing.mapped)
     check_no_other_host_copies(lun, before, job.host)
     seen = devices.visible(lun.device)
@@ -103,19 +103,6 @@ def mapped(mapping: Mapping, adapters: Sequence[Adapter]) -> Journal:
     """Return what the journal adds about a mapping of ours."""
     names = tuple(adapter.name for adapter in adapters)
     return Journal(group=mapping.group.name, lun_id=mapping.lun_id, adapters=names)
-
-
-def find_lun(job: Job, array: StorageArray, report: Report) -> Lun:
-    """Return the volume's LUN; raise when the disk does not fit onto it."""
-    report.array(array.info())
-    lun = array.find_lun(job.volume)
-    log.about(lun=lun.device)
-    if lun.size < job.disk.capacity:
-        raise StorageError(
-            f"LUN {lun.name} has {lun.size} bytes, {job.disk.capacity - lun.size} less than disk {job.disk.path}.",
-            f"Give the PersistentVolumeClaim at least {job.disk.capacity} bytes and start the migration again.",
-        )
-    return lun
 
 
 def seen_already(mappings: Sequence[Mapping], host: EsxiHost) -> Mapping | None:

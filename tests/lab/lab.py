@@ -101,7 +101,7 @@ class Lab:
                 esxcli_socket=bridge,
                 hosts=self._specs,
                 datastores=world.datastores(self.datastores),
-                vms=world.vms(self.plain_size),
+                vms=world.vms(self.plain_size, **self._backings()),
             )
         )
         self.hosts: dict[str, EsxiHost] = {}
@@ -111,6 +111,24 @@ class Lab:
         self.vcenter_port = self._front(stack, "vcenter", self.vcenter.port)
         self.array_port = self._front(stack, "array", self.array.port)
         self.kube_port = self._front(stack, "kubernetes", self.kube.port)
+
+    def _backings(self) -> dict[str, str]:
+        """Return what vSphere calls the disks that are volumes of the array, where it copies such by itself."""
+        return asdict(arrays.copying(self.array).backings) if VENDORS[self._vendor].copies else {}
+
+    def add_source(self, disk: str) -> str:
+        """Make the array's volume that a disk is, with the bytes of its file; return its device name."""
+        array = arrays.copying(self.array)
+        backings = array.backings
+        backing = {
+            world.VVOL_DISK: backings.vvol,
+            world.VVOL_FROZEN: backings.frozen,
+            world.RDM_DISK: backings.rdm,
+        }[disk]
+        device = array.add_source(backing, world.DISK_SIZE)
+        flat = flat_of(world.file_of(self.datastores, disk))
+        self.san.lun(device).path.write_bytes(flat.read_bytes())
+        return device
 
     def _host(self, spec: HostSpec) -> EsxiHost:
         mounted = {
@@ -298,6 +316,8 @@ class Lab:
             found += [f"{half} lies on {store.name}" for half in store.directory.glob(f"{key_line.SCRIPT}.*")]
             found += [f"mapping {file} lies on {store.name}" for file in store.directory.rglob("*-rdmdisk-*")]
         found += [f"group {group} exists" for group in self.array.groups()]
+        if VENDORS[self._vendor].copies and (copies := arrays.copying(self.array).copies):
+            found.append(f"the array has {copies} copies")
         found += [
             f"{name} is held by {holder}"
             for namespace in (LEASE_NAMESPACE, TARGET_NAMESPACE)

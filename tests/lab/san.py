@@ -58,6 +58,11 @@ class LunFile:
             os.close(fd)
         self._account(offset, end, code)
 
+    def resize(self, size: int) -> None:
+        """Give it another size; what is new reads as zeros."""
+        os.truncate(self.path, size)
+        self.size = size
+
     def read(self, offset: int, length: int) -> bytes:
         """Read up to `length` bytes."""
         with self.path.open("rb") as file:

@@ -30,7 +30,12 @@ ENCRYPTED_VM, ENCRYPTED_DISK = "encrypted vm", "[ds one] encrypted vm/encrypted 
 NFS_VM, NFS_DISK = "nfs vm", "[nfs ds] nfs vm/nfs vm.vmdk"
 VSAN_VM, VSAN_DISK = "vsan vm", "[vsan ds] vsan vm/vsan vm.vmdk"
 RDM_VM, RDM_DISK = "rdm vm", "[ds one] rdm vm/rdm vm.vmdk"
-VVOL_VM, VVOL_DISK = "vvol vm", "[vvol ds] rfc4122.5f1b/vvol vm.vmdk"
+VVOL_VM, VVOL_DISK, VVOL_FROZEN = (
+    "vvol vm",
+    "[vvol ds] rfc4122.5f1b/vvol vm.vmdk",
+    "[vvol ds] rfc4122.5f1b/vvol vm-000001.vmdk",
+)
+"""with a snapshot: each level is a volume of the array with all its bytes"""
 ODD_VM = "odd vm"
 ODD_DISKS = (
     "[ds [two]] odd/a [b] (c) {d} #1 & <2>.vmdk",
@@ -96,8 +101,12 @@ def datastores(folder: Path) -> tuple[DatastoreSpec, ...]:
     )
 
 
-def vms(plain_size: int = DISK_SIZE) -> tuple[VmSpec, ...]:
-    """Return the VMs; the plain disk may have another size than all others."""
+def vms(plain_size: int = DISK_SIZE, vvol: str = "", frozen: str = "", rdm: str = "") -> tuple[VmSpec, ...]:
+    """Return the VMs; the plain disk may have another size than all others.
+
+    `vvol`, `frozen` and `rdm` are what vSphere calls those volumes, where there is an array that has them.
+    """
+    snapshot = LinkSpec(VVOL_FROZEN, backing_object_id=frozen or "rfc4122.5f1a")
     chain = (LinkSpec(MIDDLE, allocated=2 * DELTA_SIZE), LinkSpec(BASE, BASE_SIZE))
     clone_base = (LinkSpec(CLONE_BASE, snapshot=False),)
     return (
@@ -108,9 +117,19 @@ def vms(plain_size: int = DISK_SIZE) -> tuple[VmSpec, ...]:
         VmSpec(ENCRYPTED_VM, PLAIN_HOST, (DiskSpec(ENCRYPTED_DISK, DISK_SIZE, encrypted=True),)),
         VmSpec(NFS_VM, PLAIN_HOST, (DiskSpec(NFS_DISK, DISK_SIZE),)),
         VmSpec(VSAN_VM, PLAIN_HOST, (DiskSpec(VSAN_DISK, DISK_SIZE),)),
-        VmSpec(RDM_VM, PLAIN_HOST, (DiskSpec(RDM_DISK, DISK_SIZE, "rdm", device_name=ISCSI_LUN),)),
+        VmSpec(RDM_VM, PLAIN_HOST, (DiskSpec(RDM_DISK, DISK_SIZE, "rdm", device_name=rdm or ISCSI_LUN),)),
         VmSpec(
-            VVOL_VM, PLAIN_HOST, (DiskSpec(VVOL_DISK, DISK_SIZE, "vvol", backing_object_id="rfc4122.5f1b"),)
+            VVOL_VM,
+            PLAIN_HOST,
+            (
+                DiskSpec(
+                    VVOL_DISK,
+                    DISK_SIZE,
+                    "vvol",
+                    backing_object_id=vvol or "rfc4122.5f1b",
+                    parents=(snapshot,),
+                ),
+            ),
         ),
         VmSpec(ODD_VM, PLAIN_HOST, tuple(DiskSpec(path, DISK_SIZE) for path in ODD_DISKS)),
         VmSpec(QUOTE_VM, PLAIN_HOST, (DiskSpec(QUOTE_DISK, DISK_SIZE),)),
@@ -128,6 +147,7 @@ def make_datastores(folder: Path, plain_size: int = DISK_SIZE) -> Path:
         FC_DISK,
         RDM_DISK,
         VVOL_DISK,
+        VVOL_FROZEN,
         LOCAL_DISK,
         QUOTE_DISK,
         SIMPLE_DISK,

@@ -1,13 +1,16 @@
 """Each vendor's array, by each kind of initiators that it serves."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from populator.storage.array import StorageArray
 from populator.storage.registry import SCSI, VENDORS
 from tests.contract.storage.hosts import PORTS, Ports, know_hosts
-from tests.lab.arrays import ArrayLab, start
+from tests.lab.arrays import ArrayLab, QuickClock, connect, start
+from tests.lab.faults import Ledger, proxy
 from tests.lab.pki import Pki
 from tests.lab.san import San
 from vsphere.model import InitiatorKind
@@ -56,3 +59,25 @@ def scsi_lab(request: pytest.FixtureRequest, pki: Pki, tmp_path: Path, trusted: 
     with start(request.param, pki, San(tmp_path / "san")) as array_lab:
         know_hosts(array_lab)
         yield array_lab
+
+
+@dataclass
+class Front:
+    """The array behind a proxy that can break any call."""
+
+    lab: ArrayLab
+    ledger: Ledger
+    port: int
+
+    def connect(self, timeout: float = 30.0, **changes: object) -> StorageArray:
+        return connect(self.lab, QuickClock(), hostname=f"127.0.0.1:{self.port}", timeout=timeout, **changes)
+
+    def calls(self) -> int:
+        return len(self.ledger.calls)
+
+
+@pytest.fixture
+def front(lab: ArrayLab, pki: Pki) -> Iterator[Front]:
+    ledger, server, client = Ledger(), pki.server_context("array-proxy"), pki.client_context()
+    with proxy("array", ("127.0.0.1", lab.port), ledger, server, client) as port:
+        yield Front(lab, ledger, port)

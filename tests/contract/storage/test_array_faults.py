@@ -4,8 +4,6 @@ Whatever happens, the LUN is the right one, nothing is left on the array but wha
 session stays open where the log-out could be made.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
@@ -13,12 +11,11 @@ import pytest
 from populator.errors import StorageError
 from populator.storage.array import StorageArray, Volume
 from populator.storage.registry import VENDORS
-from tests.contract.storage.conftest import Way
+from tests.contract.storage.conftest import Front, Way
 from tests.contract.storage.hosts import FC, HOST, IQN, Ports, ensure, seen, unmap
-from tests.lab.arrays import ArrayLab, QuickClock, connect
-from tests.lab.faults import Call, Ledger, Rule, nth, proxy
+from tests.lab.arrays import ArrayLab, connect
+from tests.lab.faults import Call, Rule, nth
 from tests.lab.lies import LIES
-from tests.lab.pki import Pki
 
 ONE_WAY_EACH = [
     pytest.param((vendor, max(VENDORS[vendor].initiators)), id=vendor) for vendor in sorted(VENDORS)
@@ -36,28 +33,6 @@ def way(request: pytest.FixtureRequest) -> Way:
     """Each vendor by one kind of initiators: the calls are the same ones."""
     chosen: Way = request.param
     return chosen
-
-
-@dataclass
-class Front:
-    """The array behind a proxy that can break any call."""
-
-    lab: ArrayLab
-    ledger: Ledger
-    port: int
-
-    def connect(self, timeout: float = 30.0, **changes: object) -> StorageArray:
-        return connect(self.lab, QuickClock(), hostname=f"127.0.0.1:{self.port}", timeout=timeout, **changes)
-
-    def calls(self) -> int:
-        return len(self.ledger.calls)
-
-
-@pytest.fixture
-def front(lab: ArrayLab, pki: Pki) -> Iterator[Front]:
-    ledger, server, client = Ledger(), pki.server_context("array-proxy"), pki.client_context()
-    with proxy("array", ("127.0.0.1", lab.port), ledger, server, client) as port:
-        yield Front(lab, ledger, port)
 
 
 def read(array: StorageArray, volume: Volume, ports: Ports, device: str) -> None:

@@ -6,14 +6,15 @@ A vendor's simulator lives in a folder here, named as the driver's in `populator
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from populator.clock import Clock
 from populator.storage import registry
 from populator.storage.access import Access
 from populator.storage.array import StorageArray, Volume
+from populator.storage.registry import VENDORS
 from tests.lab.pki import Pki
 from tests.lab.san import San
 from vsphere.model import Initiator, InitiatorKind
@@ -111,6 +112,38 @@ class ArrayLab(AbstractContextManager["ArrayLab"], Protocol):
         """Delete all LUNs and groups, and let nobody be logged in."""
 
 
+@dataclass(frozen=True)
+class Backings:
+    """What vSphere calls the volumes of an array that are disks by themselves; empty what the array cannot copy."""
+
+    vvol: str = ""
+    frozen: str = ""
+    """a vVol of the same disk, which a snapshot froze"""
+    rdm: str = ""
+    """the device name of a raw device mapping"""
+
+
+class CopyingLab(ArrayLab, Protocol):
+    """One of an array that copies by itself."""
+
+    backings: Backings
+    copy_seconds: float
+    """that a copy takes, where it takes any; at once where 0"""
+
+    def add_source(self, backing: str, size: int) -> str:
+        """Create the volume that vSphere calls so, and return its device name."""
+
+    @property
+    def copies(self) -> int:
+        """Return how many copies are under way, or have left something behind."""
+
+
+def copying(lab: ArrayLab) -> CopyingLab:
+    """Return an array that copies by itself, as such a one."""
+    assert VENDORS[lab.vendor].copies
+    return cast("CopyingLab", lab)
+
+
 def tells_ours(lab: ArrayLab) -> bool:
     """Return whether the array tells whose a mapping is: by the group, or by a name of its own, which the lab says."""
     return bool(getattr(lab, "tells_ours", lab.own_groups))
@@ -118,7 +151,7 @@ def tells_ours(lab: ArrayLab) -> bool:
 
 def start(vendor: str, pki: Pki, san: San) -> ArrayLab:
     """Start the simulator of a vendor's array, by Forklift's name of the vendor."""
-    lab: ArrayLab = import_module(f"tests.lab.arrays.{registry.VENDORS[vendor].folder}.lab").start(pki, san)
+    lab: ArrayLab = import_module(f"tests.lab.arrays.{VENDORS[vendor].folder}.lab").start(pki, san)
     return lab
 
 

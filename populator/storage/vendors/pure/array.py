@@ -12,10 +12,12 @@ from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.copies import Backing, Copy, Progress
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.pure import names, volumes
 from populator.storage.vendors.pure.client import Client, HostRecord
 from populator.storage.vendors.pure.connections import NVME_HINT, Connections
+from populator.storage.vendors.pure.copies import COMPLETE, Copies
 from vsphere.model import Initiator
 
 Result = TypeVar("Result")
@@ -28,6 +30,7 @@ class PureArray:
         self._client = Client(replace(access, username="", password="") if access.token else access, clock)
         self._connections = Connections(self._client)
         self._repeat = Repeat(clock)
+        self._copies = Copies(self._client, self._repeat)
         self._prefix = access.options.get("PURE_CLUSTER_PREFIX", "").strip()
 
     def info(self) -> ArrayInfo:
@@ -99,6 +102,25 @@ class PureArray:
         """Disconnect the volume from all hosts of these initiators but those to keep."""
         kept = {mapping.group.id for mapping in keep}
         self._repeat.write(partial(self._connections.disconnect, lun, frozenset(initiators), kept))
+
+    def find_source(self, backing: Backing) -> Lun:
+        """Return the volume that a vVol or a mapped device is."""
+        return self._copies.find_source(backing)
+
+    def copies_onto(self, target: Lun) -> Sequence[Copy]:
+        """Return none: this array copies at once."""
+        return self._copies.copies_onto(target)
+
+    def begin_copy(self, source: Lun, target: Lun) -> Copy:
+        """Copy."""
+        return self._copies.begin(source, target)
+
+    def progress(self, copy: Copy) -> Progress:  # noqa: ARG002 - it was complete when it was begun
+        """Return that it is complete."""
+        return COMPLETE
+
+    def end_copy(self, copy: Copy) -> None:
+        """Do nothing: it has come to its end."""
 
     def close(self) -> None:
         """End the session."""

@@ -22,6 +22,10 @@ MISSING, NVME_ONLY = "does not exist", "connected to nvme"
 UNCONNECTED = {"", "None", "N/A"}
 """a host's port connectivity, where none of its initiators is logged in"""
 PAGE = "500"
+VVOL_TAGS, VVOL_ID = "vasa-integration.purestorage.com", "PURE_VVOL_ID"
+"""namespace and key of the tags by which the array's VASA provider knows its vVols"""
+COPY_SECONDS = 120.0
+"""for a copy, which takes a moment, but has been seen to take over 30 s where an array had many to do (Forklift)"""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,31 @@ class Client:
     def volumes(self, query: str) -> list[VolumeRecord]:
         """Return the volumes that match a filter, those that are destroyed and not gone yet among them."""
         return [volume(row) for row in self._list("volumes", "find the volume", {"filter": query})]
+
+    def tagged_as_vvol(self, value: str) -> set[str]:
+        """Return the ids of the volumes that VASA has tagged with a vVol's id."""
+        query = {"namespaces": VVOL_TAGS, "filter": f"key='{VVOL_ID}' and value='{value}'"}
+        rows = self._list("volumes/tags", "find the volume of a vVol", query)
+        return {
+            row.text("resource.id")
+            for row in rows
+            if (row.text("key"), row.text("value")) == (VVOL_ID, value)
+        }
+
+    def overwrite(self, volume_name: str, source_name: str) -> VolumeRecord:
+        """Give a volume the content of another one, and return it; complete when this returns."""
+        act, query = f"copy {source_name} onto {volume_name}", {"names": volume_name, "overwrite": "true"}
+        body = {"source": {"name": source_name}}
+        answer = self._http.call("POST", self._path("volumes"), act, query, body, at_least=COPY_SECONDS)
+        rows = answer.records("items")
+        if not rows:
+            raise StorageError(f"{self.name} was asked to {act}, and its answer names no volume.")
+        return volume(rows[0])
+
+    def resize(self, volume_name: str, size: int) -> None:
+        """Give a volume a size, in bytes."""
+        act = f"give {volume_name} back its size"
+        self._http.call("PATCH", self._path("volumes"), act, {"names": volume_name}, {"provisioned": size})
 
     def hosts(self, query: str) -> list[HostRecord]:
         """Return the hosts that match a filter; all without one."""

@@ -106,6 +106,13 @@ def naa(serial: str) -> str:
     return f"naa.{OUI}{serial.lower()}"
 
 
+def serial_of(device: str) -> str:
+    """Return the serial number in a device name, as the array spells it; empty where it is not of Pure."""
+    digits = device.removeprefix("naa.").lower()
+    serial = digits.removeprefix(OUI).upper()
+    return serial if digits.startswith(OUI) and SERIAL.fullmatch(serial) else ""
+
+
 def first_lun_id(device: str) -> int:
     """Return the LUN id to ask for: another one for each of 1023 volumes in a row.
 
@@ -135,6 +142,11 @@ def usable(initiators: Iterable[Initiator]) -> list[Initiator]:
 def with_id(key: str) -> str:
     """Return a filter for the object of an id."""
     return f"id='{key}'"
+
+
+def with_serial(serial: str) -> str:
+    """Return a filter for the volume of a serial number."""
+    return f"serial='{serial}'"
 
 
 def any_named(given: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.lab.san import San
+from tests.lab.transfer import Transfer
 
 OUI = "624a9370"
 WWN = re.compile(r"([0-9A-F]{2}:){7}[0-9A-F]{2}")
@@ -79,6 +80,12 @@ class FlashArray:
         self.hosts: dict[str, SimHost] = {}
         self.groups: set[str] = set()
         self.connections: list[SimConnection] = []
+        self.tags: dict[str, str] = {}
+        """by the id of a vVol, the volume that VASA has tagged with it"""
+        self.copied: list[tuple[str, str]] = []
+        """source and target of all copies"""
+        self.keeps_size = False
+        """whether a volume that is overwritten keeps its size; what the real one does is not known of all versions"""
         self.lock = threading.RLock()
         self._serials = itertools.count(0x2B2C8)
         self._own = uuid.uuid4().hex[:16].upper()
@@ -97,6 +104,7 @@ class FlashArray:
         """Destroy and eradicate a volume."""
         with self.lock:
             volume = self.volumes.pop(volume_id)
+            self.tags = {tag: key for tag, key in self.tags.items() if key != volume_id}
             self.connections = [item for item in self.connections if item.volume is not volume]
             self.san.delete_lun(volume.naa)
 
@@ -107,6 +115,27 @@ class FlashArray:
             for item in [item for item in self.connections if item.volume is volume]:
                 self._drop(item)
             volume.destroyed = True
+
+    def overwrite(self, name: str, source: str) -> SimVolume:
+        """Give a volume the content of another one, and its size, as the array does: at once."""
+        with self.lock:
+            volume, origin = self.volume(name), self.volume(source)
+            if volume is origin:
+                raise Failure("Source and target are the same volume.", name)
+            if volume.subtype != "regular" or origin.subtype != "regular" or volume.promotion != "promoted":
+                raise Failure("Volume cannot be overwritten.", name)
+            if not self.keeps_size:
+                self.resize(volume, origin.size)
+            Transfer(self.san.lun(origin.naa), self.san.lun(volume.naa))
+            self.copied.append((origin.id, volume.id))
+            return volume
+
+    def resize(self, volume: SimVolume, size: int) -> None:
+        with self.lock:
+            if size % 512 or size <= 0:
+                raise Failure("Invalid size.", volume.name)
+            volume.size = size
+            self.san.lun(volume.naa).resize(size)
 
     def add_host(
         self,
@@ -286,6 +315,18 @@ class FlashArray:
             "volume_group": group,
             "source": {},
         }
+
+    def tag_records(self) -> Iterator[dict[str, Any]]:
+        """Yield what VASA knows its vVols by, of those that are not destroyed."""
+        for tag, key in self.tags.items():
+            if not self.volumes[key].destroyed:
+                yield {
+                    "key": "PURE_VVOL_ID",
+                    "value": tag,
+                    "namespace": "vasa-integration.purestorage.com",
+                    "copyable": False,
+                    "resource": {"id": key, "name": self.volumes[key].name},
+                }
 
     def host_record(self, host: SimHost) -> dict[str, Any]:
         seen = bool(host.logged_in)

@@ -7,8 +7,8 @@ from typing import Self
 
 from populator.storage.access import Access
 from populator.storage.array import Volume
-from tests.lab.arrays import ArrayLab
-from tests.lab.arrays.pure.flasharray import SimVolume
+from tests.lab.arrays import ArrayLab, Backings
+from tests.lab.arrays.pure.flasharray import OUI, SimVolume
 from tests.lab.arrays.pure.rest_one import User
 from tests.lab.arrays.pure.server import PureSimulator
 from tests.lab.arrays.rest import RestServer
@@ -29,6 +29,13 @@ class PureLab:
 
     vendor = "pureFlashArray"
     own_groups = False
+    backings = Backings(
+        vvol="rfc4122.0b1c2d3e-1111-4aaa-8bbb-000000000001",
+        frozen="rfc4122.0b1c2d3e-1111-4aaa-8bbb-000000000002",
+        rdm=f"naa.{OUI}9714b5cb91634c240002f001",
+    )
+
+    copy_seconds = 0.0
 
     def __init__(self, pki: Pki, san: San) -> None:
         self.san = san
@@ -73,6 +80,18 @@ class PureLab:
         return Volume(
             name, "pxd.portworx.com", f"{1093275463785672800 + number}", {"attached": "ATTACH_STATE"}
         )
+
+    @property
+    def copies(self) -> int:
+        """None is ever left: the array copies at once."""
+        return 0
+
+    def add_source(self, backing: str, size: int) -> str:
+        serial = backing.removeprefix(f"naa.{OUI}").upper() if backing.startswith("naa.") else None
+        made = self.simulator.add_volume(f"vvol-vm-{next(self._number)}/Data-0001", size, serial)
+        if serial is None:
+            self.simulator.tags[backing] = made.id
+        return made.naa
 
     def remove_volume(self, volume: Volume) -> None:
         self.simulator.remove_volume(self.volume(volume).id)
@@ -135,6 +154,8 @@ class PureLab:
         for key in list(self.simulator.volumes):
             self.simulator.remove_volume(key)
         self._made.clear()
+        self.simulator.copied.clear()
+        self.simulator.keeps_size = False
         self.simulator.hosts.clear()
         self.simulator.groups.clear()
 

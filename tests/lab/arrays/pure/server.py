@@ -21,7 +21,8 @@ OF_VOLUME, OF_HOST = ("volume_names", "volume_ids"), ("host_names", "host_group_
 QUERIES = {
     "arrays": COMMON,
     "controllers": COMMON | {"names"},
-    "volumes": COMMON | {"names", "ids", "destroyed"},
+    "volumes": COMMON | {"names", "ids", "destroyed", "overwrite", "truncate"},
+    "volumes/tags": COMMON | {"namespaces", "resource_names", "resource_ids", "resource_destroyed"},
     "hosts": COMMON | {"names"},
     "connections": COMMON | {*OF_VOLUME, *OF_HOST, "protocol_endpoint_names"},
 }
@@ -40,6 +41,7 @@ FIELDS = {
         "connection_count",
         "port_connectivity",
     ),
+    "volumes/tags": ("key", "value", "namespace", "copyable", "resource"),
     "volumes": (
         "id",
         "name",
@@ -143,6 +145,8 @@ class PureSimulator(FlashArray):
             ("DELETE", "connections"): self._delete_connections,
             ("POST", "hosts"): self._post_hosts,
             ("DELETE", "hosts"): self._delete_hosts,
+            ("POST", "volumes"): self._post_volumes,
+            ("PATCH", "volumes"): self._patch_volumes,
         }
         if resource not in QUERIES:
             raise Failure("Not found.", status=404)
@@ -165,6 +169,9 @@ class PureSimulator(FlashArray):
             return [self.host_record(host) for host in hosts]
         if resource == "connections":
             return self._connection_rows(query)
+        if resource == "volumes/tags":
+            wanted = listed(query, "namespaces")
+            return [row for row in self.tag_records() if not wanted or row["namespace"] in wanted]
         return [self.volume_record(volume) for volume in self._volumes(query)]
 
     def _volumes(self, query: dict[str, str]) -> list[Any]:
@@ -248,6 +255,33 @@ class PureSimulator(FlashArray):
         for volume, host, group in self._ends(request):
             self.disconnect(volume, host, group)
         return {}
+
+    def _post_volumes(self, request: Request) -> Record:
+        """Copy a volume onto others; making one of a given size is not what this lab is for."""
+        body, names = request.body or {}, listed(request.query, "names")
+        if not names or body.keys() - {"source", "provisioned"} or "provisioned" in body:
+            raise Failure("Invalid body.")
+        source = body.get("source") or {}
+        name = source.get("name") or self._volumes({"ids": source.get("id", "")})[0].name
+        made = []
+        for target in names:
+            if self.find_volume(target) is None:
+                self.add_volume(target, self.volume(name).size)
+            elif request.query.get("overwrite") != "true":
+                raise Failure("Volume already exists.", target)
+            made.append(self.overwrite(target, name))
+        return {"items": [self.volume_record(volume) for volume in made]}
+
+    def _patch_volumes(self, request: Request) -> Record:
+        body = request.body or {}
+        if body.keys() != {"provisioned"} or not isinstance(body["provisioned"], int):
+            raise Failure("Invalid body.")
+        changed = self._volumes(request.query)
+        for volume in changed:
+            if body["provisioned"] < volume.size and request.query.get("truncate") != "true":
+                raise Failure("Volume cannot be truncated without truncate.", volume.name)
+            self.resize(volume, body["provisioned"])
+        return {"items": [self.volume_record(volume) for volume in changed]}
 
     def _post_hosts(self, request: Request) -> Record:
         body = request.body or {}
