@@ -29,8 +29,9 @@ from vsphere.model import CopyPhase, SourceDisk
 
 log = logging.getLogger(__name__)
 
-STALLED = 3600.0
-"""seconds without a percent more after which a copy is given up: some arrays run two at a time and let others wait"""
+STALLED = 12 * 3600.0
+"""seconds without a percent more after which a copy is given up: the largest disk (62 TB) has a percent in ten hours at
+17 MB/s, and some arrays run two copies at a time while others wait"""
 NO_PROTOCOL = "n/a"
 """on the metrics page: no host reaches the LUN"""
 
@@ -152,7 +153,7 @@ def follow(copy: Copy, disk: SourceDisk, array: CopyingArray, report: Report, cl
             percent, moved = progress.percent, clock.now()
         elif clock.now() - moved > STALLED:
             raise StorageError(
-                f"The array's copy {copy.id} has stood at {progress.percent} % for an hour.",
+                f"The array's copy {copy.id} has stood at {progress.percent} % for {STALLED / 3600:.0f} hours.",
                 f"See on the array what keeps it. With {BY_HOST[disk.kind]}=true a host copies.",
             )
         polls += 1

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from populator.storage.array import Lun, Volume
+from populator.storage.copies import Backing, CopyingArray
 from tests.judges import Judge, JudgeError
 from tests.lab.arrays import connect, fc, iscsi
 from tests.lab.arrays.pure.lab import PREFIX, PureLab
@@ -15,6 +16,7 @@ from tests.lab.arrays.pure.server import VERSIONS, PureSimulator
 from tests.lab.arrays.rest import Reply
 from tests.lab.pki import Pki
 from tests.lab.san import San
+from vsphere.model import DiskKind
 
 HOST = "host-1234"
 IQN, IQN_2 = iscsi("iqn.1998-01.com.vmware:esx-1"), iscsi("iqn.1998-01.com.vmware:esx-1-b")
@@ -236,6 +238,42 @@ def test_who_may_only_read(lab: PureLab, array: PureSimulator, pki: Pki) -> None
         assert names(running("volumes")) == [volume.name]
         assert "HTTP 403" in refused(running, "attach", host="esx-1-iscsi", volume=volume.name)
     assert array.connections == []
+
+
+def test_a_volume_is_overwritten_with_another_one(lab: PureLab, array: PureSimulator, judge: Judge) -> None:
+    source, target = lab.volume(lab.add_volume(1 << 20)), lab.volume(lab.add_volume(2 << 20))
+    lab.san.lun(source.naa).path.write_bytes(b"x" * (1 << 20))
+    assert "already exists" in refused(judge, "copy", volume=target.name, source=source.name, overwrite=False)
+    assert lab.san.lun(target.naa).bytes_written == 0
+    (row,) = judge("copy", volume=target.name, source=source.name)
+    assert (row["id"], row["serial"], row["provisioned"]) == (target.id, target.serial, 1 << 20)
+    (row,) = judge("resize", volume=target.name, size=2 << 20)
+    assert row["provisioned"] == 2 << 20
+    assert lab.san.lun(target.naa).read(0, 2 << 20) == b"x" * (1 << 20) + bytes(1 << 20)
+    assert "Volume does not exist. (none)" in refused(judge, "copy", volume=target.name, source="none")
+
+
+def test_a_vvol_is_known_by_its_tag(lab: PureLab, array: PureSimulator, judge: Judge) -> None:
+    array.tags["rfc4122.1"] = array.add_volume("vvol-vm/Data-1", 1 << 20).id
+    array.tags["rfc4122.2"] = array.add_volume("vvol-vm/Data-2", 1 << 20).id
+    (row,) = judge(
+        "tags",
+        namespaces=["vasa-integration.purestorage.com"],
+        filter="key='PURE_VVOL_ID' and value='rfc4122.2'",
+    )
+    assert (row["value"], row["resource"]["name"]) == ("rfc4122.2", "vvol-vm/Data-2")
+    assert judge("tags", namespaces=["of-others"]) == []
+
+
+def test_what_our_driver_has_copied_the_judge_sees(lab: PureLab, judge: Judge) -> None:
+    device = lab.add_source(lab.backings.vvol, 1 << 20)
+    lab.san.lun(device).path.write_bytes(b"y" * (1 << 20))
+    driver = cast("CopyingArray", connect(lab))
+    target = driver.find_lun(lab.add_volume(3 << 20))
+    driver.begin_copy(driver.find_source(Backing(DiskKind.VVOL, lab.backings.vvol)), target)
+    (row,) = judge("volumes", ids=[target.id])
+    assert (row["provisioned"], row["name"], row["connection_count"]) == (3 << 20, target.name, 0)
+    assert lab.san.lun(target.device).read(0, 1 << 20) == b"y" * (1 << 20)
 
 
 def lun_of(lab: PureLab, volume: Volume) -> tuple[Any, Lun]:

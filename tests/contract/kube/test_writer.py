@@ -187,6 +187,20 @@ def test_what_a_run_maps_stands_in_the_lease_before_it_is_mapped_and_is_inherite
         assert writing.mapped is None
 
 
+def test_what_the_array_copies_stands_in_the_lease_and_is_inherited(world: World) -> None:
+    with world.writer().hold(world.claim, world.binding) as writing:
+        writing.will_copy("42")
+        journal = json.loads(world.kube.admin.get(world.lease)["metadata"]["annotations"][JOURNAL])
+        assert journal["source"] == "42"
+    for heir in ("populate-b", "populate-c"):
+        with world.writer(heir).hold(world.claim, world.binding) as writing:
+            assert (writing.copying, writing.mapped) == ("42", None)
+    with world.writer("populate-d").hold(world.claim, world.binding) as writing:
+        writing.copy_ended()
+    with world.writer("populate-e").hold(world.claim, world.binding) as writing:
+        assert writing.copying == ""
+
+
 def test_success_is_written_down_also_where_the_volume_is_still_mapped(world: World) -> None:
     with world.writer().hold(world.claim, world.binding) as writing:
         writing.will_map("host-7", "host-18")

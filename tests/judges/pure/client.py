@@ -70,6 +70,19 @@ def detach(client: Any, host: str, volume: str) -> list[dict[str, Any]]:
     return items(client.delete_connections(host_names=[host], volume_names=[volume]))
 
 
+def copy(client: Any, volume: str, source: str, *, overwrite: bool = True) -> list[dict[str, Any]]:
+    body = flasharray.VolumePost(source=flasharray.Reference(name=source))
+    return items(client.post_volumes(names=[volume], overwrite=overwrite, volume=body))
+
+
+def resize(client: Any, volume: str, size: int) -> list[dict[str, Any]]:
+    return items(client.patch_volumes(names=[volume], volume=flasharray.VolumePatch(provisioned=size)))
+
+
+def tags(client: Any, **query: Any) -> list[dict[str, Any]]:
+    return items(client.get_volumes_tags(**query))
+
+
 def log_out(client: Any) -> None:
     client._token_man.close_session()
 
@@ -87,6 +100,9 @@ serve(
         "connections": connections,
         "attach": attach,
         "detach": detach,
+        "copy": copy,
+        "resize": resize,
+        "tags": tags,
         "log_out": log_out,
     },
 )

@@ -16,6 +16,7 @@ from populator.settings.parse import parse_settings
 from populator.settings.values import LeaseSettings, Settings
 from tests.lab.pki import Pki
 from tests.unit.populator.face import read_variables
+from vsphere.model import DiskKind
 
 ARGUMENTS = {
     "source-vm-id": "vm-62",
@@ -146,6 +147,19 @@ def test_all_problems_at_once() -> None:
         "cacert",
     ):
         assert [p for p in found if p.startswith(name)], f"{name} is not among {found}"
+
+
+@pytest.mark.parametrize(
+    ("environment", "by_host"),
+    [
+        ({}, set()),
+        ({"DISABLE_VVOL_METHOD": "true"}, {DiskKind.VVOL}),
+        ({"DISABLE_RDM_METHOD": "true", "DISABLE_VVOL_METHOD": "false"}, {DiskKind.RDM}),
+        ({"DISABLE_RDM_METHOD": "TRUE", "DISABLE_VVOL_METHOD": "1"}, {DiskKind.RDM, DiskKind.VVOL}),
+    ],
+)
+def test_kinds_of_disks_are_left_to_a_host(environment: dict[str, str], by_host: set[DiskKind]) -> None:
+    assert parse(environment).storage.by_host == by_host
 
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\ngeheim\n-----END RSA PRIVATE KEY-----\n"

@@ -27,16 +27,11 @@ class Copies:
 
     def find_source(self, backing: Backing) -> Lun:
         """Return the volume of a vVol by the tag that VASA gave it, of a mapped device by its serial number."""
-        query = (
-            self._of_vvol(backing)
-            if backing.kind == DiskKind.VVOL
-            else names.with_serial(self._serial(backing))
-        )
-        live = [
-            volume
-            for volume in self._repeat.read(partial(self._client.volumes, query))
-            if not volume.destroyed
-        ]
+        by_tag = backing.kind == DiskKind.VVOL
+        wanted = self._owner(backing) if by_tag else self._serial(backing)
+        query = names.with_id(wanted) if by_tag else names.with_serial(wanted)
+        volumes = self._repeat.read(partial(self._client.volumes, query))
+        live = [each for each in volumes if wanted in {each.id, each.serial.upper()} and not each.destroyed]
         if len(live) != 1:
             raise CannotCopy(f"{self._client.name} has {len(live) or 'no'} volumes for the {backing}.")
         if live[0].kind != "regular":
@@ -64,8 +59,8 @@ class Copies:
         if written.size != target.size:
             self._client.resize(target.name, target.size)
 
-    def _of_vvol(self, backing: Backing) -> str:
-        """Return the filter for the volume that has a vVol's tag."""
+    def _owner(self, backing: Backing) -> str:
+        """Return the id of the volume that has a vVol's tag."""
         value = backing.id.removeprefix("vvol:")
         if not names.NAME.fullmatch(value):
             raise CannotCopy(f"{backing.id!r} is no id of a vVol that a FlashArray could be asked for.")
@@ -74,9 +69,10 @@ class Copies:
             raise CannotCopy(
                 f"{self._client.name} has {len(owners) or 'no'} volumes with the tag of the {backing}."
             )
-        return names.with_id(owners.pop())
+        return owners.pop()
 
     def _serial(self, backing: Backing) -> str:
+        """Return the serial number of a mapped device."""
         serial = names.serial_of(backing.id)
         if not serial:
             raise CannotCopy(f"The {backing} is not of a FlashArray.")
