@@ -53,9 +53,9 @@ def populate(job: Job, writing: Writing, array: CopyingArray, report: Report, cl
     check_idle(array, lun)
     report.uses(NO_PROTOCOL, job.disk)
 
-    writing.will_copy(source.id)
     report.phase(CopyPhase.CLONE)
     with report.copying(), ended_early(array, source, lun, writing, clock) as begin:
+        writing.will_copy(source.id)
         writing.check()
         check_unseen(array, lun)
         follow(begin(), job.disk, array, report, clock)

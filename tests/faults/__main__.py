@@ -1,8 +1,9 @@
 """`python -m tests.faults`: the sweeps as tables; ends with 1 when a run leaks or lies.
 
 Every call fails, every call is answered with a lie, and SIGTERM comes with every call; by each method, and on the array
-of each vendor. The sweeps that run in this program's own threads share the processors, each in a process of its own;
-those of SIGTERM start processes by themselves, are judged by the time they take, and come one after the other.
+of each vendor, also where that copies by itself. The sweeps that run in this program's own threads share the
+processors, each in a process of its own; those of SIGTERM start processes by themselves, are judged by the time they
+take, and come one after the other.
 """
 
 import multiprocessing
@@ -17,7 +18,11 @@ from tests.faults.sweep import Way
 from tests.lab.faults import FAULTS
 from tests.lab.lies import LIES
 
-WAYS = (Way(method="ssh"), *(Way(vendor=vendor) for vendor in VENDORS))
+WAYS = (
+    Way(method="ssh"),
+    *(Way(vendor=vendor) for vendor in VENDORS),
+    *(Way(vendor=name, method=kind) for name, vendor in VENDORS.items() for kind in sorted(vendor.copies)),
+)
 CODES = "exit codes: 0 the copy is complete, 8 a copy may be running, 9 told to stop, others by family"
 
 

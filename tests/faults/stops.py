@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.faults.pool import run_all
-from tests.faults.sweep import COPY_SECONDS, MAY_BE_RUNNING, NAMES, UNEXPECTED, Way, trusted_pki
+from tests.faults.sweep import MAY_BE_RUNNING, NAMES, UNEXPECTED, Way, begin, harm_of, trusted_pki
 from tests.lab.faults import Call
 from tests.lab.lab import Lab, Target
 from tests.lab.program import Program
@@ -87,15 +87,14 @@ def sweep(states: Sequence[str] = tuple(STATES), every: int = 1, way: Way | None
 
 def run(lab: Lab, stop: Stop, way: Way) -> Ending:
     """Populate once, stop it, and judge."""
-    lab.tidy()
-    target = lab.add_target()
-    lab.host.copy_seconds = COPY_SECONDS
+    target = begin(lab, way)
     environment: dict[str, str | None] = {"HOST_LEASE_SCOPE": way.scope}
     if way.method == "ssh":
         environment |= lab.start_ssh()
     signaller = Signaller(stop)
     lab.ledger.reset(signaller)
-    with lab.program(target, environment=environment) as program:
+    vm, disk = way.source
+    with lab.program(target, environment=environment, vm=vm, disk=disk) as program:
         signaller.program = program
         code = end_of(program, signaller)
         seconds = time.monotonic() - (signaller.sent or time.monotonic())
@@ -104,7 +103,7 @@ def run(lab: Lab, stop: Stop, way: Way) -> Ending:
     message = program.message
     told = [*message.get("left", []), *message.get("undoFailures", [])]
     ending = Ending(stop, label, code, seconds, told)
-    ending.problems = problems(lab, target, ending, message.get("reason", ""))
+    ending.problems = problems(lab, target, way, ending, message.get("reason", ""))
     return ending
 
 
@@ -118,18 +117,18 @@ def end_of(program: Program, signaller: Signaller) -> int:
                 return -int(signal.SIGKILL)
 
 
-def problems(lab: Lab, target: Target, ending: Ending, reason: str) -> list[str]:
+def problems(lab: Lab, target: Target, way: Way, ending: Ending, reason: str) -> list[str]:
     """Return what must not be."""
-    found = [f"{lab.host.name}: {harm}" for harm in (*lab.host.harm, *lab.host.unclean)]
+    found = harm_of(lab, target)
     if ending.seconds > IN_TIME:
         found.append(f"it took {ending.seconds:.0f} s")
     if not reason:
         found.append("there is no termination message")
-    if ending.code == 0 and not lab.copied(target):
+    if ending.code == 0 and not lab.copied(target, way.source[1]):
         found.append("WRONG SUCCESS")
     if ending.code == UNEXPECTED or ending.code < 0:
         found.append(f"it ended with {ending.code}")
-    if ending.code == MAY_BE_RUNNING and not lab.san.mappings(target.naa):
+    if ending.code == MAY_BE_RUNNING and not (lab.san.mappings(target.naa) or way.by_array):
         found.append("the mapping is gone, though a copy may be running")
     if not ending.left and ending.code != MAY_BE_RUNNING:
         # A slot that could not be released expires by itself.

@@ -25,6 +25,7 @@ from populator.settings.parse import parse_settings
 from populator.stories import populate as story
 from populator.wiring import RealParts
 from tests.faults.pool import run_all
+from tests.lab import arrays, world
 from tests.lab.faults import FAULTS, nth
 from tests.lab.lab import Lab, Target
 from tests.lab.lies import LIES
@@ -53,6 +54,8 @@ FROM_ENVIRONMENT = {
     "vsphere-password": "GOVMOMI_PASSWORD",
     "kubeconfig": "KUBECONFIG",
 }
+SOURCES = {"vvol": (world.VVOL_VM, world.VVOL_DISK), "rdm": (world.RDM_VM, world.RDM_DISK)}
+"""VM and disk, by the kind that an array copies"""
 COPY_SECONDS = 0.3
 """enough for a few polls"""
 UNEXPECTED, MAY_BE_RUNNING = 1, 8
@@ -76,7 +79,18 @@ class Way:
 
     scope: str = "copy"
     method: str = "vib"
+    """`vib` or `ssh`, by which a host copies; `vvol` or `rdm`, the kind of disk that the array does"""
     vendor: str = "ontap"
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """Return VM and disk."""
+        return SOURCES.get(self.method, (world.PLAIN_VM, world.PLAIN_DISK))
+
+    @property
+    def by_array(self) -> bool:
+        """Return whether the array copies by itself."""
+        return self.method in SOURCES
 
     def __str__(self) -> str:
         """Return it for people."""
@@ -156,11 +170,19 @@ def trusted_pki() -> Iterator[Pki]:
                 os.environ[variable] = before
 
 
+def begin(lab: Lab, way: Way) -> Target:
+    """Make a new world for one run, and return its volume."""
+    lab.tidy()
+    lab.host.copy_seconds = COPY_SECONDS
+    if way.by_array:
+        lab.add_source(way.source[1])
+        arrays.copying(lab.array).copy_seconds = COPY_SECONDS
+    return lab.add_target()
+
+
 def run(lab: Lab, fault: Fault, way: Way) -> Verdict:
     """Populate once with the fault, and judge."""
-    lab.tidy()
-    target = lab.add_target()
-    lab.host.copy_seconds = COPY_SECONDS
+    target = begin(lab, way)
     report, error = populate(lab, target, fault, way)
     calls = [f"{call.service}: {call.label}" for call in lab.ledger.calls]
     if fault.command:
@@ -168,7 +190,7 @@ def run(lab: Lab, fault: Fault, way: Way) -> Verdict:
     label = NAMES.sub("…", calls[fault.number - 1]) if fault.number <= len(calls) else "(not reached)"
     code, text = outcome_of(error).exit_code, " ".join(explain(error)) if error else ""
     verdict = Verdict(fault, label, code, text)
-    verdict.problems = problems(lab, target, report, code, text)
+    verdict.problems = problems(lab, target, way, report, code, text)
     if fault.kind in LIES and (report.left_steps or report.undo_failures):
         # Lied to, it may leave something, as long as it says so.
         verdict.problems = [one for one in verdict.problems if one not in lab.leftovers(target)]
@@ -185,8 +207,9 @@ def populate(lab: Lab, target: Target, fault: Fault, way: Way) -> tuple[Report, 
     if fault.command:
         rule = nth(0, "none")
         lab.host.ssh.break_command(fault.kind, number=fault.number)
-    given: dict[str, str | None] = dict(DEFAULTS | lab.arguments(target))
-    given["esxi-clone-method"] = way.method
+    vm, disk = way.source
+    given: dict[str, str | None] = dict(DEFAULTS | lab.arguments(target, disk, vm))
+    given["esxi-clone-method"] = "vib" if way.by_array else way.method
     given |= {name: environment.get(variable) for name, variable in FROM_ENVIRONMENT.items()}
     settings = parse_settings(given, environment)
     clock = Clock()
@@ -200,10 +223,20 @@ def populate(lab: Lab, target: Target, fault: Fault, way: Way) -> tuple[Report, 
     return report, None
 
 
-def problems(lab: Lab, target: Target, report: Report, code: int, text: str) -> list[str]:
-    """Return what must not be."""
+def harm_of(lab: Lab, target: Target) -> list[str]:
+    """Return what no run may ever do: harm to a host, or one byte written to any LUN but its own."""
     found = [f"{lab.host.name}: {harm}" for harm in (*lab.host.harm, *lab.host.unclean)]
-    if code == 0 and not lab.copied(target):
+    return found + [
+        f"{naa} was written to"
+        for naa, lun in lab.san.luns.items()
+        if lun.bytes_written and naa != target.naa
+    ]
+
+
+def problems(lab: Lab, target: Target, way: Way, report: Report, code: int, text: str) -> list[str]:
+    """Return what must not be."""
+    found = harm_of(lab, target)
+    if code == 0 and not lab.copied(target, way.source[1]):
         found.append("WRONG SUCCESS")
     if (report.page.percent == 100) != (code == 0):
         found.append(f"the page shows {report.page.percent} % after exit code {code}")

@@ -23,7 +23,12 @@ def bad(results: Sequence[Verdict | stops.Ending]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("way", "kinds"),
-    [(Way(), FAULTS), (Way(scope="rescan"), ("after",)), (Way(method="ssh"), ())],
+    [
+        (Way(), FAULTS),
+        (Way(scope="rescan"), ("after",)),
+        (Way(method="ssh"), ()),
+        (Way(vendor="pureFlashArray", method="vvol"), FAULTS),
+    ],
     ids=str,
 )
 def test_no_fault_of_a_single_call_leaks_or_lies(way: Way, kinds: tuple[str, ...]) -> None:
