@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,8 +10,10 @@ from populator.cli import COMPLETE
 from populator.report import lease_metrics, page
 from populator.report.lease_metrics import LeaseMetrics
 from populator.report.page import Page, Result
+from populator.storage.registry import VENDORS
 from tests.lab.program import ROOT
 from tests.unit.populator.face import options, read_variables, variables_read_elsewhere
+from vsphere.model import DiskKind, InitiatorKind
 
 DOCS = ROOT / "deploy/docs"
 BY_LIBRARIES = {"HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
@@ -74,3 +77,38 @@ def test_the_metrics_are_all_there_with_type_and_labels() -> None:
 @pytest.mark.parametrize("name", ["settings.md", "metrics.md"])
 def test_the_readme_leads_there(name: str) -> None:
     assert f"(deploy/docs/{name})" in (ROOT / "README.md").read_text()
+
+
+KINDS = {InitiatorKind.FC: "FC", InitiatorKind.ISCSI: "iSCSI", InitiatorKind.SDC: "SDC"}
+
+
+def arrays_in(page: Path) -> list[list[str]]:
+    """Return the cells of a page's table of arrays, links as they are from the page."""
+    lines = page.read_text().splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| [")]
+
+
+def test_the_table_of_arrays_says_what_the_registry_does() -> None:
+    table = {row[1].strip("`"): row for row in arrays_in(ROOT / "README.md") if len(row) == 7}
+    assert set(table) == set(VENDORS)
+    for name, vendor in VENDORS.items():
+        _, _, seen_by, *by_whom, judges = table[name]
+        assert seen_by == ", ".join(KINDS[kind] for kind in KINDS if kind in vendor.initiators), name
+        wanted = [
+            "array" if kind in vendor.copies else "host"
+            for kind in (DiskKind.VMDK, DiskKind.VVOL, DiskKind.RDM)
+        ]
+        assert by_whom == wanted, name
+        assert judges, name
+
+
+def test_the_table_of_arrays_is_the_same_in_both_places_and_leads_to_a_page_for_each() -> None:
+    own = arrays_in(DOCS / "arrays/README.md")
+    here = [
+        [row[0].replace("(deploy/docs/arrays/", "("), *row[1:]]
+        for row in arrays_in(ROOT / "README.md")
+        if len(row) == 7
+    ]
+    assert own == here
+    for row in own:
+        assert (DOCS / "arrays" / row[0].partition("](")[2].partition(")")[0]).is_file(), row[0]
