@@ -7,6 +7,7 @@ one first, so none loses what it stands on. Nothing else knows which part stands
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import cached_property, partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -23,9 +24,11 @@ from populator.reach import reach_kubernetes, reach_vcenter, repeat, trust_of
 from populator.report.lease_metrics import LeaseMetrics
 from populator.report.run import Report
 from populator.settings.values import SLOTS, Settings, SshSettings
+from populator.shared_token import SharedToken
 from populator.storage import registry
 from populator.storage.array import StorageArray, Volume
 from populator.storage.copies import CopyingArray
+from populator.storage.http import read_address
 from populator.stories.parts import HostLease
 from populator.writer import Writer
 from vsphere.copy.clone import Cloner
@@ -88,7 +91,10 @@ class RealParts:
     def array(self) -> StorageArray:
         """The storage array; nothing is sent to it yet."""
         where = self.settings.storage
-        return self._built.enter_context(closing(registry.connect(where.vendor, where.access, self.clock)))
+        access = (
+            replace(where.access, tokens=self._shared_token) if self._vendor.shares_token else where.access
+        )
+        return self._built.enter_context(closing(registry.connect(where.vendor, access, self.clock)))
 
     def method(self, disk: SourceDisk) -> Method:
         return decide_method(
@@ -138,6 +144,12 @@ class RealParts:
         limit = SLOTS if self.settings.lease.scope is Scope.COPY else 0
         key = ("cloner", host.id, disk.path)
         return self._once(key, lambda: Cloner(wrapper, booted, self.clock, limit=limit))
+
+    @property
+    def _shared_token(self) -> SharedToken:
+        storage, namespace = self.settings.storage, self.settings.lease.namespace
+        array = read_address(storage.access.hostname)
+        return SharedToken(self._api, namespace, storage.vendor, array, storage.access.username, self.clock)
 
     @cached_property
     def _api(self) -> Api:

@@ -46,13 +46,15 @@ class Vendor:
     """of the driver, below `vendors`: its module `array` has `connect(access, clock)`"""
     credentials: Credentials = Credentials.PASSWORD
     options: tuple[Option, ...] = ()
+    shares_token: bool = False
+    """whether runs share the token of a session, since its arrays serve only few of them: `Access.tokens`"""
     copies: frozenset[DiskKind] = frozenset()
     """the kinds of disks that its arrays copy by themselves: the driver is a `copies.CopyingArray`, too"""
 
 
 SCSI = frozenset({InitiatorKind.FC, InitiatorKind.ISCSI})
 VENDORS: Mapping[str, Vendor] = {
-    "flashsystem": Vendor("IBM FlashSystem", ("block.csi.ibm.com",), SCSI, "flashsystem"),
+    "flashsystem": Vendor("IBM FlashSystem", ("block.csi.ibm.com",), SCSI, "flashsystem", shares_token=True),
     "infinibox": Vendor("Infinidat InfiniBox", ("infinibox-csi-driver",), SCSI, "infinibox"),
     "ontap": Vendor(
         "NetApp ONTAP",
