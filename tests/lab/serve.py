@@ -7,12 +7,19 @@ import threading
 from pathlib import Path
 
 from populator.storage.registry import VENDORS
-from tests.lab import world
+from tests.lab import arrays, world
 from tests.lab.esxi import OURS, STOCK, sandbox
 from tests.lab.lab import Lab
 from tests.lab.program import ROOT
+from vsphere.model import DiskKind
 
 SCRIPT = ROOT / "vsphere/wrapper/files/vmkfstools-wrapper"
+OF_THE_ARRAY = {
+    DiskKind.VVOL: (world.VVOL_VM, world.VVOL_DISK),
+    DiskKind.RDM: (world.RDM_VM, world.RDM_DISK),
+}
+COPY_SECONDS = 10.0
+"""of a copy by the array, where that takes time: there should be something to watch"""
 SSH_PORT = 22
 """where every program but ours looks for SSH; another one where we may not listen there"""
 
@@ -36,8 +43,14 @@ def _print_lab(lab: Lab) -> None:
     _print_disk(lab, world.SIMPLE_DISK, world.SIMPLE_VM)
     print("\n# The same, for one with blanks in its names:")
     _print_disk(lab, world.PLAIN_DISK, world.PLAIN_VM)
+    for kind, (vm, disk) in OF_THE_ARRAY.items():
+        if kind in VENDORS[lab.array.vendor].copies:
+            print(f"\n# For one that the array copies by itself ({kind}):")
+            arrays.copying(lab.array).copy_seconds = COPY_SECONDS
+            lab.add_source(disk)
+            _print_disk(lab, disk, vm)
     if lab.wrapper == OURS:
-        print("\n# With this, both go over SSH instead of vCenter:")
+        print("\n# With this, a host copies over SSH instead of vCenter:")
         for name, setting in lab.start_ssh(SSH_PORT).items():
             _export(name, shlex.quote(setting or ""))
         print(f"# The script for the hosts' datastores: {SCRIPT}")
