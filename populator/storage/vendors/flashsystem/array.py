@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from populator.clock import Clock
-from populator.errors import StorageError
+from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.repeat import Repeat
@@ -76,10 +76,9 @@ class FlashSystemArray:
         mapping = self._repeat.write(attempt.run)
         if mapping.ours:
             self._made.setdefault(lun.id, {})[mapping.group.id] = mapping
-        if mapping.lun_id is None or mapping.lun_id >= names.LUN_IDS:
-            raise StorageError(
-                f"{lun.name} has the LUN id {mapping.lun_id} for {mapping.group.name}, which ESXi hosts do not see: "
-                f"they look at 0 to {names.LUN_IDS - 1}.",
+        if mapping.lun_id not in lun_ids.SEEN:
+            raise lun_ids.unseen(
+                f"{lun.name} has the LUN id {mapping.lun_id} for {mapping.group.name}",
                 "Unmap it there, so that it can be mapped under another one.",
             )
         return mapping

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from populator.errors import StorageError
+from populator.storage import lun_ids
 from populator.storage.array import Group, Lun
 from populator.storage.array import Mapping as LunMapping
 from populator.storage.failures import Refused, Unanswered, passing
@@ -125,10 +126,8 @@ class Attempt:
             used = self.client.lun_ids(self.group.id)
             free = next(names.free_ids(self.lun_id, used | {self.lun_id}), None)
             if free is None:
-                raise StorageError(
-                    f"{self.client.name} has no LUN id below {names.LUN_IDS} left for {self.group.name}, and ESXi "
-                    "hosts do not see others.",
-                    "Unmap volumes that are not needed from it.",
+                raise lun_ids.none_free(
+                    self.client.name, self.group.name, "Unmap volumes that are not needed from it."
                 )
             self.lun_id = free
 

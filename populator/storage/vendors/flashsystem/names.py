@@ -1,12 +1,12 @@
 """FlashSystem's names: address, volume handles, host objects, initiators, devices, LUN ids. Pure."""
 
 import re
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from populator.errors import StorageError
+from populator.storage import lun_ids
 from populator.storage.array import Volume
 from populator.storage.http import read_address
 from vsphere.model import Initiator, InitiatorKind
@@ -18,10 +18,8 @@ OF_A_HOST = re.compile(rf"{OURS}(?P<host>.+?)(-(fc|iscsi)|(?<=\d)-\d{{10}})?")
 """a host object that a populator made: ours end with the protocol, the Go populator's not at all, or with seconds"""
 HANDLE = re.compile(r"SVC:((?:[^:;]+:)?(?P<id>\d+);)?(?P<uid>6005076[0-9A-F]{25})", re.IGNORECASE)
 ISCSI = re.compile(r"(iqn\.\d{4}-\d{2}\.[^:\s,]+(:[^\s,]+)?|eui\.[0-9a-f]{16})")
-LUN_IDS = 1024
-"""ESXi sees LUN ids below Disk.MaxLUN, whose default this is"""
-USUAL_IDS = 512
-"""those which smaller systems give to a host"""
+USUAL_IDS = range(1, 512)
+"""LUN ids that smaller systems give to a host, too"""
 MOST_MAPPINGS = {"small": 512, "large": 2048}
 """per host, by the size of the system"""
 CSI_HINT = "It must be a volume of IBM's block storage CSI driver on a FlashSystem, Storwize or SVC."
@@ -125,17 +123,15 @@ def part(name: str) -> str:
 
 
 def first_id(uid: str) -> int:
-    """Return the LUN id to try first: not the lowest free one, which another LUN may just have given back.
-
-    A host that still has a path to the LUN which had an id until a second ago refuses another LUN's path by it.
-    """
-    return 1 + zlib.crc32(uid.encode()) % (USUAL_IDS - 1)
+    """Return the LUN id to try first."""
+    return lun_ids.by_name(uid, USUAL_IDS)
 
 
 def free_ids(first: int, used: Collection[int]) -> Iterator[int]:
     """Yield the LUN ids that are free, from the first one on, those last that only larger systems have."""
-    usual = [*range(first, USUAL_IDS), *range(1, first), 0]
-    yield from (number for number in [*usual, *range(USUAL_IDS, LUN_IDS)] if number not in used)
+    usual = [*range(first, USUAL_IDS.stop), *range(USUAL_IDS.start, first), 0]
+    high = range(USUAL_IDS.stop, lun_ids.SEEN.stop)
+    yield from (number for number in [*usual, *high] if number not in used)
 
 
 def _clean(host: str) -> str:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from populator.clock import Clock
 from populator.errors import StorageError
+from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import Refused
@@ -20,8 +21,6 @@ from populator.storage.vendors.hpe.hosts import Hosts
 from populator.storage.vendors.hpe.vluns import Sight, Vluns
 from vsphere.model import Initiator
 
-LUN_IDS = 1024
-"""ESXi sees LUN ids below Disk.MaxLUN, whose default this is"""
 FRESH = 5.0
 """seconds for which `map` trusts the look before it"""
 Result = TypeVar("Result")
@@ -95,17 +94,16 @@ class HpeArray:
     def map(self, lun: Lun, group: Group) -> Mapping:
         """Let the host see the LUN under a LUN id that is free for it, and that hosts look at."""
         mapping = self._map(lun, group, names.first_id(lun.name))
-        if _too_high(mapping) and mapping.ours:
+        if mapping.lun_id not in lun_ids.SEEN and mapping.ours:
             self._give_back(lun, mapping)
             mapping = self._map(lun, group, 1)
-        if not _too_high(mapping):
+        if mapping.lun_id in lun_ids.SEEN:
             self._made.add((lun.id, mapping.group.id))
             return mapping
         if mapping.ours:
             self._give_back(lun, mapping)
-        raise StorageError(
-            f"{lun.name} gets the LUN id {mapping.lun_id} for {mapping.group.name}, which ESXi hosts do not see: they "
-            f"look at 0 to {LUN_IDS - 1}.",
+        raise lun_ids.unseen(
+            f"{lun.name} gets the LUN id {mapping.lun_id} for {mapping.group.name}",
             "Remove unused VLUNs of this host, so that low LUN ids are free.",
         )
 
@@ -171,10 +169,6 @@ def _is_for(sight: Sight, host: str, us: frozenset[Initiator]) -> bool:
         everyone = names.SET_OF_ALL_HOSTS.fullmatch(row.host) is not None
         return row.host == names.older_set(host) or (everyone and mapping.initiators <= us)
     return row.host in names.own_hosts(host) or bool(mapping.initiators & us)
-
-
-def _too_high(mapping: Mapping) -> bool:
-    return mapping.lun_id is None or mapping.lun_id >= LUN_IDS
 
 
 def _domain(name: str) -> str:

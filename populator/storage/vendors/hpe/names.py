@@ -2,12 +2,12 @@
 
 import hashlib
 import re
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from populator.errors import StorageError
+from populator.storage import lun_ids
 from populator.storage.array import Volume
 from vsphere.model import Initiator, InitiatorKind
 
@@ -32,8 +32,8 @@ DYNAMIC = re.compile(r"pvc-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 VOLUME_NAME = re.compile(rf"[A-Za-z0-9_][\w.-]{{0,{LONGEST_NAME - 1}}}", re.ASCII)
 HEX = re.compile(r"[0-9a-f]{32,}")
 WWN = re.compile(r"60002ac[0-9a-f]{25}")
-FIRST_IDS = 200
-"""LUN ids from 1 on at which the search for a free one begins"""
+FIRST_IDS = range(1, 201)
+"""LUN ids at which the search for a free one begins, upward"""
 CSI_HINT = (
     "It must be a block volume of HPE's CSI driver on a 3PAR, Primera, Alletra 9000 or Alletra MP B10000."
 )
@@ -160,11 +160,8 @@ def part(name: str) -> str:
 
 
 def first_id(volume: str) -> int:
-    """Return where the search for a free LUN id begins: not where the LUN id just freed is taken next.
-
-    A host that still has a path to the LUN which had an id until a second ago refuses another LUN's path by it.
-    """
-    return 1 + zlib.crc32(volume.encode()) % FIRST_IDS
+    """Return where the search for a free LUN id begins."""
+    return lun_ids.by_name(volume, FIRST_IDS)
 
 
 def lun_id_in(location: str) -> int | None:

@@ -6,7 +6,7 @@ A step acts, and looks only where the answer does not tell.
 
 from dataclasses import replace
 
-from populator.errors import StorageError
+from populator.storage import lun_ids
 from populator.storage.array import Group, Lun, Mapping
 from populator.storage.failures import Refused, Unanswered
 from populator.storage.vendors.infinibox import names
@@ -113,10 +113,9 @@ class Mappings:
 
 def check_seen(lun: Lun, mapping: Mapping) -> None:
     """Raise where ESXi does not see the LUN id."""
-    if mapping.lun_id not in names.LUN_IDS:
-        raise StorageError(
-            f"{lun.name} has the LUN id {mapping.lun_id} for {mapping.group.name}, which ESXi hosts do not see: they "
-            f"look at ids below {names.LUN_IDS.stop}.",
+    if mapping.lun_id not in lun_ids.SEEN:
+        raise lun_ids.unseen(
+            f"{lun.name} has the LUN id {mapping.lun_id} for {mapping.group.name}",
             "Unmap volumes that are not needed from this host, so that low LUN ids are free.",
         )
 

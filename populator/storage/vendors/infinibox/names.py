@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from populator.errors import StorageError
+from populator.storage import lun_ids
 from populator.storage.array import Volume
 from vsphere.model import Initiator, InitiatorKind
 
@@ -14,10 +15,8 @@ SERIAL = re.compile(r"[0-9a-f]{31}")
 """of a volume: Infinidat's number, five digits in reserve, four of the system, and the volume's id in 16"""
 BLOCK = ("fc", "iscsi", "nvme")
 """protocols by which the CSI driver gives a whole volume to a node"""
-LUN_IDS = range(1024)
-"""ESXi sees those below Disk.MaxLUN, whose default 1024 is"""
-OF_OUR_CHOICE = range(256, LUN_IDS.stop)
-"""the array itself counts upward, from 1 for a host and from 11 for a cluster"""
+OF_OUR_CHOICE = range(256, lun_ids.SEEN.stop)
+"""LUN ids; the array itself counts upward, from 1 for a host and from 11 for a cluster"""
 ISCSI = re.compile(r"iqn\.\d{4}-\d{2}\.[^:\s]+(:\S+)?|eui\.[0-9a-f]{16}")
 CSI_HINT = (
     "The PersistentVolume must be a block volume (fc or iscsi) of Infinidat's CSI driver, on the InfiniBox that "
@@ -79,12 +78,8 @@ def id_in(serial: str) -> int:
 
 
 def first_lun_id(volume_id: int) -> int:
-    """Return the LUN id to ask for: another one for each of several hundred volumes in a row.
-
-    The array by itself gives the lowest that is free. That may have been another volume's a second ago, and a host that
-    has not dropped that one's path refuses the new device.
-    """
-    return OF_OUR_CHOICE[volume_id % len(OF_OUR_CHOICE)]
+    """Return the LUN id to ask for."""
+    return lun_ids.by_number(volume_id, OF_OUR_CHOICE)
 
 
 def usable(initiators: Sequence[Initiator]) -> list[Initiator]:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from populator.clock import Clock
 from populator.errors import StorageError
+from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import Refused, Unanswered, passing
@@ -22,8 +23,6 @@ from vsphere.model import Initiator
 
 ROUNDS = 5
 """how often somebody else may be faster; with 20 populators for each host that is already unlikely"""
-LUN_IDS = 1024
-"""ESXi sees LUN ids below Disk.MaxLUN, whose default this is"""
 Result = TypeVar("Result")
 
 
@@ -85,15 +84,11 @@ class OntapArray:
         return self._repeat.write(ensure)
 
     def map(self, lun: Lun, group: Group) -> Mapping:
-        """Map the LUN under a LUN id of its own, so that one just freed is not the next one given.
-
-        The host may still have paths by that one. Where it is in use the array chooses.
-        """
+        """Map the LUN under a LUN id of its own; where that is in use, the array chooses."""
         mapping = self._repeat.write(partial(self._map, lun, group))
-        if mapping.lun_id is None or mapping.lun_id >= LUN_IDS:
-            raise StorageError(
-                f"{lun.name} got the LUN id {mapping.lun_id} in the igroup {mapping.group.name}, "
-                f"which ESXi hosts do not see: they look at 0 to {LUN_IDS - 1}.",
+        if mapping.lun_id not in lun_ids.SEEN:
+            raise lun_ids.unseen(
+                f"{lun.name} got the LUN id {mapping.lun_id} in the igroup {mapping.group.name}",
                 "Remove unused LUN maps of this host, so that low LUN ids are free.",
             )
         self._made.add((lun.id, mapping.group.id))

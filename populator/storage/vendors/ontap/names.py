@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from zlib import crc32
 
 from populator.errors import StorageError
+from populator.storage import lun_ids
 from populator.storage.array import Volume
 from vsphere.model import Initiator, InitiatorKind
 
@@ -101,8 +101,8 @@ def naa(serial: str) -> str:
 
 
 def lun_id(uuid: str) -> int:
-    """Return the LUN id to try first for a LUN, hardly ever that of another one; hosts look at 1 to 1023."""
-    return 1 + crc32(uuid.encode()) % 1023
+    """Return the LUN id to try first for a LUN."""
+    return lun_ids.by_name(uuid)
 
 
 def quoted(value: str) -> str:

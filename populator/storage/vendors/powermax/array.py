@@ -10,6 +10,7 @@ from http import HTTPStatus
 
 from populator.clock import Clock
 from populator.errors import StorageError
+from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import Refused
@@ -21,8 +22,6 @@ from populator.storage.vendors.powermax.hosts import Hosts
 from populator.storage.vendors.powermax.views import Look, Sight, Views
 from vsphere.model import Initiator
 
-LUN_IDS = 1024
-"""ESXi sees LUN ids below Disk.MaxLUN, whose default this is"""
 PORT = 8443
 FRESH = 5.0
 """seconds for which `map` trusts the look before it"""
@@ -88,10 +87,9 @@ class PowerMaxArray:
             return self._views.show(lun, group, port_group, first)
 
         mapping = _mapping(self._repeat.write(show), lun.id)
-        if mapping.lun_id is not None and mapping.lun_id >= LUN_IDS:
-            raise StorageError(
-                f"{lun.name} has the LUN id {mapping.lun_id} in the masking view {mapping.group.name}, which ESXi "
-                f"hosts do not see: they look at 0 to {LUN_IDS - 1}.",
+        if mapping.lun_id is not None and mapping.lun_id not in lun_ids.SEEN:
+            raise lun_ids.unseen(
+                f"{lun.name} has the LUN id {mapping.lun_id} in the masking view {mapping.group.name}",
                 "Remove unused volumes from the masking views of this host, so that low LUN ids are free.",
             )
         return mapping

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from populator.errors import StorageError
+from populator.storage import lun_ids
 from populator.storage.array import Volume
 from vsphere.model import Initiator, InitiatorKind
 
@@ -28,6 +29,8 @@ KINDS = {
     "iscsi": InitiatorKind.ISCSI,
 }
 """by a port group's `port_group_protocol` (PowerMax 2500 and 8500) or `type` (2000 and 8000)"""
+LOW_IDS = range(1, 400)
+"""LUN ids that ESXi sees also if Unisphere reads their digits as hexadecimal ones: nothing says which it does"""
 VERSION = re.compile(r"[A-Za-z]?(?P<major>\d+)\.(?P<minor>\d+)\b.*")
 APIS = ("100", "92")
 """the versions of the API that this driver speaks, best first"""
@@ -87,11 +90,8 @@ def own(host: str, device: str) -> str:
 
 
 def first_lun_id(device: str) -> int:
-    """Return the LUN id that a volume gets where it is free, so that one just given back is not another's at once.
-
-    None says whether Unisphere takes the digits for decimal ones: below 400 ESXi sees the LUN either way.
-    """
-    return 1 + int(device, 16) % 399
+    """Return the LUN id that a volume gets where it is free."""
+    return lun_ids.by_number(int(device, 16), LOW_IDS)
 
 
 def host_of(view: str, device: str) -> str | None:

@@ -1,8 +1,7 @@
 """PowerStore as a storage array: how its `volumes` are attached to `hosts`.
 
 The array does not say in one way how it refuses what is done already, so after each failure the mappings are read: what
-is as it should be is success, whatever the code. LUN ids are chosen here: left to itself, the array counts on past
-those that ESXi sees.
+is as it should be is success, whatever the code. LUN ids are chosen here, by chance.
 """
 
 import secrets
@@ -13,7 +12,7 @@ from http import HTTPStatus
 from typing import TypeVar
 
 from populator.clock import Clock
-from populator.errors import StorageError
+from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import Refused, Unanswered
@@ -25,8 +24,6 @@ from populator.storage.vendors.powerstore.records import MappingRecord
 from populator.storage.vendors.powerstore.volumes import Volumes
 from vsphere.model import Initiator
 
-LUN_IDS = range(1, 1024)
-"""ESXi sees those below Disk.MaxLUN, whose default 1024 is; 0 is left to what arrays put there themselves"""
 Result = TypeVar("Result")
 
 
@@ -70,10 +67,9 @@ class PowerStoreArray:
         """Attach the volume under a LUN id that is free, and that ESXi sees."""
         asked: set[int] = set()
         mapping = self._repeat.write(partial(self._map, lun, group, asked))
-        if mapping.lun_id is None or mapping.lun_id not in range(LUN_IDS.stop):
-            raise StorageError(
-                f"{lun.name} has the LUN id {mapping.lun_id} for {mapping.group.name}, which ESXi hosts do not see: "
-                f"they look at 0 to {LUN_IDS.stop - 1}.",
+        if mapping.lun_id not in lun_ids.SEEN:
+            raise lun_ids.unseen(
+                f"{lun.name} has the LUN id {mapping.lun_id} for {mapping.group.name}",
                 "Detach it there, so that it can be attached under another one.",
             )
         return mapping
@@ -120,12 +116,10 @@ class PowerStoreArray:
     def _free_id(self, group: Group) -> int:
         """Return any LUN id that is free: not the lowest, which others are about to take, or just gave back."""
         used = self._hosts.last_seen(group).lun_ids
-        free = [number for number in LUN_IDS if number not in used]
+        free = [number for number in lun_ids.USABLE if number not in used]
         if not free:
-            raise StorageError(
-                f"{self._client.name} has no LUN id below {LUN_IDS.stop} left for {group.name}, and ESXi hosts do "
-                "not see others.",
-                "Detach volumes that are not needed from it.",
+            raise lun_ids.none_free(
+                self._client.name, group.name, "Detach volumes that are not needed from it."
             )
         return secrets.choice(free)
 

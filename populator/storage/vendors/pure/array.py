@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from populator.clock import Clock
 from populator.errors import StorageError
+from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.copies import Backing, Copy, Progress
@@ -84,10 +85,9 @@ class PureArray:
             raise StorageError(
                 f"{lun.name} is connected to the host {group.name} by NVMe, without a LUN id.", NVME_HINT
             )
-        if mapping.lun_id not in names.LUN_IDS:
-            raise StorageError(
-                f"{lun.name} got the LUN id {mapping.lun_id} on the host {group.name}, "
-                f"which ESXi hosts do not see: they look at ids below {names.LUN_IDS.stop}.",
+        if mapping.lun_id not in lun_ids.SEEN:
+            raise lun_ids.unseen(
+                f"{lun.name} got the LUN id {mapping.lun_id} on the host {group.name}",
                 "Disconnect unused volumes from this host, so that low LUN ids are free.",
             )
         return mapping

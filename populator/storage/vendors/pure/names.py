@@ -5,11 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from populator.errors import StorageError
+from populator.storage import lun_ids
 from populator.storage.array import Volume
 from vsphere.model import Initiator, InitiatorKind
 
-LUN_IDS = range(1, 1024)
-"""those that both sides know: the array counts from 1, ESXi looks below Disk.MaxLUN, whose default is 1024"""
 OUI = "624a9370"
 SERIAL = re.compile(r"[0-9A-Fa-f]{24}")
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -114,12 +113,8 @@ def serial_of(device: str) -> str:
 
 
 def first_lun_id(device: str) -> int:
-    """Return the LUN id to ask for: another one for each of 1023 volumes in a row.
-
-    The array by itself gives the lowest that is free. That may have been another volume's a second ago, and a host that
-    has not dropped that one's path refuses the new device.
-    """
-    return LUN_IDS[int(device[-8:], 16) % len(LUN_IDS)]
+    """Return the LUN id to ask for, by the end of the serial number, which counts up."""
+    return lun_ids.by_number(int(device[-8:], 16))
 
 
 def usable(initiators: Iterable[Initiator]) -> list[Initiator]:

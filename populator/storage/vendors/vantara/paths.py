@@ -1,8 +1,7 @@
 """LU paths: who sees an LDEV, and how a host is given it and loses it again.
 
 The array knows no owner of a path, and removes one by its LUN id, under which another LDEV may be by then. So each try
-to change anything begins with a look. LUN ids are chosen here, by chance: the array would give the lowest, which a host
-may still have a dead path to.
+to change anything begins with a look. LUN ids are chosen here, by chance.
 """
 
 import secrets
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from populator.errors import StorageError
+from populator.storage import lun_ids
 from populator.storage.array import Group, Lun, Mapping
 from populator.storage.failures import Refused, Unanswered, passing
 from populator.storage.vendors.vantara import names
@@ -17,8 +17,6 @@ from populator.storage.vendors.vantara.client import LUN_TAKEN, Client, Ldev, Pa
 from populator.storage.vendors.vantara.groups import Groups
 from populator.storage.vendors.vantara.names import HostGroup
 
-LUN_IDS = range(1, 1024)
-"""ESXi sees those below Disk.MaxLUN, whose default 1024 is; 0 is left to what arrays put there themselves"""
 CHOICES = 8
 """LUN ids that are tried before the array is asked to choose"""
 ROUNDS = 2
@@ -125,19 +123,18 @@ class Attempt:
         return own + [path for path in rest if self.groups.initiators_of([path.group]) & wanted]
 
     def _complete(self, seen: Sequence[Path]) -> Mapping:
-        lun_ids = {path.group: path.lun_id for path in seen}
+        by_group = {path.group: path.lun_id for path in seen}
         for part in self._parts():
-            if part not in lun_ids:
-                lun_ids[part] = self._add(part, next(iter(lun_ids.values()), None))
-        too_high = [lun_id for lun_id in lun_ids.values() if lun_id not in range(LUN_IDS.stop)]
+            if part not in by_group:
+                by_group[part] = self._add(part, next(iter(by_group.values()), None))
+        too_high = [lun_id for lun_id in by_group.values() if lun_id not in lun_ids.SEEN]
         if too_high:
-            raise StorageError(
-                f"{self.lun.name} gets the LUN id {too_high[0]} for {self.group.name}, which ESXi hosts do not see: "
-                f"they look at 0 to {LUN_IDS.stop - 1}.",
+            raise lun_ids.unseen(
+                f"{self.lun.name} gets the LUN id {too_high[0]} for {self.group.name}",
                 "Remove unused LU paths of this host, so that low LUN ids are free.",
             )
         initiators = self.groups.initiators_of(self._parts())
-        return Mapping(self.group, lun_ids[self._parts()[0]], True, None, initiators)
+        return Mapping(self.group, by_group[self._parts()[0]], True, None, initiators)
 
     def _add(self, part: HostGroup, preferred: int | None) -> int:
         """Return the LUN id under which a host group sees the LDEV now: the one it has elsewhere, if that is free."""
@@ -172,5 +169,5 @@ def _choices(preferred: int | None) -> Iterator[int | None]:
     if preferred is not None:
         yield preferred
     for _ in range(CHOICES):
-        yield secrets.choice(LUN_IDS)
+        yield secrets.choice(lun_ids.USABLE)
     yield None
