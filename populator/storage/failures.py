@@ -101,6 +101,7 @@ TRUST = (
     "Trust its CA (a PEM file named by SSL_CERT_FILE or REQUESTS_CA_BUNDLE), use the name that the certificate is "
     "for, or set STORAGE_SKIP_SSL_VERIFICATION=true."
 )
+CHECK_CREDENTIALS = "Check STORAGE_USERNAME and STORAGE_PASSWORD in the Secret."
 REACH = "Check STORAGE_HOSTNAME, and that the pod's network reaches the array's management address."
 CAUSES: list[tuple[type[BaseException], Callable[[Any], tuple[str, str, bool]]]] = [
     (ssl.SSLCertVerificationError, _untrusted),

@@ -23,7 +23,7 @@ from populator.errors import StorageError
 from populator.proxy import Proxy, find_proxy
 from populator.storage.access import Access
 from populator.storage.answer import NO_HEADERS, Answer
-from populator.storage.failures import Refused, Unanswered, translate
+from populator.storage.failures import CHECK_CREDENTIALS, Refused, Unanswered, translate
 from populator.storage.login import Login
 from populator.storage.tls import Adapter, tls_context
 
@@ -242,7 +242,7 @@ class Http:
         if status == HTTPStatus.UNAUTHORIZED:
             whose = "in STORAGE_TOKEN" if by_token else f"of {self._access.username!r}"
             text = f"{self.name} does not accept the credentials {whose} ({number})."
-            hint = f"Check {'STORAGE_TOKEN' if by_token else 'STORAGE_USERNAME and STORAGE_PASSWORD'} in the Secret."
+            hint = "Check STORAGE_TOKEN in the Secret." if by_token else CHECK_CREDENTIALS
         elif status == HTTPStatus.FORBIDDEN:
             hint = f"Give the user of STORAGE_{'TOKEN' if by_token else 'USERNAME'} a role that allows this."
         pause = reply.headers.get("Retry-After") or reply.headers.get("RateLimit-Reset", "")

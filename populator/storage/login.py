@@ -40,15 +40,21 @@ class Login(Protocol):
         """Log out of the session of these headers."""
 
 
+def basic(user: str, password: str) -> Mapping[str, str]:
+    """Return the header of HTTP Basic."""
+    pair = base64.b64encode(f"{user}:{password}".encode())
+    return {"Authorization": f"Basic {pair.decode()}"}
+
+
 class Basic:
     """HTTP Basic in each call: there is no session."""
 
     def __init__(self, access: Access) -> None:
-        self._pair = f"{access.username}:{access.password}".encode()
+        self._user, self._password = access.username, access.password
 
     def begin(self, _send: Send) -> Mapping[str, str]:
         """Return the one header that it takes; nothing is sent."""
-        return {"Authorization": f"Basic {base64.b64encode(self._pair).decode()}"}
+        return basic(self._user, self._password)
 
     def expired(self, _refusal: Refused) -> bool:
         """Return that nothing can expire."""

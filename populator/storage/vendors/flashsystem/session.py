@@ -14,7 +14,7 @@ from http import HTTPStatus
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
-from populator.storage.failures import Refused
+from populator.storage.failures import CHECK_CREDENTIALS, Refused
 from populator.storage.login import Send
 
 API = "/rest/v1"
@@ -76,7 +76,7 @@ class Session:
             answer = send("POST", f"{API}/auth", f"accept the credentials of {self._user!r}", headers=headers)
         except Refused as refusal:
             if refusal.status in EXPIRED:
-                refusal.hint = "Check STORAGE_USERNAME and STORAGE_PASSWORD in the Secret."
+                refusal.hint = CHECK_CREDENTIALS
             elif refusal.status == HTTPStatus.NOT_FOUND:
                 refusal.hint = "The array must have Storage Virtualize 8.4.2 or newer, at the port 7443."
             raise

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from populator import retry
 from populator.clock import Clock
 from populator.storage.access import Access
-from populator.storage.failures import Refused, passing
+from populator.storage.failures import CHECK_CREDENTIALS, Refused, passing
 from populator.storage.login import Send
 
 CREDENTIALS = "/api/v1/credentials"
@@ -56,7 +56,7 @@ def _hint(refusal: Refused) -> str:
     if refusal.passing:
         return TAKEN
     if refusal.code == WRONG_PASSWORD:
-        return "Check STORAGE_USERNAME and STORAGE_PASSWORD in the Secret."
+        return CHECK_CREDENTIALS
     if refusal.status == 404:
         return "The array must serve version 1 of the WSAPI (`startwsapi`), at the port in STORAGE_HOSTNAME."
     return refusal.hint

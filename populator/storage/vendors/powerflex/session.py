@@ -5,7 +5,6 @@ All versions know `/api/login`, whose token says who we are when the version is 
 own, whose session can be ended for certain; where it does not let us in by that, its bearer is the first token.
 """
 
-import base64
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -13,7 +12,7 @@ from http import HTTPStatus
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.failures import Refused
-from populator.storage.login import Send
+from populator.storage.login import Send, basic
 from populator.storage.vendors.powerflex import names
 
 
@@ -99,11 +98,6 @@ def _over(end: Callable[[], object]) -> bool:
     except StorageError as error:
         return not getattr(error, "passing", False)
     return True
-
-
-def basic(user: str, password: str) -> Mapping[str, str]:
-    """Return the header of HTTP Basic."""
-    return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
 
 
 def bearer(token: str) -> Mapping[str, str]:

@@ -4,25 +4,24 @@ from collections.abc import Mapping
 
 from populator.errors import StorageError
 from populator.storage.access import Access
-from populator.storage.failures import Refused
 from populator.storage.login import Basic, Send
 from populator.storage.vendors.powermax import names
 
 VERSION = "/univmax/restapi/version"
 
 
-class Session:
-    """A `Login` without a session: there is nothing to expire or to end."""
+class Session(Basic):
+    """See the module."""
 
     def __init__(self, access: Access) -> None:
-        self._access = access
-        self._basic = Basic(access)
+        super().__init__(access)
+        self._hostname = access.hostname
         self.api = ""
         """of its versions the one to use; empty before the first call"""
 
     def begin(self, send: Send) -> Mapping[str, str]:
         """Choose the version of the API."""
-        headers = {**self._basic.begin(send), "Application-Type": "xcopy-populator"}
+        headers = {**super().begin(send), "Application-Type": "xcopy-populator"}
         answer = send("GET", VERSION, "tell its version", headers=headers)
         unisphere = answer.text("version")
         offered = answer.texts("supported_api_versions")
@@ -30,15 +29,8 @@ class Session:
         if not self.api:
             has = f", which offers the API versions {', '.join(offered)}" if offered else ""
             raise StorageError(
-                f"Unisphere at {self._access.hostname} is {unisphere}{has}; this program needs API version "
+                f"Unisphere at {self._hostname} is {unisphere}{has}; this program needs API version "
                 f"{' or '.join(names.APIS)}.",
                 "Use Unisphere 9.2, or 10.0 and newer releases that offer one of them.",
             )
         return headers
-
-    def expired(self, _refusal: Refused) -> bool:
-        """Return that nothing can expire."""
-        return False
-
-    def end(self, _send: Send, _headers: Mapping[str, str]) -> None:
-        """Do nothing: there is nothing to end."""
