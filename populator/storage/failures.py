@@ -16,6 +16,8 @@ import requests
 from populator.errors import StorageError
 from populator.proxy import Proxy
 
+LISTED, UNLISTED = "lists it all the same", "does not list it"
+"""how an array contradicts itself about what it says to be gone, or to have made"""
 PASSING = {HTTPStatus.TOO_MANY_REQUESTS, *(status for status in HTTPStatus if status >= 500)}
 
 
@@ -43,6 +45,14 @@ class Unanswered(StorageError):
 def passing(error: BaseException) -> bool:
     """Return whether the same call may fare better in a moment."""
     return isinstance(error, Refused | Unanswered) and error.passing
+
+
+def contradiction(name: str, claim: str, fact: str, where: str = "on the array") -> Unanswered:
+    """Return the error for an array of that name that says one thing, and shows another."""
+    return Unanswered(
+        f"{name} says that {claim}, and {fact}.",
+        f"Look at it {where}, and remove what is left of this run there.",
+    )
 
 
 def translate(error: BaseException, name: str, act: str, proxy: Proxy | None) -> Unanswered:

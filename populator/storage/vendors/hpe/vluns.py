@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from populator.storage.array import Group, Lun
 from populator.storage.array import Mapping as LunMapping
-from populator.storage.failures import Refused, Unanswered
+from populator.storage.failures import LISTED, UNLISTED, Refused, contradiction
 from populator.storage.vendors.hpe import names
 from populator.storage.vendors.hpe.client import HOST_MISSING, ID_TAKEN, Client, Kind, Vlun
 from populator.storage.vendors.hpe.hosts import ROUNDS, Hosts
@@ -57,15 +57,8 @@ class Vluns:
             return
         for sight in filter(ours, self.look(row.volume)):
             if not self._client.unmap(sight.row):
-                raise self.contradiction(f"has no VLUN of {row.volume} for {sight.row.host}")
-
-    def contradiction(self, claim: str, *, lists: bool = True) -> Unanswered:
-        """Return the error for an array that says one thing and lists another."""
-        fact = "lists it all the same" if lists else "does not list it"
-        return Unanswered(
-            f"{self._client.name} says that it {claim}, and {fact}.",
-            "Look at it on the array, and remove what is left of this run there.",
-        )
+                claim = f"it has no VLUN of {row.volume} for {sight.row.host}"
+                raise contradiction(self._client.name, claim, LISTED)
 
     def attempt(self, lun: Lun, group: Group, first_id: int, known: Sequence[Sight] | None) -> "Attempt":
         """Return what maps a volume to a host object; a look that was just taken may be handed in."""
@@ -101,9 +94,8 @@ class Attempt:
                     raise
                 refusal = error
                 self._make_way(error.code)
-        raise refusal or self.vluns.contradiction(
-            f"has mapped {self.lun.name} to {self.group.name}", lists=False
-        )
+        claim = f"it has mapped {self.lun.name} to {self.group.name}"
+        raise refusal or contradiction(self.client.name, claim, UNLISTED)
 
     def _visible(self) -> LunMapping | None:
         seen, self.known = self.known, None

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from populator.storage import lun_ids
 from populator.storage.array import Group, Lun, Mapping
-from populator.storage.failures import Refused, Unanswered
+from populator.storage.failures import LISTED, UNLISTED, Refused, Unanswered, contradiction
 from populator.storage.vendors.infinibox import names
 from populator.storage.vendors.infinibox.client import HOST_MISSING, VOLUME_MISSING, Client
 from populator.storage.vendors.infinibox.hosts import Hosts
@@ -74,10 +74,8 @@ class Mappings:
         except Unanswered as error:
             done, failure = False, error
         if not done and self._is_listed(volume, group):
-            raise failure or Unanswered(
-                f"{self._client.name} says that {lun.name} is not mapped to {name}, and lists it all the same.",
-                "Look at it on the array, and remove what is left of this run there.",
-            )
+            claim = f"{lun.name} is not mapped to {name}"
+            raise failure or contradiction(self._client.name, claim, LISTED)
         self._asked.get(volume, {}).pop(group, None)
         self._unsure.discard((volume, group))
 
@@ -90,10 +88,8 @@ class Mappings:
         self._unsure.add((volume, group.id))
         mapping = self.visible(lun, group)
         if mapping is None:
-            raise Unanswered(
-                f"{self._client.name} says that it has mapped {lun.name} to {group.name}, and does not list it.",
-                "Look at it on the array, and remove what is left of this run there.",
-            )
+            claim = f"it has mapped {lun.name} to {group.name}"
+            raise contradiction(self._client.name, claim, UNLISTED)
         return mapping
 
     def _forget_refused(self, volume: int, group: Group) -> None:

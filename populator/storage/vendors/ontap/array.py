@@ -15,7 +15,7 @@ from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
-from populator.storage.failures import Refused, Unanswered, passing
+from populator.storage.failures import LISTED, UNLISTED, Refused, Unanswered, contradiction, passing
 from populator.storage.repeat import Repeat, do_all
 from populator.storage.vendors.ontap import names
 from populator.storage.vendors.ontap.client import GROUP_RACES, Client, Igroup, LunMap, LunRecord, Svm
@@ -173,7 +173,7 @@ class OntapArray:
                 return replace(plan.group, id=created)
             plan = self._look(plan.group.name, chosen)
         if not plan.group.id:
-            raise self._contradiction(f"has made the igroup {plan.group.name}", lists=False)
+            raise contradiction(self._client.name, f"it has made the igroup {plan.group.name}", UNLISTED)
         if plan.missing:
             self._client.add_initiators(plan.group.id, plan.group.name, map(names.spelled, plan.missing))
         return plan.group
@@ -186,9 +186,8 @@ class OntapArray:
                 if lun_id is None and (mapping := self._visible(lun, group)) is not None:
                     return mapping
                 if lun_id is None:
-                    raise self._contradiction(
-                        f"has mapped {lun.name} to the igroup {group.name}", lists=False
-                    )
+                    claim = f"it has mapped {lun.name} to the igroup {group.name}"
+                    raise contradiction(self._client.name, claim, UNLISTED)
                 return Mapping(group, lun_id, True, names.host_of(group.name), frozenset(group.initiators))
             except (Refused, Unanswered) as error:
                 if (mapping := self._visible(lun, group)) is not None:
@@ -226,20 +225,13 @@ class OntapArray:
         if self._client.unmap(lun.name, lun.id, item.igroup_uuid):
             return
         if any(listed.igroup_uuid == item.igroup_uuid for listed in self._client.maps(self._svm, lun.id)):
-            raise self._contradiction(f"has no map of {lun.name} to the igroup {item.igroup_name}")
+            claim = f"it has no map of {lun.name} to the igroup {item.igroup_name}"
+            raise contradiction(self._client.name, claim, LISTED)
 
     def _delete(self, uuid: str, name: str) -> None:
         """Delete an igroup that is not mapped, in the same way."""
         if not self._client.delete_igroup(uuid, name) and self._exists(Group(uuid, name)):
-            raise self._contradiction(f"has no igroup {name}")
-
-    def _contradiction(self, claim: str, *, lists: bool = True) -> Unanswered:
-        fact = "lists it all the same" if lists else "does not list it"
-        return Unanswered(
-            f"{self._client.name} says that it {claim}, and {fact}.",
-            "Look at it on the array, and remove what is left of this run there.",
-            passing=True,
-        )
+            raise contradiction(self._client.name, f"it has no igroup {name}", LISTED)
 
     def _choose(self, usable: Sequence[names.Chosen]) -> names.Chosen:
         """Return the initiators of the protocol by which the SVM sees the host, else those of the first it serves."""

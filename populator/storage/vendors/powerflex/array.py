@@ -13,7 +13,7 @@ from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
-from populator.storage.failures import Refused, Unanswered
+from populator.storage.failures import LISTED, Refused, Unanswered, contradiction
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.powerflex import names
 from populator.storage.vendors.powerflex.client import (
@@ -178,16 +178,11 @@ class PowerFlexArray:
                 refusal = error
             said_done = said_done or refusal is None or getattr(refusal, "code", "") in UNMAPPED
             if self._sees(lun, sdc.id):
-                raise self._contradiction(lun, sdc) if said_done or refusal is None else refusal
+                claim = f"{lun.name} is not mapped to {sdc.name} any more"
+                contradicted = contradiction(self._client.name, claim, LISTED)
+                raise refusal if refusal and not said_done else contradicted
 
         self._repeat.write(act)
-
-    def _contradiction(self, lun: Lun, sdc: Sdc) -> Unanswered:
-        return Unanswered(
-            f"{self._client.name} says that {lun.name} is not mapped to {sdc.name} any more, and lists it all the "
-            "same.",
-            "Look at it on the array, and remove what is left of this run there.",
-        )
 
     def _sees(self, lun: Lun, sdc_id: str) -> bool:
         """Return whether the volume is mapped to an SDC; one that is gone is not."""

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.array import Group, Lun
-from populator.storage.failures import Refused, Unanswered
+from populator.storage.failures import LISTED, UNLISTED, Refused, Unanswered, contradiction
 from populator.storage.vendors.powermax import names
 from populator.storage.vendors.powermax.client import Client
 from populator.storage.vendors.powermax.records import Connection, StorageGroup
@@ -115,7 +115,7 @@ class Views:
         except Refused as error:
             raise (refusal or error) from error
         if not gone and self._client.storage_group(storage_group) is not None:
-            raise self._contradiction(f"has no storage group {storage_group}, and lists it all the same")
+            raise self._contradiction(f"it has no storage group {storage_group}", LISTED)
 
     def _views_of(self, group: str, device: str) -> Iterable[str]:
         """Return the views of a storage group, and of those that it belongs to."""
@@ -128,7 +128,7 @@ class Views:
     def _group(self, name: str) -> StorageGroup:
         record = self._client.storage_group(name)
         if record is None:
-            raise self._contradiction(f"has no storage group {name}, and lists it all the same")
+            raise self._contradiction(f"it has no storage group {name}", LISTED)
         return record
 
     def _sight(self, view: str, group: str, device: str) -> Sight | None:
@@ -137,7 +137,7 @@ class Views:
         if paths is None:
             if ours:
                 return None
-            raise self._contradiction(f"has no masking view {view}, and lists it all the same")
+            raise self._contradiction(f"it has no masking view {view}", LISTED)
         if paths:
             return Sight(view, group, frozenset(path.initiator for path in paths), _lun_id(paths))
         record = self._client.view(view)
@@ -173,7 +173,7 @@ class Views:
         for pause in (*PAUSES, None):
             paths = self._client.connections(name, lun.id)
             if paths is None:
-                raise self._contradiction(f"has made the masking view {name}, and does not list it")
+                raise self._contradiction(f"it has made the masking view {name}", UNLISTED)
             lun_id = _lun_id([path for path in paths if path.initiator in wanted])
             if lun_id is not None:
                 return Sight(name, name, wanted | {path.initiator for path in paths}, lun_id)
@@ -182,11 +182,8 @@ class Views:
         log.warning("%s shows no path of %s to %s", self._client.name, lun.name, group.id)
         return Sight(name, name, wanted, None)
 
-    def _contradiction(self, claim: str) -> Unanswered:
-        return Unanswered(
-            f"{self._client.name} says that it {claim}.",
-            "Look at it in Unisphere, and remove what is left of this run there.",
-        )
+    def _contradiction(self, claim: str, fact: str) -> Unanswered:
+        return contradiction(self._client.name, claim, fact, "in Unisphere")
 
 
 def visible(look: Look, initiators: Iterable[Initiator], own: str) -> Sight | None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from populator.errors import StorageError
 from populator.storage.array import Group, Lun, Mapping
-from populator.storage.failures import Refused, Unanswered
+from populator.storage.failures import UNLISTED, Refused, Unanswered, contradiction
 from populator.storage.vendors.pure import names
 from populator.storage.vendors.pure.client import (
     MISSING,
@@ -103,7 +103,8 @@ class Connections:
         if failures:
             raise failures[0]
         if missing and self._own(lun, us, kept):
-            raise self._contradiction(f"has no connection of {lun.name} to {mine[0].host}, and lists one")
+            claim = f"it has no connection of {lun.name} to {mine[0].host}"
+            raise contradiction(self._client.name, claim, "lists one")
 
     def _connect(self, lun: Lun, group: Group, wanted: int | None) -> Mapping:
         lun_id = self._client.connect(group.id, lun.name, wanted)
@@ -111,7 +112,8 @@ class Connections:
             return Mapping(group, lun_id, True, None, self._initiators(group.id))
         mapping = self._there(lun, group)
         if mapping is None:
-            raise self._contradiction(f"has connected {lun.name} to {group.name}, and does not list it")
+            claim = f"it has connected {lun.name} to {group.name}"
+            raise contradiction(self._client.name, claim, UNLISTED)
         return replace(mapping, ours=True)
 
     def _there(self, lun: Lun, group: Group) -> Mapping | None:
@@ -137,10 +139,3 @@ class Connections:
         found = self._client.volumes(names.with_id(lun.id))
         live = [record.name for record in found if not record.destroyed]
         return self._client.connections(live[0]) if live else []
-
-    def _contradiction(self, claim: str) -> Unanswered:
-        return Unanswered(
-            f"{self._client.name} says that it {claim}.",
-            "Look at it on the array, and remove what is left of this run there.",
-            passing=True,
-        )
