@@ -6,7 +6,6 @@ finds a mapping, and the next call begins another.
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import TypeVar
 
 from populator.clock import Clock
 from populator.errors import StorageError
@@ -23,7 +22,6 @@ from vsphere.model import Initiator
 
 FRESH = 5.0
 """seconds for which `map` trusts the look before it"""
-Result = TypeVar("Result")
 
 
 class HpeArray:

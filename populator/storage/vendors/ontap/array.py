@@ -8,7 +8,6 @@ our own call whose answer was lost, is found there instead of being done twice.
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TypeVar
 
 from populator.clock import Clock
 from populator.errors import StorageError
@@ -23,7 +22,6 @@ from vsphere.model import Initiator
 
 ROUNDS = 5
 """how often somebody else may be faster; with 20 populators for each host that is already unlikely"""
-Result = TypeVar("Result")
 
 
 class OntapArray:

@@ -7,7 +7,6 @@ was done already, and a system that shows its changes late are all the same case
 
 from collections.abc import Collection, Sequence
 from functools import cached_property, partial
-from typing import TypeVar
 
 from populator.clock import Clock
 from populator.errors import StorageError
@@ -30,7 +29,6 @@ from populator.storage.vendors.powerflex.sdcs import Sdcs, choose
 from vsphere.model import Initiator, InitiatorKind
 
 SETTING = "POWERFLEX_SYSTEM_ID"
-Result = TypeVar("Result")
 
 
 class PowerFlexArray:

@@ -11,7 +11,6 @@ from vsphere.model import Initiator, InitiatorKind
 
 SYMMETRIX_ID, PORT_GROUPS = "POWERMAX_SYMMETRIX_ID", "POWERMAX_PORT_GROUP_NAME"
 OURS = "xcopy-hostsystem-"
-GO_STORAGE_GROUP = "-SG"
 GO_VIEW = re.compile(r"xcopy-[0-9a-f]{8}")
 """a view that Forklift's Go populator made, for whichever host is in it"""
 OBJECT = re.compile(r"[A-Za-z0-9_-]{1,64}")

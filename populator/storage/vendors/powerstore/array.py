@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from typing import TypeVar
 
 from populator.clock import Clock
 from populator.storage import lun_ids
@@ -23,8 +22,6 @@ from populator.storage.vendors.powerstore.hosts import ROUNDS, Hosts, is_final, 
 from populator.storage.vendors.powerstore.records import MappingRecord
 from populator.storage.vendors.powerstore.volumes import Volumes
 from vsphere.model import Initiator
-
-Result = TypeVar("Result")
 
 
 class PowerStoreArray:

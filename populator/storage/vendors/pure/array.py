@@ -6,7 +6,6 @@ An initiator belongs to one host there, and a host to at most one host group; so
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
 
 from populator.clock import Clock
 from populator.errors import StorageError
@@ -20,8 +19,6 @@ from populator.storage.vendors.pure.client import Client, HostRecord
 from populator.storage.vendors.pure.connections import NVME_HINT, Connections
 from populator.storage.vendors.pure.copies import COMPLETE, Copies
 from vsphere.model import Initiator
-
-Result = TypeVar("Result")
 
 
 class PureArray:
