@@ -47,6 +47,11 @@ def passing(error: BaseException) -> bool:
     return isinstance(error, Refused | Unanswered) and error.passing
 
 
+def may_be_done(error: Refused | Unanswered) -> bool:
+    """Return whether a write that ended with this error may have been done, or may be in a moment."""
+    return isinstance(error, Unanswered) or error.passing
+
+
 def contradiction(name: str, claim: str, fact: str, where: str = "on the array") -> Unanswered:
     """Return the error for an array of that name that says one thing, and shows another."""
     return Unanswered(

@@ -8,24 +8,32 @@ from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.failures import Refused, passing
 
+ROUNDS = 5
+"""how often somebody else may be faster; with 20 populators for each host that is already unlikely"""
+Known = TypeVar("Known")
 Result = TypeVar("Result")
-Heals = Callable[[BaseException], bool]
 
 
 class Repeat:
-    """Makes calls again while their errors are passing ones; `heals` says which, where a vendor knows better."""
+    """Makes calls again while their errors are passing ones."""
 
-    def __init__(self, clock: Clock, heals: Heals = passing) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._heals = heals
 
     def read(self, call: Callable[[], Result]) -> Result:
         """Return what a call returns that changes nothing."""
-        return retry.READ.run(call, self._heals, self._clock)
+        return retry.READ.run(call, passing, self._clock)
 
     def write(self, call: Callable[[], Result]) -> Result:
         """Return what a call returns that begins by looking at what a failed try before it may have done."""
-        return retry.WRITE.run(call, self._heals, self._clock)
+        return retry.WRITE.run(call, passing, self._clock)
+
+    def write_by(
+        self, known: Known, look_again: Callable[[], Known], act: Callable[[Known], Result]
+    ) -> Result:
+        """Return what an act returns that goes by a look; each try after the first begins with a new one."""
+        unused = [known]
+        return self.write(lambda: act(unused.pop() if unused else look_again()))
 
     def write_all(self, calls: Sequence[Callable[[], object]]) -> None:
         """Make every one of these calls, also after one that failed; the first failure is the one raised."""

@@ -59,14 +59,7 @@ class FlashSystemArray:
 
     def ensure_group(self, plan: GroupPlan) -> Group:
         """Return the host object; a try after the first begins by looking again."""
-        known: GroupPlan | None = plan
-
-        def ensure() -> Group:
-            nonlocal known
-            now, known = known or self._hosts.plan_again(plan.group), None
-            return self._hosts.ensure(now)
-
-        return self._repeat.write(ensure)
+        return self._repeat.write_by(plan, partial(self._hosts.plan_again, plan.group), self._hosts.ensure)
 
     def map(self, lun: Lun, group: Group) -> Mapping:
         """Let the host see the LUN under a LUN id that is free for it, and that hosts look at."""

@@ -11,13 +11,12 @@ from dataclasses import replace
 from populator.errors import StorageError
 from populator.storage.array import Group, GroupPlan
 from populator.storage.failures import Refused, Unanswered, passing
+from populator.storage.repeat import ROUNDS
 from populator.storage.vendors.flashsystem import names
 from populator.storage.vendors.flashsystem.client import MISSING, NAME_TAKEN, PORT_TAKEN, Client
 from populator.storage.vendors.flashsystem.records import HostRecord
 from vsphere.model import Initiator, InitiatorKind
 
-ROUNDS = 5
-"""how often somebody else may be faster"""
 RACES = {NAME_TAKEN, *PORT_TAKEN, *MISSING}
 """somebody else created or deleted the host between our look and our act"""
 NOBODY = HostRecord("", frozenset(), frozenset())

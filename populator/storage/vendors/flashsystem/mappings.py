@@ -13,9 +13,10 @@ from populator.storage import lun_ids
 from populator.storage.array import Group, Lun
 from populator.storage.array import Mapping as LunMapping
 from populator.storage.failures import Refused, Unanswered, passing
+from populator.storage.repeat import ROUNDS
 from populator.storage.vendors.flashsystem import names
 from populator.storage.vendors.flashsystem.client import ID_TAKEN, MISSING, Client
-from populator.storage.vendors.flashsystem.hosts import ROUNDS, Hosts
+from populator.storage.vendors.flashsystem.hosts import Hosts
 from populator.storage.vendors.flashsystem.records import MapRecord
 
 MAP_RACES = {ID_TAKEN, *MISSING}

@@ -10,12 +10,10 @@ from dataclasses import replace
 from populator.errors import StorageError
 from populator.storage.array import Group, GroupPlan
 from populator.storage.failures import Refused
+from populator.storage.repeat import ROUNDS
 from populator.storage.vendors.hpe import names
 from populator.storage.vendors.hpe.client import HOST_RACES, PATH_TAKEN, Client, HostRecord
 from vsphere.model import Initiator
-
-ROUNDS = 5
-"""how often somebody else may be faster"""
 
 
 class Hosts:

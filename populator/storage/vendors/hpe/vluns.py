@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from populator.storage.array import Group, Lun
 from populator.storage.array import Mapping as LunMapping
 from populator.storage.failures import LISTED, UNLISTED, Refused, contradiction
+from populator.storage.repeat import ROUNDS
 from populator.storage.vendors.hpe import names
 from populator.storage.vendors.hpe.client import HOST_MISSING, ID_TAKEN, Client, Kind, Vlun
-from populator.storage.vendors.hpe.hosts import ROUNDS, Hosts
+from populator.storage.vendors.hpe.hosts import Hosts
 from vsphere.model import Initiator
 
 MAP_RACES = {HOST_MISSING, ID_TAKEN}

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from populator.storage import lun_ids
 from populator.storage.array import Group, Lun, Mapping
-from populator.storage.failures import LISTED, UNLISTED, Refused, Unanswered, contradiction
+from populator.storage.failures import LISTED, UNLISTED, Refused, Unanswered, contradiction, may_be_done
 from populator.storage.vendors.infinibox import names
 from populator.storage.vendors.infinibox.client import HOST_MISSING, VOLUME_MISSING, Client
 from populator.storage.vendors.infinibox.hosts import Hosts
@@ -42,7 +42,7 @@ class Mappings:
             try:
                 return self._map(lun, group, lun_id)
             except (Refused, Unanswered) as error:
-                if isinstance(error, Unanswered) or error.passing:
+                if may_be_done(error):
                     self._unsure.add((volume, group.id))
                 if mapping := self.visible(lun, group):
                     return mapping

@@ -15,13 +15,10 @@ from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import LISTED, UNLISTED, Refused, Unanswered, contradiction, passing
-from populator.storage.repeat import Repeat, do_all
+from populator.storage.repeat import ROUNDS, Repeat, do_all
 from populator.storage.vendors.ontap import names
 from populator.storage.vendors.ontap.client import GROUP_RACES, Client, Igroup, LunMap, LunRecord, Svm
 from vsphere.model import Initiator
-
-ROUNDS = 5
-"""how often somebody else may be faster; with 20 populators for each host that is already unlikely"""
 
 
 class OntapArray:
@@ -72,14 +69,7 @@ class OntapArray:
 
     def ensure_group(self, plan: GroupPlan) -> Group:
         """Return the igroup; a try after the first begins by looking again."""
-        known: GroupPlan | None = plan
-
-        def ensure() -> Group:
-            nonlocal known
-            now, known = known or self._look_again(plan.group), None
-            return self._ensure(now)
-
-        return self._repeat.write(ensure)
+        return self._repeat.write_by(plan, partial(self._look_again, plan.group), self._ensure)
 
     def map(self, lun: Lun, group: Group) -> Mapping:
         """Map the LUN under a LUN id of its own; where that is in use, the array chooses."""
@@ -195,10 +185,10 @@ class OntapArray:
                 there = self._exists(group)
                 if there and wanted is None:
                     raise
-                wanted = (
-                    None if there else wanted
-                )  # the array chooses, as the id is in use or not to its liking
-                group = group if there else self._ensure(self._look_again(group))
+                if there:
+                    wanted = None  # the array chooses, as the id is in use or not to its liking
+                else:
+                    group = self._ensure(self._look_again(group))
         raise AssertionError("the last round returns or raises")
 
     def _visible(self, lun: Lun, group: Group) -> Mapping | None:

@@ -12,7 +12,7 @@ from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
-from populator.storage.failures import LISTED, Refused, Unanswered, contradiction
+from populator.storage.failures import LISTED, Refused, Unanswered, contradiction, may_be_done
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.powerflex import names
 from populator.storage.vendors.powerflex.client import (
@@ -23,7 +23,6 @@ from populator.storage.vendors.powerflex.client import (
     Sdc,
     System,
     VolumeRecord,
-    passing,
 )
 from populator.storage.vendors.powerflex.sdcs import Sdcs, choose
 from vsphere.model import Initiator, InitiatorKind
@@ -41,7 +40,7 @@ class PowerFlexArray:
                 f"{SETTING} is missing.", "Set it to the id or the name of the PowerFlex system."
             )
         self._client = Client(access, clock)
-        self._repeat = Repeat(clock, passing)
+        self._repeat = Repeat(clock)
         self._sdcs = Sdcs(lambda: self._repeat.read(partial(self._client.sdcs, self._system.id)))
 
     def info(self) -> ArrayInfo:
@@ -92,7 +91,7 @@ class PowerFlexArray:
             try:
                 self._client.map(lun.id, lun.name, group.id, to_hosts=self._to_hosts)
             except (Refused, Unanswered) as error:
-                unsure = unsure or isinstance(error, Unanswered) or passing(error)
+                unsure = unsure or may_be_done(error)
                 if not self._sees(lun, group.id):
                     raise
                 return Mapping(group, None, unsure, None, frozenset(group.initiators))

@@ -10,7 +10,6 @@ from http import HTTPStatus
 
 from populator.clock import Clock
 from populator.errors import StorageError
-from populator.storage import failures
 from populator.storage.access import Access
 from populator.storage.answer import Answer
 from populator.storage.failures import Refused
@@ -125,25 +124,24 @@ class Client:
         self._http.close()
 
     def _get(self, path: str, act: str) -> Answer:
-        return self._http.call("GET", f"/api/{path}", act)
+        return self._call("GET", path, act)
 
     def _act(self, volume_id: str, action: str, act: str, body: Mapping[str, str]) -> None:
-        self._http.call("POST", f"/api/instances/Volume::{volume_id}/action/{action}", act, body=body)
+        self._call("POST", f"instances/Volume::{volume_id}/action/{action}", act, body)
+
+    def _call(self, method: str, path: str, act: str, body: object = None) -> Answer:
+        """Make a call; where the system itself has said no, that is no passing failure, whatever the status."""
+        try:
+            return self._http.call(method, f"/api/{path}", act, body=body)
+        except Refused as refusal:
+            if refusal.status == HTTPStatus.INTERNAL_SERVER_ERROR and refusal.code not in NO_CODE:
+                refusal.passing = False
+            raise
 
 
 def noun(to_hosts: bool) -> str:
     """Return what the generation maps to; hosts are SDCs, too."""
     return "Host" if to_hosts else "Sdc"
-
-
-def passing(error: BaseException) -> bool:
-    """Return whether the same call may fare better in a moment; not where the system itself has said no."""
-    decided = (
-        isinstance(error, Refused)
-        and error.status == HTTPStatus.INTERNAL_SERVER_ERROR
-        and error.code not in NO_CODE
-    )
-    return failures.passing(error) and not decided
 
 
 def explain(body: Answer) -> tuple[str, str]:

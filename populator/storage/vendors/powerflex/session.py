@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 from populator.errors import StorageError
 from populator.storage.access import Access
-from populator.storage.failures import Refused
+from populator.storage.failures import Refused, passing
 from populator.storage.login import Send, basic
 from populator.storage.vendors.powerflex import names
 
@@ -96,7 +96,7 @@ def _over(end: Callable[[], object]) -> bool:
     try:
         end()
     except StorageError as error:
-        return not getattr(error, "passing", False)
+        return not passing(error)
     return True
 
 

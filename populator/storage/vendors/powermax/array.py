@@ -79,14 +79,12 @@ class PowerMaxArray:
     def map(self, lun: Lun, group: Group) -> Mapping:
         """Show the volume to the host, by a storage group and a masking view for the two of them."""
         port_group = self._repeat.read(lambda: self._hosts.port_groups)[group.initiators[0].kind]
-        known = self._fresh_look(lun)
-
-        def show() -> Sight:
-            nonlocal known
-            first, known = known, None
-            return self._views.show(lun, group, port_group, first)
-
-        mapping = _mapping(self._repeat.write(show), lun.id)
+        sight = self._repeat.write_by(
+            self._fresh_look(lun),
+            look_again=lambda: None,  # that is done by `show`
+            act=partial(self._views.show, lun, group, port_group),
+        )
+        mapping = _mapping(sight, lun.id)
         if mapping.lun_id is not None and mapping.lun_id not in lun_ids.SEEN:
             raise lun_ids.unseen(
                 f"{lun.name} has the LUN id {mapping.lun_id} in the masking view {mapping.group.name}",

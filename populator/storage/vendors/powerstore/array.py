@@ -8,17 +8,16 @@ import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
-from http import HTTPStatus
 
 from populator.clock import Clock
 from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
-from populator.storage.failures import Refused, Unanswered
-from populator.storage.repeat import Repeat
+from populator.storage.failures import Refused, Unanswered, may_be_done
+from populator.storage.repeat import ROUNDS, Repeat
 from populator.storage.vendors.powerstore import names
 from populator.storage.vendors.powerstore.client import Client
-from populator.storage.vendors.powerstore.hosts import ROUNDS, Hosts, is_final, is_own
+from populator.storage.vendors.powerstore.hosts import Hosts, is_final, is_own
 from populator.storage.vendors.powerstore.records import MappingRecord
 from populator.storage.vendors.powerstore.volumes import Volumes
 from vsphere.model import Initiator
@@ -35,12 +34,9 @@ class PowerStoreArray:
 
     def info(self) -> ArrayInfo:
         """Return model and release; empty where the user may not ask for them."""
-        try:
-            appliances = self._repeat.read(self._client.appliances)
-        except Refused as error:
-            if error.passing or error.status == HTTPStatus.UNAUTHORIZED:
-                raise
-            appliances = []
+        # Else a log-in that fails would look like missing rights below.
+        self._repeat.read(self._client.let_in)
+        appliances = self._repeat.read_if_allowed(self._client.appliances) or []
         model, version = (*appliances, ("", ""))[0]
         return ArrayInfo("Dell", "PowerStore", model, version)
 
@@ -101,7 +97,7 @@ class PowerStoreArray:
                 seen_by = self._hosts.last_seen(group).initiators
                 return Mapping(group, lun_id, True, names.host_of(group.name), seen_by)
             except (Refused, Unanswered) as error:
-                if isinstance(error, Unanswered) or error.passing:
+                if may_be_done(error):
                     asked.add(lun_id)
                 if mapping := self._visible(lun, group, asked):
                     return mapping

@@ -46,6 +46,10 @@ class Client:
         self._http = Http(access, clock, "PowerStore", explain, self._session)
         self.name = self._http.name
 
+    def let_in(self) -> None:
+        """Log in where that is not done."""
+        self._http.let_in()
+
     def appliances(self) -> list[tuple[str, str]]:
         """Return model and release of each appliance."""
         query = {"select": "model,software_installed(release_version)", "order": "id"}

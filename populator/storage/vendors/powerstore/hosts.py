@@ -12,13 +12,12 @@ from http import HTTPStatus
 from populator.errors import StorageError
 from populator.storage.array import Group, GroupPlan
 from populator.storage.failures import Refused, Unanswered, passing
+from populator.storage.repeat import ROUNDS
 from populator.storage.vendors.powerstore import names
 from populator.storage.vendors.powerstore.client import Client
 from populator.storage.vendors.powerstore.records import Port, Target
 from vsphere.model import Initiator, InitiatorKind
 
-ROUNDS = 5
-"""how often somebody else may be faster"""
 FINAL = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 

@@ -33,13 +33,11 @@ class PureArray:
 
     def info(self) -> ArrayInfo:
         """Return model and version as far as the user may read them."""
-        self._repeat.read(
-            self._client.let_in
-        )  # else a log-in that fails would look like missing rights below
+        # Else a log-in that fails would look like missing rights below.
+        self._repeat.read(self._client.let_in)
         _, version = self._repeat.read_if_allowed(self._client.array) or ("", "")
-        return ArrayInfo(
-            "Pure Storage", "FlashArray", self._repeat.read_if_allowed(self._client.model) or "", version
-        )
+        model = self._repeat.read_if_allowed(self._client.model) or ""
+        return ArrayInfo("Pure Storage", "FlashArray", model, version)
 
     def find_lun(self, volume: Volume) -> Lun:
         """Return the volume's LUN, looked for in one call by all that the volume says of its id and its names."""

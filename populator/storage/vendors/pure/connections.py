@@ -6,10 +6,12 @@ what may be repeated, and when, is the caller's to know.
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 from populator.errors import StorageError
 from populator.storage.array import Group, Lun, Mapping
 from populator.storage.failures import UNLISTED, Refused, Unanswered, contradiction
+from populator.storage.repeat import do_all
 from populator.storage.vendors.pure import names
 from populator.storage.vendors.pure.client import (
     MISSING,
@@ -94,16 +96,15 @@ class Connections:
 
     def disconnect(self, lun: Lun, us: frozenset[Initiator], kept: Collection[str]) -> None:
         """Remove all connections of the hosts of these initiators but those to keep, also after one that failed."""
-        mine, failures, missing = self._own(lun, us, kept), [], False
-        for item in mine:
-            try:
-                missing = not self._client.disconnect(item.host, item.volume) or missing
-            except StorageError as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
+        missing: list[Connection] = []
+
+        def disconnect(item: Connection) -> None:
+            if not self._client.disconnect(item.host, item.volume):
+                missing.append(item)
+
+        do_all([partial(disconnect, item) for item in self._own(lun, us, kept)])
         if missing and self._own(lun, us, kept):
-            claim = f"it has no connection of {lun.name} to {mine[0].host}"
+            claim = f"it has no connection of {lun.name} to {missing[0].host}"
             raise contradiction(self._client.name, claim, "lists one")
 
     def _connect(self, lun: Lun, group: Group, wanted: int | None) -> Mapping:

@@ -7,11 +7,13 @@ to change anything begins with a look. LUN ids are chosen here, by chance.
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.array import Group, Lun, Mapping
 from populator.storage.failures import Refused, Unanswered, passing
+from populator.storage.repeat import do_all
 from populator.storage.vendors.vantara import names
 from populator.storage.vendors.vantara.client import LUN_TAKEN, Client, Ldev, Path
 from populator.storage.vendors.vantara.groups import Groups
@@ -48,19 +50,15 @@ class Paths:
         An LDEV that is gone had none any more.
         """
         for last in (False, True):
-            failures: list[StorageError] = []
             ldev = self._client.ldev(int(lun.id))
             if ldev.defined:
                 _check_same(lun, ldev)
-            for path in filter(ours, ldev.paths):
-                try:
-                    self._client.remove_path(path)
-                except StorageError as error:
-                    failures.append(error)
-            if not failures:
-                return
-            if last:
-                raise failures[0]
+            try:
+                return do_all([partial(self._client.remove_path, path) for path in filter(ours, ldev.paths)])
+            except StorageError:
+                if last:
+                    raise
+        raise AssertionError("the last look returns or raises")
 
     def attempt(self, lun: Lun, group: Group, known: Ldev | None) -> "Attempt":
         """Return what maps an LDEV to a host's groups; a look that was just taken may be handed in."""
