@@ -14,6 +14,7 @@ from populator.storage.access import Access
 from populator.storage.answer import Answer
 from populator.storage.failures import Refused
 from populator.storage.http import Http
+from populator.storage.initiators import in_capitals
 from populator.storage.vendors.flashsystem import names, records
 from populator.storage.vendors.flashsystem.records import HostRecord, MapRecord, SystemRecord, VolumeRecord
 from populator.storage.vendors.flashsystem.session import API, Session
@@ -76,7 +77,7 @@ class Client:
         act = "list its log-ins"
         try:
             if initiator.kind == InitiatorKind.FC:
-                rows = self._call("lsfabric", act, wwpn=names.spelled(initiator)).rows()
+                rows = self._call("lsfabric", act, wwpn=in_capitals(initiator)).rows()
                 return bool(rows), next(filter(None, (row.optional("name") for row in rows)), "")
             return True, self._call("lshostiplogin", act, initiator.name).optional("host_name")
         except Refused as refusal:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from populator.errors import StorageError
 from populator.storage.array import Group, GroupPlan
 from populator.storage.failures import Refused, Unanswered, passing
+from populator.storage.initiators import OfOneKind
 from populator.storage.repeat import ROUNDS
 from populator.storage.vendors.flashsystem import names
 from populator.storage.vendors.flashsystem.client import MISSING, NAME_TAKEN, PORT_TAKEN, Client
@@ -35,7 +36,7 @@ class Hosts:
         self.own = ""
         """the host object of our own that this process has used, empty without one"""
 
-    def plan(self, host: str, usable: Sequence[names.Chosen]) -> GroupPlan:
+    def plan(self, host: str, usable: Sequence[OfOneKind]) -> GroupPlan:
         """Return the host object for the best kind of initiators."""
         self._fresh.clear()
         owners = self._owners([initiator for chosen in usable for initiator in chosen.initiators])
@@ -129,7 +130,7 @@ class Hosts:
         record = self._look(name) or NOBODY
         return {initiator: name for initiator in initiators if initiator in record.initiators}
 
-    def _choose(self, usable: Sequence[names.Chosen], owners: Mapping[Initiator, str]) -> names.Chosen:
+    def _choose(self, usable: Sequence[OfOneKind], owners: Mapping[Initiator, str]) -> OfOneKind:
         """Return the initiators of the first kind that the array sees logged in, else that a host object holds."""
         if len(usable) == 1:
             return usable[0]

@@ -9,6 +9,7 @@ from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.array import Volume
 from populator.storage.http import read_address
+from populator.storage.initiators import OfOneKind, by_kind, in_capitals, iscsi_names, usable_by
 from vsphere.model import Initiator, InitiatorKind
 
 PORT = 7443
@@ -17,7 +18,7 @@ OURS = "xcopy-hostsystem-"
 OF_A_HOST = re.compile(rf"{OURS}(?P<host>.+?)(-(fc|iscsi)|(?<=\d)-\d{{10}})?")
 """a host object that a populator made: ours end with the protocol, the Go populator's not at all, or with seconds"""
 HANDLE = re.compile(r"SVC:((?:[^:;]+:)?(?P<id>\d+);)?(?P<uid>6005076[0-9A-F]{25})", re.IGNORECASE)
-ISCSI = re.compile(r"(iqn\.\d{4}-\d{2}\.[^:\s,]+(:[^\s,]+)?|eui\.[0-9a-f]{16})")
+ISCSI = iscsi_names(without=",")
 USUAL_IDS = range(1, 512)
 """LUN ids that smaller systems give to a host, too"""
 MOST_MAPPINGS = {"small": 512, "large": 2048}
@@ -35,14 +36,6 @@ class Place:
     """of the volume on the array; empty where the handle has none"""
     name: str
     """on the array; empty where the attributes have none"""
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The usable initiators of one kind."""
-
-    kind: InitiatorKind
-    initiators: tuple[Initiator, ...]
 
 
 def address(hostname: str) -> str:
@@ -88,33 +81,16 @@ def is_of(name: str, host: str) -> bool:
     return host_of(name) == _clean(host)
 
 
-def usable(initiators: Sequence[Initiator]) -> list[Chosen]:
-    """Return those that the array can use, a group of them for each kind, the first one's first; raise without any."""
-    kinds: dict[InitiatorKind, list[Initiator]] = {}
-    for initiator in dict.fromkeys(initiators):
-        if initiator.kind == InitiatorKind.FC or (
-            initiator.kind == InitiatorKind.ISCSI and ISCSI.fullmatch(initiator.name)
-        ):
-            kinds.setdefault(initiator.kind, []).append(initiator)
-    if not kinds:
-        raise StorageError(
-            "No initiator of the host can be used with FlashSystem: "
-            f"{', '.join(map(str, initiators)) or 'it has none'}.",
-            "XCOPY needs an iSCSI or Fibre Channel adapter; NVMe adapters cannot be used.",
-        )
-    return [Chosen(kind, tuple(some)) for kind, some in kinds.items()]
-
-
-def spelled(initiator: Initiator) -> str:
-    """Return an initiator as the array stores it."""
-    return initiator.name.upper() if initiator.kind == InitiatorKind.FC else initiator.name
+def usable(initiators: Sequence[Initiator]) -> list[OfOneKind]:
+    """Return those that the array can use, kind by kind, the first one's first; raise without any."""
+    return by_kind(usable_by("FlashSystem", ISCSI, initiators))
 
 
 def ports(initiators: Iterable[Initiator]) -> dict[str, object]:
     """Return initiators of one kind as commands take them: WWPNs joined by colons, iSCSI names by commas."""
     some = list(initiators)
     field, between = ("fcwwpn", ":") if some[0].kind == InitiatorKind.FC else ("iscsiname", ",")
-    return {field: between.join(map(spelled, some))}
+    return {field: between.join(map(in_capitals, some))}
 
 
 def part(name: str) -> str:

@@ -14,7 +14,7 @@ from populator.storage.access import Access
 from populator.storage.answer import Answer
 from populator.storage.failures import Refused
 from populator.storage.http import Http
-from populator.storage.initiators import read_initiators
+from populator.storage.initiators import in_capitals, read_initiators
 from populator.storage.vendors.hpe import names
 from populator.storage.vendors.hpe.session import Session
 from vsphere.model import Initiator, InitiatorKind
@@ -219,7 +219,7 @@ def paths(initiators: Iterable[Initiator]) -> dict[str, object]:
     """Return initiators of one kind as a request names them."""
     found = list(initiators)
     field = "FCWWNs" if found[0].kind == InitiatorKind.FC else "iSCSINames"
-    return {field: [names.spelled(initiator) for initiator in found]}
+    return {field: [in_capitals(initiator) for initiator in found]}
 
 
 def volume_record(row: Answer) -> VolumeRecord:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from populator.errors import StorageError
 from populator.storage.array import Group, GroupPlan
 from populator.storage.failures import Refused
+from populator.storage.initiators import OfOneKind
 from populator.storage.repeat import ROUNDS
 from populator.storage.vendors.hpe import names
 from populator.storage.vendors.hpe.client import HOST_RACES, PATH_TAKEN, Client, HostRecord
@@ -26,7 +27,7 @@ class Hosts:
         self.own = ""
         """the host object of our own that this process has used, empty without one"""
 
-    def plan(self, host: str, usable: Sequence[names.Chosen]) -> GroupPlan:
+    def plan(self, host: str, usable: Sequence[OfOneKind]) -> GroupPlan:
         """Return the host object for the best kind of initiators."""
         found = self._find(initiator for chosen in usable for initiator in chosen.initiators)
         chosen = _choose(usable, found)
@@ -109,7 +110,7 @@ class Hosts:
         return group
 
 
-def _choose(usable: Sequence[names.Chosen], found: Sequence[HostRecord]) -> names.Chosen:
+def _choose(usable: Sequence[OfOneKind], found: Sequence[HostRecord]) -> OfOneKind:
     """Return the initiators of the first kind that the array sees logged in, else that a host object holds."""
     logged_in = {initiator for record in found for initiator in record.logged_in}
     held = {initiator for record in found if record.name for initiator in record.initiators}

@@ -3,12 +3,12 @@
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from urllib.parse import quote
 
 from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.array import Volume
+from populator.storage.initiators import OfOneKind, by_kind, in_capitals, usable_by
 from vsphere.model import Initiator, InitiatorKind
 
 OURS = "xcopy-"
@@ -26,6 +26,7 @@ SET_CUT_SHORT = re.compile(rf"{SET}{OURS}[0-9a-f]{{21}}")
 SET_OF_ALL_HOSTS = re.compile(rf"{SET}{OURS}esxs")
 """a host set that populators before MTV 2.10.4 shared for all hosts"""
 ISCSI = re.compile(r"iqn\.\d{4}-\d{2}\.[^:\s]+(:\S+)?")
+NEEDED = "XCOPY needs an iSCSI (iqn.) or Fibre Channel adapter; NVMe adapters cannot be used."
 PLAIN = re.compile(r"[\w.:-]+", re.ASCII)
 """what a query takes as it is"""
 DYNAMIC = re.compile(r"pvc-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -37,14 +38,6 @@ FIRST_IDS = range(1, 201)
 CSI_HINT = (
     "It must be a block volume of HPE's CSI driver on a 3PAR, Primera, Alletra 9000 or Alletra MP B10000."
 )
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The usable initiators of one kind."""
-
-    kind: InitiatorKind
-    initiators: tuple[Initiator, ...]
 
 
 def volume_name(volume: Volume) -> str:
@@ -115,30 +108,14 @@ def host_of(group: str) -> str | None:
     return match["host"] if match else None
 
 
-def usable(initiators: Sequence[Initiator]) -> list[Chosen]:
-    """Return those that HPE can use, a group of them for each kind, the first one's first; raise without any."""
-    kinds: dict[InitiatorKind, list[Initiator]] = {}
-    for initiator in initiators:
-        if initiator.kind == InitiatorKind.FC or (
-            initiator.kind == InitiatorKind.ISCSI and ISCSI.fullmatch(initiator.name)
-        ):
-            kinds.setdefault(initiator.kind, []).append(initiator)
-    if not kinds:
-        raise StorageError(
-            f"No initiator of the host can be used with HPE: {', '.join(map(str, initiators)) or 'it has none'}.",
-            "XCOPY needs an iSCSI (iqn.) or Fibre Channel adapter; NVMe adapters cannot be used.",
-        )
-    return [Chosen(kind, tuple(dict.fromkeys(found))) for kind, found in kinds.items()]
-
-
-def spelled(initiator: Initiator) -> str:
-    """Return an initiator as the array stores it."""
-    return initiator.name.upper() if initiator.kind == InitiatorKind.FC else initiator.name
+def usable(initiators: Sequence[Initiator]) -> list[OfOneKind]:
+    """Return those that HPE can use, kind by kind, the first one's first; raise without any."""
+    return by_kind(usable_by("HPE", ISCSI, initiators, NEEDED))
 
 
 def hosts_with(initiators: Iterable[Initiator]) -> str:
     """Return the query for hosts that hold any of these; empty where a name could be read as part of the query."""
-    names = [(initiator.kind, spelled(initiator)) for initiator in initiators]
+    names = [(initiator.kind, in_capitals(initiator)) for initiator in initiators]
     if not names or not all(PLAIN.fullmatch(name) for _, name in names):
         return ""
     fields = ((InitiatorKind.FC, "FCPaths", "wwn"), (InitiatorKind.ISCSI, "iSCSIPaths", "name"))

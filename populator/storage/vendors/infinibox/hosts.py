@@ -11,8 +11,8 @@ from functools import partial
 from populator.errors import StorageError
 from populator.storage.array import Group
 from populator.storage.array import Mapping as LunMapping
+from populator.storage.initiators import listed
 from populator.storage.repeat import Repeat
-from populator.storage.vendors.infinibox import names
 from populator.storage.vendors.infinibox.client import Client
 from populator.storage.vendors.infinibox.records import ClusterRecord, HostRecord, LunRecord, Port, host_path
 from vsphere.model import Initiator
@@ -101,7 +101,7 @@ class Hosts:
                 self._hosts[owners[0].id] = owners[0]
                 return initiator, owners[0]
         raise StorageError(
-            f"{self._client.name} knows no host with any of {names.listed(usable)}.",
+            f"{self._client.name} knows no host with any of {listed(usable)}.",
             f"Describe the ESXi host {host} on the array with its adapters.",
         )
 

@@ -1,13 +1,14 @@
 """InfiniBox's names: handles of volumes, device names, LUN ids, initiators. Pure."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.array import Volume
-from vsphere.model import Initiator, InitiatorKind
+from populator.storage.initiators import iscsi_names, usable_by
+from vsphere.model import Initiator
 
 HANDLE = re.compile(r"(?P<id>[^$]*)\$\$(?P<protocol>[^$]*)")
 NUMBER = re.compile(r"[1-9][0-9]{0,18}")
@@ -17,7 +18,7 @@ BLOCK = ("fc", "iscsi", "nvme")
 """protocols by which the CSI driver gives a whole volume to a node"""
 OF_OUR_CHOICE = range(256, lun_ids.SEEN.stop)
 """LUN ids; the array itself counts upward, from 1 for a host and from 11 for a cluster"""
-ISCSI = re.compile(r"iqn\.\d{4}-\d{2}\.[^:\s]+(:\S+)?|eui\.[0-9a-f]{16}")
+ISCSI = iscsi_names()
 CSI_HINT = (
     "The PersistentVolume must be a block volume (fc or iscsi) of Infinidat's CSI driver, on the InfiniBox that "
     "STORAGE_HOSTNAME names."
@@ -84,20 +85,4 @@ def first_lun_id(volume_id: int) -> int:
 
 def usable(initiators: Sequence[Initiator]) -> list[Initiator]:
     """Return those that an InfiniBox can know, each once, in their order; raise without any."""
-    chosen = [
-        initiator
-        for initiator in dict.fromkeys(initiators)
-        if initiator.kind == InitiatorKind.FC
-        or (initiator.kind == InitiatorKind.ISCSI and ISCSI.fullmatch(initiator.name))
-    ]
-    if not chosen:
-        raise StorageError(
-            f"No initiator of the host can be used with an InfiniBox: {listed(initiators) or 'it has none'}.",
-            "XCOPY needs an iSCSI or Fibre Channel adapter; NVMe adapters cannot be used.",
-        )
-    return chosen
-
-
-def listed(initiators: Iterable[Initiator]) -> str:
-    """Return initiators for people who look for them on the array, which shows them as we do."""
-    return ", ".join(map(str, initiators))
+    return usable_by("an InfiniBox", ISCSI, initiators)

@@ -15,10 +15,11 @@ from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import LISTED, UNLISTED, Refused, Unanswered, contradiction, passing
+from populator.storage.initiators import OfOneKind, in_pairs
 from populator.storage.repeat import ROUNDS, Repeat, do_all
 from populator.storage.vendors.ontap import names
 from populator.storage.vendors.ontap.client import GROUP_RACES, Client, Igroup, LunMap, LunRecord, Svm
-from vsphere.model import Initiator
+from vsphere.model import Initiator, InitiatorKind
 
 
 class OntapArray:
@@ -65,7 +66,8 @@ class OntapArray:
     def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
         """Return what there is of the host's igroup for one protocol."""
         chosen = self._choose(names.usable(initiators))
-        return self._repeat.read(partial(self._look, f"{names.group_stem(host)}-{chosen.kind}", chosen))
+        name = f"{names.group_stem(host)}-{names.PROTOCOLS[chosen.kind]}"
+        return self._repeat.read(partial(self._look, name, chosen.initiators))
 
     def ensure_group(self, plan: GroupPlan) -> Group:
         """Return the igroup; a try after the first begins by looking again."""
@@ -131,16 +133,16 @@ class OntapArray:
             "Leave just the volume's own LUN in it.",
         )
 
-    def _look(self, name: str, chosen: names.Chosen) -> GroupPlan:
-        wanted, found = tuple(chosen.names.values()), self._igroups(name)
+    def _look(self, name: str, wanted: tuple[Initiator, ...]) -> GroupPlan:
+        found = self._igroups(name)
         if not found:
             return GroupPlan(Group("", name, wanted), wanted)
-        _check(found[0], chosen.kind)
+        _check(found[0], names.PROTOCOLS[wanted[0].kind])
         missing = (initiator for initiator in wanted if initiator not in found[0].initiators)
         return GroupPlan(Group(found[0].uuid, name, wanted), tuple(missing))
 
     def _look_again(self, group: Group) -> GroupPlan:
-        return self._look(group.name, names.usable(group.initiators)[0])
+        return self._look(group.name, group.initiators)
 
     def _ensure(self, plan: GroupPlan) -> Group:
         for last in range(ROUNDS):
@@ -155,15 +157,16 @@ class OntapArray:
     def _complete(self, plan: GroupPlan) -> Group:
         """Return the igroup, after making it what it should be."""
         if not plan.group.id:
-            chosen = names.usable(plan.group.initiators)[0]
-            created = self._client.create_igroup(self._svm, plan.group.name, chosen.kind, chosen.names)
+            wanted = plan.group.initiators
+            protocol = names.PROTOCOLS[wanted[0].kind]
+            created = self._client.create_igroup(self._svm, plan.group.name, protocol, map(in_pairs, wanted))
             if created:
                 return replace(plan.group, id=created)
-            plan = self._look(plan.group.name, chosen)
+            plan = self._look_again(plan.group)
         if not plan.group.id:
             raise contradiction(self._client.name, f"it has made the igroup {plan.group.name}", UNLISTED)
         if plan.missing:
-            self._client.add_initiators(plan.group.id, plan.group.name, map(names.spelled, plan.missing))
+            self._client.add_initiators(plan.group.id, plan.group.name, map(in_pairs, plan.missing))
         return plan.group
 
     def _map(self, lun: Lun, group: Group) -> Mapping:
@@ -221,14 +224,16 @@ class OntapArray:
         if not self._client.delete_igroup(uuid, name) and self._exists(Group(uuid, name)):
             raise contradiction(self._client.name, f"it has no igroup {name}", LISTED)
 
-    def _choose(self, usable: Sequence[names.Chosen]) -> names.Chosen:
+    def _choose(self, usable: Sequence[OfOneKind]) -> OfOneKind:
         """Return the initiators of the protocol by which the SVM sees the host, else those of the first it serves."""
-        served = [chosen for chosen in usable if chosen.kind in self._svm.services] or usable
+        services = self._svm.services
+        served = [chosen for chosen in usable if names.PROTOCOLS[chosen.kind] in services] or usable
         return next((chosen for chosen in served if len(served) > 1 and self._logged_in(chosen)), served[0])
 
-    def _logged_in(self, chosen: names.Chosen) -> bool:
-        ask = self._client.fc_logins if chosen.kind == "fcp" else self._client.iscsi_sessions
-        return bool(self._repeat.read_if_allowed(partial(ask, self._svm, list(chosen.names))))
+    def _logged_in(self, chosen: OfOneKind) -> bool:
+        ask = self._client.fc_logins if chosen.kind == InitiatorKind.FC else self._client.iscsi_sessions
+        initiators = list(map(in_pairs, chosen.initiators))
+        return bool(self._repeat.read_if_allowed(partial(ask, self._svm, initiators)))
 
     def _maps(self, lun: Lun) -> list[LunMap]:
         return self._repeat.read(partial(self._client.maps, self._svm, lun.id))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.array import Volume
+from populator.storage.initiators import OfOneKind, by_kind, iscsi_names, usable_by
 from vsphere.model import Initiator, InitiatorKind
 
 OURS = "xcopy-"
@@ -18,21 +19,12 @@ OF_A_HOST = re.compile(rf"{OURS}hostsystem-(?P<host>.+?){ENDING}")
 OF_ALL_HOSTS = re.compile(rf"{OURS}esxs{ENDING}")
 """an igroup that populators before MTV 2.10.4 shared for all hosts"""
 PROTOCOLS = {InitiatorKind.FC: "fcp", InitiatorKind.ISCSI: "iscsi"}
-ISCSI = re.compile(r"iqn\.\d{4}-\d{2}\.[^:\s]+(:\S+)?|eui\.[0-9a-f]{16}")
+ISCSI = iscsi_names()
 ON_FLEXVOL = re.compile(r"/svm/(?P<svm>[^/]+)/flexvol/(?P<flexvol>[^/]+)(/lun/(?P<lun>.+))?")
 ON_ASA_R2 = re.compile(r"/svm/(?P<svm>[^/]+)/lun/(?P<lun>.+)")
 ON_NVME = re.compile(r"/svm/[^/]+/.*\b(namespace|ns|nvme)s?/.+", re.IGNORECASE)
 OPERATORS = re.compile(r"[*|!<>\"{}\s]|\.\.")
 CSI_HINT = "The volume must be a block volume of Trident's ontap-san or ontap-san-economy driver."
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The initiators of one protocol, by ONTAP's spelling."""
-
-    kind: str
-    """`fcp` or `iscsi`"""
-    names: dict[str, Initiator]
 
 
 @dataclass(frozen=True)
@@ -67,28 +59,9 @@ def host_of(group: str) -> str | None:
     return match["host"] if match else None
 
 
-def usable(initiators: Sequence[Initiator]) -> list[Chosen]:
-    """Return those that ONTAP can use, a group of them for each protocol, the first one's first; raise without any."""
-    found: dict[str, Chosen] = {}
-    for initiator in initiators:
-        kind = PROTOCOLS.get(initiator.kind, "")
-        if kind == "fcp" or (
-            kind and ISCSI.fullmatch(initiator.name)
-        ):  # ONTAP refuses a group for one wrong name
-            found.setdefault(kind, Chosen(kind, {})).names[spelled(initiator)] = initiator
-    if not found:
-        raise StorageError(
-            f"No initiator of the host can be used with ONTAP: {', '.join(map(str, initiators)) or 'it has none'}.",
-            "XCOPY needs an iSCSI or Fibre Channel adapter; NVMe adapters cannot be used.",
-        )
-    return list(found.values())
-
-
-def spelled(initiator: Initiator) -> str:
-    """Return an initiator as ONTAP stores it: a world-wide name in pairs with colons."""
-    if initiator.kind == InitiatorKind.FC:
-        return ":".join(re.findall("..", initiator.name))
-    return initiator.name
+def usable(initiators: Sequence[Initiator]) -> list[OfOneKind]:
+    """Return those that ONTAP can use, kind by kind, the first one's first; raise without any."""
+    return by_kind(usable_by("ONTAP", ISCSI, initiators))
 
 
 def naa(serial: str) -> str:

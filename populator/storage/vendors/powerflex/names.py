@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from populator.errors import StorageError
 from populator.storage.array import Volume
+from populator.storage.initiators import listed
 from vsphere.model import Initiator, InitiatorKind
 
 ID = re.compile(r"[0-9a-f]{16}")
@@ -61,7 +62,7 @@ def usable(initiators: Sequence[Initiator]) -> list[Initiator]:
     if not found:
         raise StorageError(
             "The host has no PowerFlex client (SDC) whose GUID is known, only "
-            f"{', '.join(map(str, initiators)) or 'no adapters at all'}.",
+            f"{listed(initiators) or 'no adapters at all'}.",
             "Install the SDC on the host, and give the vCenter user the privilege Host.Config.Settings: the GUID is an "
             "option of the kernel module scini.",
         )

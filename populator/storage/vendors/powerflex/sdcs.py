@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from populator.errors import StorageError
+from populator.storage.initiators import listed
 from populator.storage.vendors.powerflex.client import Sdc, System
 from vsphere.model import Initiator, InitiatorKind
 
@@ -40,21 +41,21 @@ class Sdcs:
 
 def choose(host: str, offered: Sequence[Initiator], sdcs: Sdcs, system: System) -> tuple[Initiator, Sdc]:
     """Return the first of the host's initiators that is a connected SDC; raise where none is, or none can be used."""
-    found = [(initiator, sdc) for initiator in offered for sdc in sdcs.of([initiator])]
-    guids = ", ".join(map(str, offered))
-    if not found:
+    candidates = [(initiator, sdc) for initiator in offered for sdc in sdcs.of([initiator])]
+    guids = listed(offered)
+    if not candidates:
         raise StorageError(
             f"The PowerFlex system {system.id} has no SDC on ESXi with the GUID {guids}.",
             f"Look whether the SDC of {host} is registered with this system (the MDM addresses of scini), and was not "
             "removed there.",
         )
-    if len({one for one, _ in found}) < len(found):
-        listed = ", ".join(sorted(sdc.name for _, sdc in found))
+    if len({initiator for initiator, _ in candidates}) < len(candidates):
+        namesakes = ", ".join(sorted(sdc.name for _, sdc in candidates))
         raise StorageError(
-            f"The PowerFlex system {system.id} has several SDCs with one GUID, {guids}: {listed}.",
+            f"The PowerFlex system {system.id} has several SDCs with one GUID, {guids}: {namesakes}.",
             "Remove those that are not this host.",
         )
-    chosen = next((pair for pair in found if pair[1].connection == CONNECTED), found[0])
+    chosen = next((pair for pair in candidates if pair[1].connection == CONNECTED), candidates[0])
     _check(chosen[1], system)
     return chosen
 

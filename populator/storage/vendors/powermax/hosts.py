@@ -10,6 +10,7 @@ from functools import cached_property
 
 from populator.errors import StorageError
 from populator.storage.array import Group, GroupPlan
+from populator.storage.initiators import first_among, listed
 from populator.storage.vendors.powermax import names
 from populator.storage.vendors.powermax.client import Client
 from populator.storage.vendors.powermax.records import Port
@@ -46,7 +47,7 @@ class Hosts:
             groups = " and ".join(f"{name} is for {kind}" for kind, name in self.port_groups.items())
             raise StorageError(
                 f"The host has no initiator for the port groups of {names.PORT_GROUPS} ({groups}), only "
-                f"{names.listed(usable)}.",
+                f"{listed(usable)}.",
                 f"Set {names.PORT_GROUPS} to a port group of the host's protocol, or to one of each by commas.",
             )
         known: dict[Initiator, Port] = {}
@@ -73,8 +74,8 @@ class Hosts:
 
     def _of_one_kind(self, served: Sequence[Initiator], known: Mapping[Initiator, Port]) -> list[Initiator]:
         """Keep the kind by which the array sees the host, else that of the first it knows, else of the first."""
-        seen = [initiator for initiator in served if initiator in known and known[initiator].logged_in]
-        first = (*seen, *(initiator for initiator in served if initiator in known), *served)[0]
+        logged_in = {initiator for initiator, port in known.items() if port.logged_in}
+        first = first_among(served, logged_in, known)
         return [initiator for initiator in served if initiator.kind == first.kind]
 
     def _group(self, host: str, wanted: Sequence[Initiator], known: Mapping[Initiator, Port]) -> Group:
@@ -84,7 +85,7 @@ class Hosts:
         )
         if not owner:
             raise StorageError(
-                f"{self._client.name} has no host with any of {names.listed(wanted)}.",
+                f"{self._client.name} has no host with any of {listed(wanted)}.",
                 f"Create a host in Unisphere for the ESXi host {host}, with its initiators.",
             )
         held = self._client.host(owner)
@@ -101,17 +102,17 @@ class Hosts:
         if strangers:
             raise StorageError(
                 f"{self._client.name} has the host's initiators in several hosts: {owner}, and another one with "
-                f"{names.listed(strangers)}.",
+                f"{listed(strangers)}.",
                 "Put them into one host.",
             )
         mine = tuple(initiator for initiator in wanted if initiator in held)
         if not mine:
             raise StorageError(
-                f"{self._client.name} says that {names.listed(wanted)} is in the host {owner}, and lists it without.",
+                f"{self._client.name} says that {listed(wanted)} is in the host {owner}, and lists it without.",
                 "Somebody changes the host; start the migration again.",
             )
         if missing:
-            log.warning("The host %s lacks initiators of the ESXi host: %s", owner, names.listed(missing))
+            log.warning("The host %s lacks initiators of the ESXi host: %s", owner, listed(missing))
         return Group(owner, names.own(host, "").rstrip("-"), mine)
 
     def _port(self, initiator: Initiator, *, thorough: bool = False) -> Port | None:

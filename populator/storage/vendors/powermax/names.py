@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.array import Volume
+from populator.storage.initiators import iscsi_names, usable_by
 from vsphere.model import Initiator, InitiatorKind
 
 SYMMETRIX_ID, PORT_GROUPS = "POWERMAX_SYMMETRIX_ID", "POWERMAX_PORT_GROUP_NAME"
@@ -17,7 +18,7 @@ OBJECT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ARRAY = re.compile(r"\d{12}")
 DEVICE = re.compile(r"[0-9A-F]{5}")
 NAA = re.compile(r"[0-9a-f]{32}")
-ISCSI = re.compile(r"iqn\.\d{4}-\d{2}\.[^:\s,/]+(:[^\s,/]+)?|eui\.[0-9a-f]{16}")
+ISCSI = iscsi_names(without=",/")
 HANDLE = re.compile(
     r"(?P<name>.+)-(?P<arrays>\d{12}(:\d{12})?)-(?P<devices>[0-9a-f]{5}(:[0-9a-f]{5})?)", re.IGNORECASE
 )
@@ -109,24 +110,8 @@ def _clean(host: str) -> str:
 
 
 def usable(initiators: Sequence[Initiator]) -> list[Initiator]:
-    """Return those that PowerMax can use, each once, in their order; raise without any."""
-    chosen = [
-        initiator
-        for initiator in dict.fromkeys(initiators)
-        if initiator.kind == InitiatorKind.FC
-        or (initiator.kind == InitiatorKind.ISCSI and ISCSI.fullmatch(initiator.name))
-    ]
-    if not chosen:
-        raise StorageError(
-            f"No initiator of the host can be used with PowerMax: {listed(initiators) or 'it has none'}.",
-            "XCOPY needs an iSCSI or Fibre Channel adapter; NVMe adapters cannot be used.",
-        )
-    return chosen
-
-
-def listed(initiators: Sequence[Initiator]) -> str:
-    """Return initiators as people look for them."""
-    return ", ".join(map(str, initiators))
+    """Return those that PowerMax can know, each once, in their order; raise without any."""
+    return usable_by("PowerMax", ISCSI, initiators)
 
 
 def place(volume: Volume) -> Place:

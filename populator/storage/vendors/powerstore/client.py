@@ -13,7 +13,7 @@ from populator.storage.access import Access
 from populator.storage.answer import Answer
 from populator.storage.failures import Refused
 from populator.storage.http import Http
-from populator.storage.initiators import read_initiators
+from populator.storage.initiators import in_pairs, read_initiators
 from populator.storage.vendors.powerstore import names
 from populator.storage.vendors.powerstore.records import (
     MappingRecord,
@@ -161,7 +161,7 @@ class Client:
 def described(initiators: Iterable[Initiator]) -> list[dict[str, str]]:
     """Return initiators as the API takes them."""
     return [
-        {"port_name": names.spelled(initiator), "port_type": names.PORT_TYPES[initiator.kind]}
+        {"port_name": in_pairs(initiator), "port_type": names.PORT_TYPES[initiator.kind]}
         for initiator in initiators
     ]
 

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from populator.errors import StorageError
 from populator.storage.array import Group, GroupPlan
 from populator.storage.failures import Refused, Unanswered, passing
+from populator.storage.initiators import first_among
 from populator.storage.repeat import ROUNDS
 from populator.storage.vendors.powerstore import names
 from populator.storage.vendors.powerstore.client import Client
@@ -108,8 +109,7 @@ class Hosts:
         logged_in = {port.initiator for port in ports if port.logged_in}
         if not known and len({initiator.kind for initiator in usable}) > 1:
             logged_in |= self._client.discovered()
-        preferred = (initiator for among in (logged_in, known) for initiator in usable if initiator in among)
-        return next(preferred, usable[0]).kind
+        return first_among(usable, logged_in, known).kind
 
     def _owner(self, wanted: Sequence[Initiator], ports: Sequence[Port]) -> Target | None:
         """Return what has these initiators; raise where several have."""

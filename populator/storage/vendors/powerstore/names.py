@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from populator.errors import StorageError
 from populator.storage.array import Volume
+from populator.storage.initiators import in_pairs, iscsi_names, usable_by
 from vsphere.model import Initiator, InitiatorKind
 
 OURS = "xcopy-hostsystem-"
 OF_A_HOST = re.compile(rf"{OURS}(?P<host>.+?)(-(fc|iscsi))?")
 """a host object that a populator made; the Go populator gives it no ending"""
 PORT_TYPES = {InitiatorKind.FC: "FC", InitiatorKind.ISCSI: "iSCSI"}
-ISCSI = re.compile(r"iqn\.\d{4}-\d{2}\.[^:\s,()\"]+(:[^\s,()\"]+)?|eui\.[0-9a-f]{16}")
+ISCSI = iscsi_names(without=',()"')
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 DEVICE = re.compile(r"naa\.[0-9a-f]{32}")
 SHARED_BY_NFS = "csi-nfs-"
@@ -58,31 +59,13 @@ def _clean(host: str) -> str:
 
 
 def usable(initiators: Sequence[Initiator]) -> list[Initiator]:
-    """Return those that PowerStore can use, each once, in their order; raise without any."""
-    chosen = [
-        port
-        for port in dict.fromkeys(initiators)
-        if port.kind in PORT_TYPES and (port.kind == InitiatorKind.FC or ISCSI.fullmatch(port.name))
-    ]
-    if not chosen:
-        raise StorageError(
-            "No initiator of the host can be used with PowerStore: "
-            f"{', '.join(map(str, initiators)) or 'it has none'}.",
-            "XCOPY needs an iSCSI or Fibre Channel adapter; NVMe adapters cannot be used.",
-        )
-    return chosen
-
-
-def spelled(initiator: Initiator) -> str:
-    """Return an initiator as PowerStore stores it: a world-wide name in pairs with colons."""
-    if initiator.kind == InitiatorKind.FC:
-        return ":".join(re.findall("..", initiator.name))
-    return initiator.name
+    """Return those that PowerStore can know, each once, in their order; raise without any."""
+    return usable_by("PowerStore", ISCSI, initiators)
 
 
 def any_of(initiators: Iterable[Initiator]) -> str:
     """Return the filter that finds these initiators in whatever case they were entered."""
-    return f"({','.join(f'port_name.ilike.{spelled(port)}' for port in initiators)})"
+    return f"({','.join(f'port_name.ilike.{in_pairs(port)}' for port in initiators)})"
 
 
 def place(volume: Volume) -> Place:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.array import Volume
+from populator.storage.initiators import in_pairs, iscsi_names, usable_by
 from vsphere.model import Initiator, InitiatorKind
 
 OUI = "624a9370"
@@ -15,7 +16,7 @@ ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 """of an object on the array; a Portworx id is a decimal number"""
 NAME = re.compile(r"[\w.:/-]+", re.ASCII)
 """what a filter may hold: no quote, and no asterisk"""
-ISCSI = re.compile(r"iqn\.\d{4}-\d{2}\.[^:\s']+(:[^\s']+)?|eui\.[0-9a-f]{16}")
+ISCSI = iscsi_names(without="'")
 VERSION = re.compile(r"\d+\.\d+")
 """of a REST API that is released: 2.X and 2.s-… are the vendor's own"""
 OF_PORTWORX = re.compile(r"px_[0-9a-f]{8}-(?P<pv>.+)")
@@ -117,21 +118,9 @@ def first_lun_id(device: str) -> int:
     return lun_ids.by_number(int(device[-8:], 16))
 
 
-def usable(initiators: Iterable[Initiator]) -> list[Initiator]:
-    """Return those that a FlashArray can know; raise when there are none."""
-    given = list(initiators)
-    found = [
-        initiator
-        for initiator in given
-        if initiator.kind == InitiatorKind.FC
-        or (initiator.kind == InitiatorKind.ISCSI and ISCSI.fullmatch(initiator.name))
-    ]
-    if not found:
-        raise StorageError(
-            f"No initiator of the host can be used with a FlashArray: {listed(given) or 'it has none'}.",
-            "XCOPY needs an iSCSI or Fibre Channel adapter; NVMe adapters cannot be used.",
-        )
-    return found
+def usable(initiators: Sequence[Initiator]) -> list[Initiator]:
+    """Return those that a FlashArray can know, each once, in their order; raise without any."""
+    return usable_by("a FlashArray", ISCSI, initiators)
 
 
 def with_id(key: str) -> str:
@@ -165,9 +154,7 @@ def hosts_with(initiators: Iterable[Initiator]) -> str:
 
 def spelled(initiator: Initiator) -> str:
     """Return an initiator as the array shows it: a world-wide name in upper-case pairs with colons."""
-    if initiator.kind == InitiatorKind.FC:
-        return ":".join(re.findall("..", initiator.name.upper()))
-    return initiator.name
+    return in_pairs(initiator).upper() if initiator.kind == InitiatorKind.FC else initiator.name
 
 
 def listed(initiators: Iterable[Initiator]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from populator.errors import StorageError
 from populator.storage.array import Group, GroupPlan
 from populator.storage.failures import Refused
+from populator.storage.initiators import first_among, listed
 from populator.storage.vendors.vantara import names
 from populator.storage.vendors.vantara.client import MISSING, Client, Login
 from populator.storage.vendors.vantara.names import HostGroup
@@ -42,7 +43,9 @@ class Groups:
         mine = [members for members in groups if members.initiators & wanted]
         if not mine:
             raise self._no_group(host, usable)
-        kind = self._first(mine, usable).kind
+        logged_in = frozenset().union(*(members.logged_in for members in mine))
+        held = frozenset().union(*(members.initiators for members in mine))
+        kind = first_among(usable, logged_in, held).kind
         wanted = frozenset(initiator for initiator in usable if initiator.kind == kind)
         mine = [members for members in mine if members.initiators & wanted]
         mine = [members for members in mine if members.logged_in & wanted] or mine
@@ -59,12 +62,6 @@ class Groups:
                 self._known[group] = Members(group, self._members(group))
             initiators |= self._known[group].initiators
         return initiators
-
-    def _first(self, mine: Sequence[Members], usable: Sequence[Initiator]) -> Initiator:
-        """Return the first initiator that is logged in, else the first that belongs to a host group."""
-        logged_in = frozenset().union(*(members.logged_in for members in mine))
-        held = frozenset().union(*(members.initiators for members in mine))
-        return next(initiator for some in (logged_in, held) for initiator in usable if initiator in some)
 
     def _listed(self) -> list[Members]:
         groups = []
@@ -115,14 +112,14 @@ class Groups:
             return frozenset()
 
     def _no_group(self, host: str, usable: Sequence[Initiator]) -> StorageError:
-        spelled = ", ".join(map(str, usable))
         if self._wanted:
             return StorageError(
-                f"None of the host groups in HOSTGROUP_ID_LIST, {names.listed(self._wanted)}, has any of {spelled}.",
+                f"None of the host groups in HOSTGROUP_ID_LIST, {names.listed(self._wanted)}, has any of "
+                f"{listed(usable)}.",
                 f"Add the host groups of the ESXi host {host}, or leave HOSTGROUP_ID_LIST away.",
             )
         return StorageError(
-            f"{self._client.name} knows no host group with any of {spelled}.",
+            f"{self._client.name} knows no host group with any of {listed(usable)}.",
             f"Make a host group for the ESXi host {host} on the ports that it uses (host mode VMWARE_EX, options 54 "
             "and 63), or name its host groups in HOSTGROUP_ID_LIST.",
         )

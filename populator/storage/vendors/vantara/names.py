@@ -8,14 +8,15 @@ from populator.address import HIGHEST_PORT, Address
 from populator.errors import StorageError
 from populator.storage.array import Volume
 from populator.storage.http import read_address
-from vsphere.model import Initiator, InitiatorKind
+from populator.storage.initiators import iscsi_names, usable_by
+from vsphere.model import Initiator
 
 PORT = re.compile(r"\d{1,5}")
 HOST_GROUP = re.compile(r"(CL[0-9A-Z]+-[0-9A-Z]+)\s*,\s*(\d{1,4})", re.IGNORECASE)
 VERSION, PARTS, LDEV = "01", 5, re.compile(r"\d{1,9}")
 """of a handle: `01--<protocol>--<storage device id>--<LDEV>--<nickname>`"""
 NAA = re.compile(r"60060e8[0-9a-f]{25}")
-ISCSI = re.compile(r"iqn\.\d{4}-\d{2}\.[^:\s,]+(:[^\s,]+)?|eui\.[0-9a-f]{16}")
+ISCSI = iscsi_names(without=",")
 NUMBER = 8
 """hex digits at the end of a device's name, in which the LDEV's number stands; what is before them is the array's"""
 UNASSIGNED, RESERVED = 0xFFFE, 0xFFFF
@@ -126,18 +127,8 @@ def foretold(neighbour: str, of: int, ldev: int) -> str:
 
 
 def usable(initiators: Sequence[Initiator]) -> list[Initiator]:
-    """Return those that Hitachi can use, each once, in their order; raise without any."""
-    chosen = [
-        port
-        for port in dict.fromkeys(initiators)
-        if port.kind == InitiatorKind.FC or (port.kind == InitiatorKind.ISCSI and ISCSI.fullmatch(port.name))
-    ]
-    if not chosen:
-        raise StorageError(
-            f"No initiator of the host can be used with Hitachi: {', '.join(map(str, initiators)) or 'it has none'}.",
-            "XCOPY needs an iSCSI or Fibre Channel adapter; NVMe adapters cannot be used.",
-        )
-    return chosen
+    """Return those that Hitachi can know, each once, in their order; raise without any."""
+    return usable_by("Hitachi", ISCSI, initiators)
 
 
 def says(code: str, wanted: Collection[str]) -> bool:
