@@ -18,6 +18,7 @@ from populator.errors import Cancelled, StorageError
 from populator.storage.array import Group, Lun, Mapping, StorageArray, Volume
 from populator.storage.failures import Refused, Unanswered
 from populator.storage.http import origin
+from populator.storage.own_names import stem
 from populator.storage.vendors.ontap import names
 from tests.lab.arrays import QuickClock, connect, fc, iscsi
 from tests.lab.arrays.ontap.lab import OntapLab
@@ -299,8 +300,8 @@ def test_an_igroup_is_made_in_one_call(array: StorageArray, sim: OntapSimulator)
 
 
 def test_the_go_populators_names_are_used_and_known() -> None:
-    assert names.group_stem("host-12345") == "xcopy-hostsystem-host-12345"
-    assert names.group_stem("Host-12:a") == "xcopy-hostsystem-host-12-a"
+    assert stem("host-12345") == "xcopy-hostsystem-host-12345"
+    assert stem("Host-12:a") == "xcopy-hostsystem-host-12-a"
     own = {f"xcopy-hostsystem-host-1{ending}" for ending in ("-iscsi", "-fcp", "-mixed", "")}
     assert set(names.own_groups("host-1")) == own
     assert {names.host_of(group) for group in own} == {"host-1"}

@@ -10,12 +10,12 @@ from populator.storage import lun_ids
 from populator.storage.array import Volume
 from populator.storage.http import read_address
 from populator.storage.initiators import OfOneKind, by_kind, in_capitals, iscsi_names, usable_by
+from populator.storage.own_names import FOR_A_HOST, in_names, stem
 from vsphere.model import Initiator, InitiatorKind
 
 PORT = 7443
 """of the REST API, always"""
-OURS = "xcopy-hostsystem-"
-OF_A_HOST = re.compile(rf"{OURS}(?P<host>.+?)(-(fc|iscsi)|(?<=\d)-\d{{10}})?")
+OF_A_HOST = re.compile(rf"{FOR_A_HOST}(?P<host>.+?)(-(fc|iscsi)|(?<=\d)-\d{{10}})?")
 """a host object that a populator made: ours end with the protocol, the Go populator's not at all, or with seconds"""
 HANDLE = re.compile(r"SVC:((?:[^:;]+:)?(?P<id>\d+);)?(?P<uid>6005076[0-9A-F]{25})", re.IGNORECASE)
 ISCSI = iscsi_names(without=",")
@@ -67,7 +67,7 @@ def device(uid: str) -> str:
 
 def own_host(host: str, kind: InitiatorKind) -> str:
     """Return the name of the host object that we make where the array knows none of the host's initiators."""
-    return f"{OURS}{_clean(host)}-{kind}"
+    return f"{stem(host)}-{kind}"
 
 
 def host_of(name: str) -> str | None:
@@ -78,7 +78,7 @@ def host_of(name: str) -> str | None:
 
 def is_of(name: str, host: str) -> bool:
     """Return whether a populator made a host object for this host."""
-    return host_of(name) == _clean(host)
+    return host_of(name) == in_names(host)
 
 
 def usable(initiators: Sequence[Initiator]) -> list[OfOneKind]:
@@ -108,7 +108,3 @@ def free_ids(first: int, used: Collection[int]) -> Iterator[int]:
     usual = [*range(first, USUAL_IDS.stop), *range(USUAL_IDS.start, first), 0]
     high = range(USUAL_IDS.stop, lun_ids.SEEN.stop)
     yield from (number for number in [*usual, *high] if number not in used)
-
-
-def _clean(host: str) -> str:
-    return host.lower().replace(":", "-")

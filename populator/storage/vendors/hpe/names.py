@@ -9,9 +9,9 @@ from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.array import Volume
 from populator.storage.initiators import OfOneKind, by_kind, in_capitals, usable_by
+from populator.storage.own_names import FOR_A_HOST, FOR_ALL_HOSTS, OURS, stem
 from vsphere.model import Initiator, InitiatorKind
 
-OURS = "xcopy-"
 SET = "set:"
 LONGEST_NAME = 31
 """of a volume or a host"""
@@ -19,12 +19,11 @@ LONGEST_SET = 27
 """of a host set, as the Go populator counts"""
 OF_A_HOST = re.compile(rf"{OURS}(?P<host>.+)-(fc|iscsi)")
 """a host object that this populator made"""
-SET_OF_A_HOST = re.compile(rf"{SET}{OURS}hostsystem-(?P<host>.+)")
+SET_OF_A_HOST = re.compile(rf"{SET}{FOR_A_HOST}(?P<host>.+)")
 """a host set that the Go populator made for one host"""
 SET_CUT_SHORT = re.compile(rf"{SET}{OURS}[0-9a-f]{{21}}")
 """the same, where the name would have been too long"""
-SET_OF_ALL_HOSTS = re.compile(rf"{SET}{OURS}esxs")
-"""a host set that populators before MTV 2.10.4 shared for all hosts"""
+SET_OF_ALL_HOSTS = re.compile(rf"{SET}{FOR_ALL_HOSTS}")
 ISCSI = re.compile(r"iqn\.\d{4}-\d{2}\.[^:\s]+(:\S+)?")
 NEEDED = "XCOPY needs an iSCSI (iqn.) or Fibre Channel adapter; NVMe adapters cannot be used."
 PLAIN = re.compile(r"[\w.:-]+", re.ASCII)
@@ -86,7 +85,7 @@ def own_hosts(host: str) -> set[str]:
 
 def older_set(host: str) -> str:
     """Return the group that the Go populator makes for a host."""
-    return SET + shortened(f"{OURS}hostsystem-{host.lower().replace(':', '-')}", LONGEST_SET)
+    return SET + shortened(stem(host), LONGEST_SET)
 
 
 def shortened(name: str, longest: int) -> str:

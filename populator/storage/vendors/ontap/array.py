@@ -16,6 +16,7 @@ from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import LISTED, UNLISTED, Refused, Unanswered, contradiction, passing
 from populator.storage.initiators import OfOneKind, in_pairs
+from populator.storage.own_names import stem
 from populator.storage.repeat import ROUNDS, Repeat, do_all
 from populator.storage.vendors.ontap import names
 from populator.storage.vendors.ontap.client import GROUP_RACES, Client, Igroup, LunMap, LunRecord, Svm
@@ -66,7 +67,7 @@ class OntapArray:
     def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
         """Return what there is of the host's igroup for one protocol."""
         chosen = self._choose(names.usable(initiators))
-        name = f"{names.group_stem(host)}-{names.PROTOCOLS[chosen.kind]}"
+        name = f"{stem(host)}-{names.PROTOCOLS[chosen.kind]}"
         return self._repeat.read(partial(self._look, name, chosen.initiators))
 
     def ensure_group(self, plan: GroupPlan) -> Group:

@@ -8,16 +8,15 @@ from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.array import Volume
 from populator.storage.initiators import OfOneKind, by_kind, iscsi_names, usable_by
+from populator.storage.own_names import FOR_A_HOST, FOR_ALL_HOSTS, stem
 from vsphere.model import Initiator, InitiatorKind
 
-OURS = "xcopy-"
 KINDS = ("iscsi", "fcp", "mixed")
 """endings of our igroups' names; the Go populator makes `-mixed` too, so it may be left behind"""
 ENDING = f"(-({'|'.join(KINDS)}))?"
-OF_A_HOST = re.compile(rf"{OURS}hostsystem-(?P<host>.+?){ENDING}")
+OF_A_HOST = re.compile(rf"{FOR_A_HOST}(?P<host>.+?){ENDING}")
 """an igroup that a populator made for one host; the Go populator of MTV 2.10.4 to 2.11.0 gave it no ending"""
-OF_ALL_HOSTS = re.compile(rf"{OURS}esxs{ENDING}")
-"""an igroup that populators before MTV 2.10.4 shared for all hosts"""
+OF_ALL_HOSTS = re.compile(rf"{FOR_ALL_HOSTS}{ENDING}")
 PROTOCOLS = {InitiatorKind.FC: "fcp", InitiatorKind.ISCSI: "iscsi"}
 ISCSI = iscsi_names()
 ON_FLEXVOL = re.compile(r"/svm/(?P<svm>[^/]+)/flexvol/(?P<flexvol>[^/]+)(/lun/(?P<lun>.+))?")
@@ -38,14 +37,9 @@ class Place:
     """where any LUN will do if it is the only one: volumes imported by Trident keep the LUN's old name"""
 
 
-def group_stem(host: str) -> str:
-    """Return the igroup's name without its ending; the Go populator's too, so what it left behind is found."""
-    return f"{OURS}hostsystem-{host.lower().replace(':', '-')}"
-
-
 def own_groups(host: str) -> tuple[str, ...]:
     """Return all names that an igroup of ours for this host may have."""
-    return (*(f"{group_stem(host)}-{kind}" for kind in KINDS), group_stem(host))
+    return (*(f"{stem(host)}-{kind}" for kind in KINDS), stem(host))
 
 
 def is_ours(group: str) -> bool:

@@ -8,11 +8,11 @@ from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.array import Volume
 from populator.storage.initiators import iscsi_names, usable_by
+from populator.storage.own_names import FOR_A_HOST, OURS
 from vsphere.model import Initiator, InitiatorKind
 
 SYMMETRIX_ID, PORT_GROUPS = "POWERMAX_SYMMETRIX_ID", "POWERMAX_PORT_GROUP_NAME"
-OURS = "xcopy-hostsystem-"
-GO_VIEW = re.compile(r"xcopy-[0-9a-f]{8}")
+GO_VIEW = re.compile(rf"{OURS}[0-9a-f]{{8}}")
 """a view that Forklift's Go populator made, for whichever host is in it"""
 OBJECT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ARRAY = re.compile(r"\d{12}")
@@ -86,7 +86,7 @@ def api_version(offered: Sequence[str], unisphere: str) -> str:
 
 def own(host: str, device: str) -> str:
     """Return the name of the storage group, and of the masking view, that show one volume to one host."""
-    return f"{OURS}{_clean(host)}-{device}"
+    return f"{FOR_A_HOST}{_clean(host)}-{device}"
 
 
 def first_lun_id(device: str) -> int:
@@ -97,7 +97,7 @@ def first_lun_id(device: str) -> int:
 def host_of(view: str, device: str) -> str | None:
     """Return the host that a populator made a view of this volume for; None where it is another's, or does not say."""
     stem = view.removesuffix(f"-{device}")
-    return stem.removeprefix(OURS) or None if view.startswith(OURS) and stem != view else None
+    return stem.removeprefix(FOR_A_HOST) or None if view.startswith(FOR_A_HOST) and stem != view else None
 
 
 def is_ours(view: str, device: str) -> bool:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from populator.errors import StorageError
 from populator.storage.array import Volume
 from populator.storage.initiators import in_pairs, iscsi_names, usable_by
+from populator.storage.own_names import FOR_A_HOST, in_names, stem
 from vsphere.model import Initiator, InitiatorKind
 
-OURS = "xcopy-hostsystem-"
-OF_A_HOST = re.compile(rf"{OURS}(?P<host>.+?)(-(fc|iscsi))?")
+OF_A_HOST = re.compile(rf"{FOR_A_HOST}(?P<host>.+?)(-(fc|iscsi))?")
 """a host object that a populator made; the Go populator gives it no ending"""
 PORT_TYPES = {InitiatorKind.FC: "FC", InitiatorKind.ISCSI: "iSCSI"}
 ISCSI = iscsi_names(without=',()"')
@@ -35,12 +35,12 @@ class Place:
 
 def host_name(host: str, kind: InitiatorKind) -> str:
     """Return the name of the object that we make for a host of which PowerStore knows no initiator."""
-    return f"{OURS}{_clean(host)}-{kind}"
+    return f"{stem(host)}-{kind}"
 
 
 def own_hosts(host: str) -> tuple[str, ...]:
     """Return all names that an object of ours for this host may have."""
-    return (*(host_name(host, kind) for kind in PORT_TYPES), f"{OURS}{_clean(host)}")
+    return (*(host_name(host, kind) for kind in PORT_TYPES), stem(host))
 
 
 def host_of(name: str) -> str | None:
@@ -51,11 +51,7 @@ def host_of(name: str) -> str | None:
 
 def is_of(name: str, host: str) -> bool:
     """Return whether a populator made an object for this host."""
-    return host_of(name) == _clean(host)
-
-
-def _clean(host: str) -> str:
-    return host.lower().replace(":", "-")
+    return host_of(name) == in_names(host)
 
 
 def usable(initiators: Sequence[Initiator]) -> list[Initiator]:
