@@ -7,6 +7,7 @@ from populator.clock import Clock
 from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.looks import FRESH, LastLook
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.flashsystem import names
 from populator.storage.vendors.flashsystem.client import Client
@@ -16,23 +17,18 @@ from populator.storage.vendors.flashsystem.records import SystemRecord
 from populator.storage.vendors.flashsystem.volumes import Volumes
 from vsphere.model import Initiator
 
-FRESH = 5.0
-"""seconds for which `map` trusts the look before it"""
-
 
 class FlashSystemArray:
     """See the module."""
 
     def __init__(self, access: Access, clock: Clock) -> None:
         self._client = Client(access, clock)
-        self._clock = clock
         self._repeat = Repeat(clock)
         self._volumes = Volumes(self._client)
         self._hosts = Hosts(self._client)
         self._mappings = Mappings(self._client, self._hosts)
         self._system: SystemRecord | None = None
-        self._look: tuple[str, float, list[Sight]] | None = None
-        """the last one that was not used yet: at which LUN, when, and what was seen"""
+        self._last: LastLook[list[Sight]] = LastLook(clock)
         self._made: dict[str, dict[str, Mapping]] = {}
         """what this run has mapped, by the LUN's id and the host's name"""
 
@@ -50,7 +46,7 @@ class FlashSystemArray:
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return a mapping for each host."""
         seen = self._repeat.read(partial(self._mappings.look, lun))
-        self._look = (lun.id, self._clock.now(), seen)
+        self._last.note(lun, seen)
         return tuple(sight.mapping for sight in seen)
 
     def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
@@ -63,9 +59,7 @@ class FlashSystemArray:
 
     def map(self, lun: Lun, group: Group) -> Mapping:
         """Let the host see the LUN under a LUN id that is free for it, and that hosts look at."""
-        look, self._look = self._look, None
-        fresh = look and look[0] == lun.id and self._clock.now() - look[1] <= FRESH
-        attempt = self._mappings.attempt(lun, group, look[2] if look and fresh else None)
+        attempt = self._mappings.attempt(lun, group, self._last.take(lun, FRESH))
         mapping = self._repeat.write(attempt.run)
         if mapping.ours:
             self._made.setdefault(lun.id, {})[mapping.group.id] = mapping
@@ -109,8 +103,7 @@ class FlashSystemArray:
 
     def _last_look(self, lun: Lun, made: Collection[str]) -> list[Sight]:
         """Return what was seen last where a mapping of this run is among it, which spares a call; else nothing."""
-        look, self._look = self._look, None
-        seen = look[2] if look and look[0] == lun.id else []
+        seen = self._last.take(lun) or []
         return seen if any(sight.row.host in made for sight in seen) else []
 
 

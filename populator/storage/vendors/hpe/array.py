@@ -13,6 +13,7 @@ from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import Refused
+from populator.storage.looks import FRESH, LastLook
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.hpe import names
 from populator.storage.vendors.hpe.client import PERMISSION_DENIED, Client, Kind, Vlun
@@ -20,23 +21,18 @@ from populator.storage.vendors.hpe.hosts import Hosts
 from populator.storage.vendors.hpe.vluns import Sight, Vluns
 from vsphere.model import Initiator
 
-FRESH = 5.0
-"""seconds for which `map` trusts the look before it"""
-
 
 class HpeArray:
     """See the module."""
 
     def __init__(self, access: Access, clock: Clock) -> None:
         self._client = Client(access, clock)
-        self._clock = clock
         self._repeat = Repeat(clock)
         self._hosts = Hosts(self._client)
         self._vluns = Vluns(self._client, self._hosts)
         self._domains: dict[str, str] = {}
         """virtual domains of the volumes found"""
-        self._look: tuple[str, float, list[Sight]] | None = None
-        """the last one that was not used yet: at which LUN, when, and what was seen"""
+        self._last: LastLook[list[Sight]] = LastLook(clock)
         self._made: set[tuple[str, str]] = set()
         """LUN and group of each mapping that this run has"""
 
@@ -69,7 +65,7 @@ class HpeArray:
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return a mapping for each template, and end the session where there is any: what follows is waiting."""
         seen = self._repeat.read(partial(self._vluns.look, lun.name))
-        self._look = (lun.id, self._clock.now(), seen)
+        self._last.note(lun, seen)
         if seen:
             self._client.log_out()
         return tuple(sight.mapping for sight in seen)
@@ -126,14 +122,11 @@ class HpeArray:
 
     def _last_look(self, lun: Lun) -> list[Sight]:
         """Return what was seen last where a mapping of this run is among it, which spares a call; else nothing."""
-        look, self._look = self._look, None
-        seen = look[2] if look and look[0] == lun.id else []
+        seen = self._last.take(lun) or []
         return seen if any((lun.id, sight.mapping.group.id) in self._made for sight in seen) else []
 
     def _map(self, lun: Lun, group: Group, first_id: int) -> Mapping:
-        look, self._look = self._look, None
-        fresh = look and look[0] == lun.id and self._clock.now() - look[1] <= FRESH
-        attempt = self._vluns.attempt(lun, group, first_id, look[2] if look and fresh else None)
+        attempt = self._vluns.attempt(lun, group, first_id, self._last.take(lun, FRESH))
         try:
             return self._repeat.write(attempt.run)
         except Refused as error:

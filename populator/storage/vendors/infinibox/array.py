@@ -8,6 +8,7 @@ from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import Refused
+from populator.storage.looks import FRESH, LastLook
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.infinibox import names, volumes
 from populator.storage.vendors.infinibox.client import VOLUME_MISSING, Client
@@ -15,21 +16,16 @@ from populator.storage.vendors.infinibox.hosts import Hosts
 from populator.storage.vendors.infinibox.mappings import Mappings, check_seen, is_for
 from vsphere.model import Initiator
 
-FRESH = 5.0
-"""seconds for which `map` trusts the look before it"""
-
 
 class InfiniBoxArray:
     """One InfiniBox."""
 
     def __init__(self, access: Access, clock: Clock) -> None:
         self._client = Client(access, clock)
-        self._clock = clock
         self._repeat = Repeat(clock)
         self._hosts = Hosts(self._client, self._repeat)
         self._mappings = Mappings(self._client, self._hosts)
-        self._look: tuple[str, float, tuple[Mapping, ...]] | None = None
-        """the last one: at which LUN, when, and what was seen"""
+        self._last: LastLook[tuple[Mapping, ...]] = LastLook(clock)
 
     def info(self) -> ArrayInfo:
         """Return model and version."""
@@ -44,7 +40,7 @@ class InfiniBoxArray:
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all mappings; whose one is, the array cannot tell."""
         seen = self._repeat.read(partial(self._mappings.of, int(lun.id)))
-        self._look = (lun.id, self._clock.now(), seen)
+        self._last.note(lun, seen)
         return seen
 
     def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
@@ -90,16 +86,17 @@ class InfiniBoxArray:
         """Return the mapping to the host's cluster: the array would let the host see the volume twice."""
         if not self._repeat.read(partial(self._hosts.cluster_of, group)):
             return None
-        fresh = self._look and self._look[0] == lun.id and self._clock.now() - self._look[1] <= FRESH
-        seen = self._look[2] if self._look and fresh else self.mappings_of(lun)
+        seen = self._last.recall(lun, FRESH)
+        if seen is None:
+            seen = self.mappings_of(lun)
         wanted = frozenset(group.initiators)
         return next((item for item in seen if item.group.id != group.id and item.initiators & wanted), None)
 
     def _last_look(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return what was seen last where this run has looked, which spares a call; none where the volume is gone."""
-        look, self._look = self._look, None
-        if look and look[0] == lun.id:
-            return look[2]
+        seen = self._last.take(lun)
+        if seen is not None:
+            return seen
         try:
             return self._repeat.read(partial(self._mappings.of, int(lun.id)))
         except Refused as error:

@@ -16,6 +16,7 @@ from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import LISTED, UNLISTED, Refused, Unanswered, contradiction, passing
 from populator.storage.initiators import OfOneKind, in_pairs
+from populator.storage.looks import LastLook
 from populator.storage.own_names import stem
 from populator.storage.repeat import ROUNDS, Repeat, do_all
 from populator.storage.vendors.ontap import names
@@ -30,8 +31,7 @@ class OntapArray:
         self._client = Client(access, clock)
         self._repeat = Repeat(clock)
         self._svm_name = access.options.get("ONTAP_SVM", "").strip()
-        self._last_maps: dict[str, list[LunMap]] = {}
-        """of a LUN by its uuid, as they were last read"""
+        self._last: LastLook[list[LunMap]] = LastLook(clock)
         self._made: set[tuple[str, str]] = set()
         """the uuids of LUN and igroup of each map that this run has"""
 
@@ -61,8 +61,9 @@ class OntapArray:
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all LUN maps."""
-        self._last_maps[lun.id] = self._maps(lun)
-        return tuple(_mapping(item) for item in self._last_maps[lun.id])
+        maps = self._maps(lun)
+        self._last.note(lun, maps)
+        return tuple(map(_mapping, maps))
 
     def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
         """Return what there is of the host's igroup for one protocol."""
@@ -241,7 +242,7 @@ class OntapArray:
 
     def _maps_to_undo(self, lun: Lun) -> list[LunMap]:
         """Return the maps as last read where our own is among them, which spares a call; else as they are now."""
-        last = self._last_maps.pop(lun.id, [])
+        last = self._last.take(lun) or []
         known = any((lun.id, item.igroup_uuid) in self._made for item in last)
         return last if known else self._maps(lun)
 

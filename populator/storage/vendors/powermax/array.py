@@ -15,6 +15,7 @@ from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import Refused
 from populator.storage.http import read_address
+from populator.storage.looks import FRESH, LastLook
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.powermax import names, volumes
 from populator.storage.vendors.powermax.client import Client
@@ -23,8 +24,6 @@ from populator.storage.vendors.powermax.views import Look, Sight, Views
 from vsphere.model import Initiator
 
 PORT = 8443
-FRESH = 5.0
-"""seconds for which `map` trusts the look before it"""
 
 
 class PowerMaxArray:
@@ -35,12 +34,12 @@ class PowerMaxArray:
         address = read_address(access.hostname)
         at = replace(access, hostname=str(replace(address, port=address.port or PORT)))
         self._client = Client(at, clock, array)
-        self._clock = clock
         self._repeat = Repeat(clock)
         self._hosts = Hosts(self._client, port_groups)
         self._views = Views(self._client, clock)
-        self._looks: dict[str, tuple[float, Look]] = {}
-        """the last one at a volume, and until when a change may trust it"""
+        self._last: LastLook[Look] = LastLook(clock)
+        self._looks: dict[str, Look] = {}
+        """the last one at each volume, however old"""
 
     def info(self) -> ArrayInfo:
         """Return model and microcode; empty where the user may not ask for them."""
@@ -80,7 +79,7 @@ class PowerMaxArray:
         """Show the volume to the host, by a storage group and a masking view for the two of them."""
         port_group = self._repeat.read(lambda: self._hosts.port_groups)[group.initiators[0].kind]
         sight = self._repeat.write_by(
-            self._fresh_look(lun),
+            self._last.take(lun, FRESH),
             look_again=lambda: None,  # that is done by `show`
             act=partial(self._views.show, lun, group, port_group),
         )
@@ -100,11 +99,11 @@ class PowerMaxArray:
         keep: Collection[Mapping],  # noqa: ARG002 - the names of views say which are ours
     ) -> None:
         """Remove our view of the host, known by its name, and those of the Go populator that show it the volume."""
-        self._fresh_look(lun)
+        self._last.forget()
         own, us = names.own(host, lun.id), frozenset(initiators)
 
         def remove_others() -> None:
-            _, look = self._looks.get(lun.id) or (0.0, self._look(lun))
+            look = self._looks.get(lun.id) or self._look(lun)
             for sight in look.sights:
                 if names.GO_VIEW.fullmatch(sight.view) and sight.initiators & us:
                     self._views.remove(sight.view, sight.storage_group, lun.id)
@@ -115,16 +114,10 @@ class PowerMaxArray:
         """Drop the connections."""
         self._client.close()
 
-    def _fresh_look(self, lun: Lun) -> Look | None:
-        """Return what was seen a moment ago, for a change that makes it out of date."""
-        until, look = self._looks.get(lun.id, (0.0, None))
-        if look is not None:
-            self._looks[lun.id] = (0.0, look)
-        return look if self._clock.now() <= until else None
-
     def _look(self, lun: Lun) -> Look:
         look = self._repeat.read(partial(self._views.look, lun))
-        self._looks[lun.id] = (self._clock.now() + FRESH, look)
+        self._looks[lun.id] = look
+        self._last.note(lun, look)
         return look
 
 

@@ -7,13 +7,13 @@ for on a host is known beforehand, and each look that finds a path compares it w
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.looks import FRESH, LastLook
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.vantara import names
 from populator.storage.vendors.vantara.client import Client, Ldev, Path
@@ -21,8 +21,8 @@ from populator.storage.vendors.vantara.groups import Groups
 from populator.storage.vendors.vantara.paths import Attempt, Paths
 from vsphere.model import Initiator
 
-NOW, FRESH = 1.0, 5.0
-"""seconds for which what `find_lun` read is how the LDEV is at this moment, and for which `map` trusts a look"""
+NOW = 1.0
+"""seconds for which what `find_lun` read is how the LDEV is at this moment"""
 SETTLED = 2.0
 """seconds after which a path is there, if a call that was not answered has made it"""
 UNUSABLE = {
@@ -31,14 +31,6 @@ UNUSABLE = {
     "POOL": "is a volume of a pool",
     "SYSD": "is a system disk",
 }
-
-
-@dataclass(frozen=True)
-class Look:
-    """An LDEV as it was at a moment, for one use."""
-
-    ldev: Ldev
-    at: float
 
 
 class VantaraArray:
@@ -50,8 +42,9 @@ class VantaraArray:
         self._repeat = Repeat(clock)
         self._groups = Groups(self._client, names.host_groups(access.options.get("HOSTGROUP_ID_LIST", "")))
         self._paths = Paths(self._client, self._groups)
-        self._first_look: Look | None = None
-        self._look: Look | None = None
+        self._identified: LastLook[Ldev] = LastLook(clock)
+        """by `find_lun`"""
+        self._last: LastLook[Ldev] = LastLook(clock)
         self._attempts: dict[str, Attempt] = {}
         """the last one to map each LUN"""
 
@@ -76,16 +69,15 @@ class VantaraArray:
             )
         _check_usable(ldev)
         lun = Lun(str(ldev.id), names.lun_name(ldev.label, ldev.id), self._device(ldev), ldev.size)
-        self._first_look = Look(ldev, self._clock.now())
+        self._identified.note(lun, ldev)
         return lun
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return a mapping for each LU path."""
-        look, self._first_look = self._first_look, None
-        ldev = self._still(look, lun, NOW) or self._repeat.read(partial(self._paths.look, lun))
+        ldev = self._identified.take(lun, NOW) or self._repeat.read(partial(self._paths.look, lun))
         self._check_device(lun, ldev)
         mappings = tuple(self._repeat.read(partial(self._paths.mapping, path)) for path in ldev.paths)
-        self._look = Look(ldev, self._clock.now())
+        self._last.note(lun, ldev)
         return mappings
 
     def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
@@ -98,8 +90,8 @@ class VantaraArray:
 
     def map(self, lun: Lun, group: Group) -> Mapping:
         """Let each of the host groups see the LDEV; where one cannot, none does."""
-        look, self._look, self._first_look = self._look, None, None
-        attempt = self._paths.attempt(lun, group, self._still(look, lun, FRESH))
+        self._identified.forget()
+        attempt = self._paths.attempt(lun, group, self._last.take(lun, FRESH))
         self._attempts[lun.id] = attempt
         try:
             return self._repeat.write(attempt.run)
@@ -117,7 +109,9 @@ class VantaraArray:
     ) -> None:
         """Remove all LU paths by which these initiators see the LDEV but those to keep."""
         us, kept = frozenset(initiators), {mapping.group.id for mapping in keep}
-        attempt, self._look, self._first_look = self._attempts.get(lun.id), None, None
+        attempt = self._attempts.get(lun.id)
+        self._identified.forget()
+        self._last.forget()
 
         def ours(path: Path) -> bool:
             initiators = self._groups.initiators_of([path.group])
@@ -132,12 +126,6 @@ class VantaraArray:
     def close(self) -> None:
         """End the session."""
         self._client.close()
-
-    def _still(self, look: Look | None, lun: Lun, seconds: float) -> Ldev | None:
-        """Return what a look has seen, if it was at this LUN and is not older than that."""
-        if look is None or str(look.ldev.id) != lun.id or self._clock.now() - look.at > seconds:
-            return None
-        return look.ldev
 
     def _check_array(self, place: names.Place, volume: Volume) -> None:
         """Refuse a volume of another array: all of them have LDEVs of the same numbers."""
