@@ -87,6 +87,15 @@ class Mapping:
     """all that see the LUN by it"""
 
 
+def seen_by(group: Group, mappings: Iterable[Mapping]) -> Mapping | None:
+    """Return the mapping by which a group's initiators see a LUN: the group's own, else any; None without one."""
+    initiators = frozenset(group.initiators)
+    for mapping in sorted(mappings, key=lambda mapping: mapping.group.id != group.id):
+        if mapping.group.id == group.id or mapping.initiators & initiators:
+            return mapping
+    return None
+
+
 @dataclass(frozen=True)
 class ArrayInfo:
     """What the metrics page says of the array; empty where unknown."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from populator.errors import StorageError
 from populator.storage import lun_ids
-from populator.storage.array import Group, Lun
+from populator.storage.array import Group, Lun, seen_by
 from populator.storage.array import Mapping as LunMapping
 from populator.storage.failures import Refused, Unanswered, passing
 from populator.storage.repeat import ROUNDS
@@ -108,12 +108,11 @@ class Attempt:
 
     def _visible(self) -> LunMapping | None:
         seen, self.known = self.known, None
-        there = [sight.mapping for sight in (self.mappings.look(self.lun) if seen is None else seen)]
-        for mapping in sorted(there, key=lambda mapping: mapping.group.id != self.group.id):
-            own = mapping.group.id == self.group.id
-            if own or mapping.initiators & frozenset(self.group.initiators):
-                return replace(mapping, ours=mapping.ours or (own and self.perhaps))
-        return None
+        seen = self.mappings.look(self.lun) if seen is None else seen
+        mapping = seen_by(self.group, (sight.mapping for sight in seen))
+        if mapping and mapping.group.id == self.group.id:
+            return replace(mapping, ours=mapping.ours or self.perhaps)
+        return mapping
 
     def _map(self) -> LunMapping:
         self.client.map(self.lun.id, self.group.id, self.lun_id)

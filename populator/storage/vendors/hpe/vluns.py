@@ -7,7 +7,7 @@ each try to map begins with a look, which finds what somebody else did, or our o
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from populator.storage.array import Group, Lun
+from populator.storage.array import Group, Lun, seen_by
 from populator.storage.array import Mapping as LunMapping
 from populator.storage.failures import LISTED, UNLISTED, Refused, contradiction
 from populator.storage.repeat import ROUNDS
@@ -45,8 +45,8 @@ class Vluns:
         held = self._hosts.initiators_of(name for group in hosts.values() for name in group)
         sights = []
         for row in templates:
-            seen_by = frozenset().union(*(held[name] for name in hosts.get(row.host, ())))
-            sights.append(_sight(row, seen_by or _at_port(row, active)))
+            initiators = frozenset().union(*(held[name] for name in hosts.get(row.host, ())))
+            sights.append(_sight(row, initiators or _at_port(row, active)))
         return sights + _without_template(active, hosts, templates)
 
     def unmap(self, row: Vlun, ours: Callable[[Sight], bool]) -> None:
@@ -100,13 +100,11 @@ class Attempt:
 
     def _visible(self) -> LunMapping | None:
         seen, self.known = self.known, None
-        mappings = [sight.mapping for sight in (self.vluns.look(self.lun.name) if seen is None else seen)]
-        mappings.sort(key=lambda mapping: mapping.group.id != self.group.id)
-        for mapping in mappings:
-            own = mapping.group.id == self.group.id
-            if own or mapping.initiators & frozenset(self.group.initiators):
-                return replace(mapping, ours=mapping.ours or (own and self.tried))
-        return None
+        seen = self.vluns.look(self.lun.name) if seen is None else seen
+        mapping = seen_by(self.group, (sight.mapping for sight in seen))
+        if mapping and mapping.group.id == self.group.id:
+            return replace(mapping, ours=mapping.ours or self.tried)
+        return mapping
 
     def _map(self) -> LunMapping | None:
         self.tried = True

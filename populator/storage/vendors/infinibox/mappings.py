@@ -7,7 +7,7 @@ A step acts, and looks only where the answer does not tell.
 from dataclasses import replace
 
 from populator.storage import lun_ids
-from populator.storage.array import Group, Lun, Mapping
+from populator.storage.array import Group, Lun, Mapping, seen_by
 from populator.storage.failures import LISTED, UNLISTED, Refused, Unanswered, contradiction, may_be_done
 from populator.storage.vendors.infinibox import names
 from populator.storage.vendors.infinibox.client import HOST_MISSING, VOLUME_MISSING, Client
@@ -53,13 +53,11 @@ class Mappings:
 
     def visible(self, lun: Lun, group: Group) -> Mapping | None:
         """Return what lets the group's initiators see the volume now: the host's own mapping, or its cluster's."""
-        wanted, volume = frozenset(group.initiators), int(lun.id)
-        for mapping in sorted(self.of(volume), key=lambda mapping: mapping.group.id != group.id):
-            if mapping.group.id == group.id:
-                return replace(mapping, group=group, ours=(volume, group.id) in self._unsure)
-            if mapping.initiators & wanted:
-                return mapping
-        return None
+        volume = int(lun.id)
+        mapping = seen_by(group, self.of(volume))
+        if mapping and mapping.group.id == group.id:
+            return replace(mapping, group=group, ours=(volume, group.id) in self._unsure)
+        return mapping
 
     def made_for(self, us: frozenset[Initiator], volume: int) -> dict[str, str]:
         """Return what this run may have mapped a volume to for these initiators: names by id."""

@@ -13,7 +13,7 @@ from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.access import Access
-from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume, seen_by
 from populator.storage.failures import LISTED, UNLISTED, Refused, Unanswered, contradiction, passing
 from populator.storage.initiators import OfOneKind, in_pairs
 from populator.storage.looks import LastLook
@@ -198,13 +198,8 @@ class OntapArray:
 
     def _visible(self, lun: Lun, group: Group) -> Mapping | None:
         """Return the map by which the group's initiators see the LUN now: the group's own, or another's."""
-        wanted = frozenset(group.initiators)
-        maps = self._client.maps(self._svm, lun.id)
-        maps.sort(key=lambda item: item.igroup_uuid != group.id)
-        for item in maps:
-            if item.igroup_uuid == group.id or wanted & item.initiators:
-                return _mapping(item, group if item.igroup_uuid == group.id else None)
-        return None
+        mapping = seen_by(group, map(_mapping, self._client.maps(self._svm, lun.id)))
+        return replace(mapping, group=group) if mapping and mapping.group.id == group.id else mapping
 
     def _igroups(self, name: str) -> list[Igroup]:
         return [group for group in self._client.igroups(self._svm, name) if group.name == name]
@@ -288,9 +283,9 @@ def _check(group: Igroup, protocol: str) -> None:
         )
 
 
-def _mapping(item: LunMap, group: Group | None = None) -> Mapping:
-    name, known = item.igroup_name, group or Group(item.igroup_uuid, item.igroup_name)
-    return Mapping(known, item.lun_id, names.is_ours(name), names.host_of(name), item.initiators)
+def _mapping(item: LunMap) -> Mapping:
+    name, group = item.igroup_name, Group(item.igroup_uuid, item.igroup_name)
+    return Mapping(group, item.lun_id, names.is_ours(name), names.host_of(name), item.initiators)
 
 
 def _some(found: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from populator.clock import Clock
 from populator.storage import lun_ids
 from populator.storage.access import Access
-from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume, seen_by
 from populator.storage.failures import Refused, Unanswered, may_be_done
 from populator.storage.repeat import ROUNDS, Repeat
 from populator.storage.vendors.powerstore import names
@@ -94,8 +94,8 @@ class PowerStoreArray:
             try:
                 self._client.attach(group.id, group.name, lun.id, lun_id)
                 self._hosts.note(group, lun_id)
-                seen_by = self._hosts.last_seen(group).initiators
-                return Mapping(group, lun_id, True, names.host_of(group.name), seen_by)
+                initiators = self._hosts.last_seen(group).initiators
+                return Mapping(group, lun_id, True, names.host_of(group.name), initiators)
             except (Refused, Unanswered) as error:
                 if may_be_done(error):
                     asked.add(lun_id)
@@ -118,14 +118,10 @@ class PowerStoreArray:
 
     def _visible(self, lun: Lun, group: Group, asked: Collection[int]) -> Mapping | None:
         """Return what lets the group's initiators see the volume now: the group's own mapping, or another."""
-        wanted = frozenset(group.initiators)
-        for row in sorted(self._client.mappings(lun.id), key=lambda row: row.target != group.id):
-            if row.target == group.id:
-                mapping = _mapping(row)
-                return replace(mapping, group=group, ours=mapping.ours or row.lun_id in asked)
-            if row.initiators & wanted:
-                return _mapping(row)
-        return None
+        mapping = seen_by(group, map(_mapping, self._client.mappings(lun.id)))
+        if mapping and mapping.group.id == group.id:
+            return replace(mapping, group=group, ours=mapping.ours or mapping.lun_id in asked)
+        return mapping
 
     def _mappings(self, lun: Lun) -> list[MappingRecord]:
         return self._repeat.read(partial(self._client.mappings, lun.id))
