@@ -18,6 +18,7 @@ from populator.proxy import Proxy
 
 LISTED, UNLISTED = "lists it all the same", "does not list it"
 """how an array contradicts itself about what it says to be gone, or to have made"""
+DENIED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 PASSING = {HTTPStatus.TOO_MANY_REQUESTS, *(status for status in HTTPStatus if status >= 500)}
 
 
@@ -45,6 +46,11 @@ class Unanswered(StorageError):
 def passing(error: BaseException) -> bool:
     """Return whether the same call may fare better in a moment."""
     return isinstance(error, Refused | Unanswered) and error.passing
+
+
+def beyond_us(error: BaseException) -> bool:
+    """Return whether asking in another way is of no use: time may heal it, or it is the user's rights."""
+    return passing(error) or (isinstance(error, Refused) and error.status in DENIED)
 
 
 def may_be_done(error: Refused | Unanswered) -> bool:

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from populator.clock import Clock
 from populator.storage.access import Access
 from populator.storage.answer import Answer
-from populator.storage.failures import Refused
+from populator.storage.failures import Refused, beyond_us
 from populator.storage.http import Http
 from populator.storage.initiators import in_capitals
 from populator.storage.vendors.flashsystem import names, records
@@ -68,7 +68,7 @@ class Client:
         try:
             return records.owners(self._call("lshostports", "list its hosts' ports").rows())
         except Refused as refusal:
-            if not _is_unknown(refusal):
+            if beyond_us(refusal):
                 raise
             return None
 
@@ -81,9 +81,9 @@ class Client:
                 return bool(rows), next(filter(None, (row.optional("name") for row in rows)), "")
             return True, self._call("lshostiplogin", act, initiator.name).optional("host_name")
         except Refused as refusal:
-            if not _is_unknown(refusal):
+            if beyond_us(refusal):
                 raise
-            return False, ""  # or a release that does not know the command
+            return False, ""  # no such initiator, or a release that does not know the command
 
     def hosts(self) -> list[str]:
         """Return the names of all hosts."""
@@ -175,11 +175,6 @@ def explain(body: Answer) -> tuple[str, str]:
     text = body.string()
     code = CODE.search(text)
     return (code[0], text[code.end() :].strip()) if code else ("", text)
-
-
-def _is_unknown(refusal: Refused) -> bool:
-    """Return whether the array knows no such command, or no such object, rather than refuse us."""
-    return not refusal.passing and refusal.status not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
 def _complete(refusal: Refused) -> None:

@@ -8,7 +8,15 @@ from dataclasses import replace
 
 from populator.storage import lun_ids
 from populator.storage.array import Group, Lun, Mapping, seen_by
-from populator.storage.failures import LISTED, UNLISTED, Refused, Unanswered, contradiction, may_be_done
+from populator.storage.failures import (
+    LISTED,
+    UNLISTED,
+    Refused,
+    Unanswered,
+    beyond_us,
+    contradiction,
+    may_be_done,
+)
 from populator.storage.vendors.infinibox import names
 from populator.storage.vendors.infinibox.client import HOST_MISSING, VOLUME_MISSING, Client
 from populator.storage.vendors.infinibox.hosts import Hosts
@@ -121,4 +129,4 @@ def is_for(us: frozenset[Initiator], mapping: Mapping) -> bool:
 
 def _is_final(error: Refused) -> bool:
     """Return whether asking for another LUN id is of no use."""
-    return error.passing or error.status in {401, 403} or error.code in NOT_BY_ANOTHER_ID
+    return beyond_us(error) or error.code in NOT_BY_ANOTHER_ID

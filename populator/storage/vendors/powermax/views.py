@@ -13,14 +13,13 @@ from http import HTTPStatus
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.array import Group, Lun
-from populator.storage.failures import LISTED, UNLISTED, Refused, Unanswered, contradiction
+from populator.storage.failures import LISTED, UNLISTED, Refused, Unanswered, beyond_us, contradiction
 from populator.storage.vendors.powermax import names
 from populator.storage.vendors.powermax.client import Client
 from populator.storage.vendors.powermax.records import Connection, StorageGroup
 from vsphere.model import Initiator
 
 log = logging.getLogger(__name__)
-FINAL = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 ROUNDS = 4
 """how often what is there may differ from what was seen"""
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -86,7 +85,7 @@ class Views:
                 self._make(now, name, lun.id, group.id, port_group)
                 return self._settled(lun, group, name)
             except (Refused, Unanswered) as error:
-                if error.passing or _is_final(error):
+                if beyond_us(error):
                     raise
                 failure = error
         raise failure or AssertionError("each round returns or fails")
@@ -97,7 +96,7 @@ class Views:
             try:
                 return self._remove(view, storage_group, device)
             except (Refused, Unanswered) as error:
-                if last or error.passing or _is_final(error):
+                if last or beyond_us(error):
                     raise
         raise AssertionError("the last try returns or raises")
 
@@ -107,7 +106,7 @@ class Views:
         try:
             self._client.remove_volume(storage_group, device)
         except Refused as error:  # it may not have been in there
-            if error.passing or _is_final(error):
+            if beyond_us(error):
                 raise
             refusal = error
         try:
@@ -161,7 +160,7 @@ class Views:
         try:
             self._client.add_volume(name, device)
         except Refused as error:
-            if error.passing or _is_final(error):
+            if beyond_us(error):
                 raise
             record = self._client.volume(device)
             if record is None or name not in record.storage_groups:
@@ -191,11 +190,6 @@ def visible(look: Look, initiators: Iterable[Initiator], own: str) -> Sight | No
     wanted = frozenset(initiators)
     found = [sight for sight in look.sights if sight.initiators & wanted]
     return min(found, key=lambda sight: sight.view != own, default=None)
-
-
-def _is_final(error: StorageError) -> bool:
-    """Return whether it is the user's, so that looking again makes no sense."""
-    return isinstance(error, Refused) and error.status in FINAL
 
 
 def _is_race(error: StorageError) -> bool:

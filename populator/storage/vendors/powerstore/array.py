@@ -13,11 +13,11 @@ from populator.clock import Clock
 from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume, seen_by
-from populator.storage.failures import Refused, Unanswered, may_be_done
+from populator.storage.failures import Refused, Unanswered, beyond_us, may_be_done
 from populator.storage.repeat import ROUNDS, Repeat
 from populator.storage.vendors.powerstore import names
 from populator.storage.vendors.powerstore.client import Client
-from populator.storage.vendors.powerstore.hosts import Hosts, is_final, is_own
+from populator.storage.vendors.powerstore.hosts import Hosts, is_own
 from populator.storage.vendors.powerstore.records import MappingRecord
 from populator.storage.vendors.powerstore.volumes import Volumes
 from vsphere.model import Initiator
@@ -101,7 +101,7 @@ class PowerStoreArray:
                     asked.add(lun_id)
                 if mapping := self._visible(lun, group, asked):
                     return mapping
-                if isinstance(error, Unanswered) or is_final(error) or last == ROUNDS - 1:
+                if isinstance(error, Unanswered) or beyond_us(error) or last == ROUNDS - 1:
                     raise
                 group = self._hosts.ensure(self._hosts.look_again(group))
         raise AssertionError("the last round returns or raises")
@@ -134,7 +134,7 @@ class PowerStoreArray:
             except (Refused, Unanswered) as error:
                 if not any(row.target == item.target for row in self._client.mappings(lun.id)):
                     return None
-                if last or is_final(error):
+                if last or beyond_us(error):
                     raise
         raise AssertionError("the last try returns or raises")
 

@@ -7,19 +7,16 @@ own, named so that every populator of the host finds it; they make, complete and
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from http import HTTPStatus
 
 from populator.errors import StorageError
 from populator.storage.array import Group, GroupPlan
-from populator.storage.failures import Refused, Unanswered, passing
+from populator.storage.failures import Refused, Unanswered, beyond_us
 from populator.storage.initiators import first_among
 from populator.storage.repeat import ROUNDS
 from populator.storage.vendors.powerstore import names
 from populator.storage.vendors.powerstore.client import Client
 from populator.storage.vendors.powerstore.records import Port, Target
 from vsphere.model import Initiator, InitiatorKind
-
-FINAL = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
 class Hosts:
@@ -56,7 +53,7 @@ class Hosts:
                 return self._complete(plan)
             except (Refused, Unanswered) as error:
                 plan = self.look_again(plan.group)
-                if plan.missing and (is_final(error) or last == ROUNDS - 1):
+                if plan.missing and (beyond_us(error) or last == ROUNDS - 1):
                     raise
         raise AssertionError("the last round returns or raises")
 
@@ -83,7 +80,7 @@ class Hosts:
                 self._client.delete_host(key, name)
                 break
             except (Refused, Unanswered) as error:
-                if self._is_spare(key, name) and (last or is_final(error)):
+                if self._is_spare(key, name) and (last or beyond_us(error)):
                     raise
         self._targets.pop(key, None)
 
@@ -142,8 +139,3 @@ class Hosts:
 def is_own(key: str, name: str, host: str) -> bool:
     """Return whether a populator made this for the host."""
     return key.startswith("host/") and names.is_of(name, host)
-
-
-def is_final(error: StorageError) -> bool:
-    """Return whether looking and asking again makes no sense: that is the user's, or a passing failure's."""
-    return passing(error) or (isinstance(error, Refused) and error.status in FINAL)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from populator.clock import Clock
 from populator.storage.access import Access
 from populator.storage.answer import Answer
-from populator.storage.failures import Refused, Unanswered, passing
+from populator.storage.failures import Refused, Unanswered, beyond_us, passing
 from populator.storage.http import Http
 from populator.storage.initiators import read_initiator, read_initiators
 from populator.storage.vendors.vantara import names
@@ -132,7 +132,7 @@ class Client:
             try:
                 rows = self._list(what, f"list the initiators of {group}", query)
             except Refused as error:
-                if error.passing or error.status in {401, 403}:
+                if beyond_us(error):
                     raise
                 refusals.append(error)
                 continue
