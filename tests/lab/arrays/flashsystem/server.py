@@ -10,8 +10,9 @@ from typing import Any
 
 from tests.lab.arrays.flashsystem.commands import Commands
 from tests.lab.arrays.flashsystem.sessions import ADMINISTRATOR, Sessions, User
-from tests.lab.arrays.flashsystem.system import NO_SUCH_COMMAND, NOT_ALLOWED, Failure, SanPort, System
+from tests.lab.arrays.flashsystem.system import NO_SUCH_COMMAND, NOT_ALLOWED, Failure, System
 from tests.lab.arrays.rest import Reply, Request, RestServer
+from tests.lab.san import San
 
 V1, OLD = "/rest/v1/", "/rest/"
 TOO_MANY = Reply(429, ["Too Many Requests"])
@@ -26,7 +27,7 @@ class FlashSystemSimulator(System):
 
     def __init__(
         self,
-        san: SanPort,
+        san: San,
         context: ssl.SSLContext,
         users: Mapping[str, User],
         address: tuple[str, int] = ("127.0.0.1", 0),

@@ -13,7 +13,8 @@ import secrets
 import threading
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+
+from tests.lab.san import San
 
 WWPN = re.compile(r"[0-9A-F]{16}")
 ANY_NAME = re.compile(r"(iqn|nqn)\.\d{4}-\d{2}\.\S+|eui\.[0-9a-f]{16}")
@@ -43,15 +44,6 @@ FC_PORT_TAKEN, ISCSI_PORT_TAKEN, NAME_TAKEN, HAS_MAPPINGS = (
 TOO_MANY_MAPPINGS, SHARED_MAPPING, IN_USE, IN_CLUSTER, BAD_NAME = (
     f"CMMVC990{number}E" for number in range(1, 6)
 )
-
-
-class SanPort(Protocol):
-    """What this array does to the SAN."""
-
-    def create_lun(self, naa: str, size: int, vendor: str, model: str) -> object: ...
-    def delete_lun(self, naa: str) -> None: ...
-    def map(self, naa: str, initiators: Iterable[str], lun_id: int, via: str) -> None: ...
-    def unmap(self, naa: str, via: str) -> None: ...
 
 
 class Failure(Exception):
@@ -123,7 +115,7 @@ class System:
     `elsewhere` (the code for a volume that another host has), and the attributes of `volumes`, `hosts`, `pools`.
     """
 
-    def __init__(self, san: SanPort) -> None:
+    def __init__(self, san: San) -> None:
         self.san = san
         self.protected = False
         self.most_mappings = 512

@@ -31,7 +31,6 @@ from tests.lab.arrays.hpe.system import (
     WRONG_PASSWORD,
     WRONG_TYPE,
     Failure,
-    SanPort,
     SimHost,
     SimSet,
     SimVolume,
@@ -39,6 +38,7 @@ from tests.lab.arrays.hpe.system import (
     Template,
 )
 from tests.lab.arrays.rest import Reply, Request, RestServer, Step
+from tests.lab.san import San
 
 API = "/api/v1"
 KEY = "x-hp3par-wsapi-sessionkey"
@@ -75,7 +75,7 @@ class HpeSimulator(System):
 
     def __init__(
         self,
-        san: SanPort,
+        san: San,
         context: ssl.SSLContext,
         users: Mapping[str, User] | None = None,
         version: str = "9.5.24.21",

@@ -15,7 +15,8 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+
+from tests.lab.san import San
 
 WWN = re.compile(r"[0-9A-F]{16}")
 IQN = re.compile(r"(iqn\.\d{4}-\d{2}|eui|naa)\.\S+")
@@ -35,15 +36,6 @@ EXCEEDS_LENGTH, ILLEGAL_CHAR, EXISTENT_PATH, HOST_IN_SET, ONE_REQUIRED = 57, 69,
 NON_EXISTENT_PATH, EXISTENT_SET, NON_EXISTENT_SET, MEMBER_IN_SET = 80, 101, 102, 104
 LUN_ID_CONFLICT, AUTO_LUN_ID_UNAVAILABLE, OTHER_DOMAIN, NO_EXPORT_INFO, MEMBER_NOT_IN_SET = range(900, 905)
 BAD_QUERY = 905
-
-
-class SanPort(Protocol):
-    """What this array does to the SAN."""
-
-    def create_lun(self, naa: str, size: int, vendor: str, model: str) -> object: ...
-    def delete_lun(self, naa: str) -> None: ...
-    def map(self, naa: str, initiators: Iterable[str], lun_id: int, via: str) -> None: ...
-    def unmap(self, naa: str, via: str) -> None: ...
 
 
 class Failure(Exception):
@@ -126,7 +118,7 @@ class System:
     version does not take it), and the attributes of `volumes`, `hosts` and `sets`.
     """
 
-    def __init__(self, san: SanPort) -> None:
+    def __init__(self, san: San) -> None:
         self.san = san
         self.domains: set[str] = set()
         self.refuses_twice = 0

@@ -12,7 +12,9 @@ import threading
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
+
+from tests.lab.san import San
 
 WWPN = re.compile(r"([0-9a-f]{2}:){7}[0-9a-f]{2}|[0-9a-f]{16}")
 IQN = re.compile(r"iqn\.\d{4}-\d{2}\.[^:\s]+(:\S+)?")
@@ -39,15 +41,6 @@ LUN_MISSING, LUN_EXISTS, LUN_MAPPED, NOT_MAPPABLE, BAD_LUN_NAME = (
     "5374352",
 )
 MAP_GROUP_MISSING = "5374878"
-
-
-class SanPort(Protocol):
-    """What this array does to the SAN."""
-
-    def create_lun(self, naa: str, size: int, vendor: str, model: str) -> object: ...
-    def delete_lun(self, naa: str) -> None: ...
-    def map(self, naa: str, initiators: Iterable[str], lun_id: int, via: str) -> None: ...
-    def unmap(self, naa: str, via: str) -> None: ...
 
 
 @dataclass
@@ -105,7 +98,7 @@ class Cluster:
     May be set at any time: `seen_twice_code`, and the attributes of `svms`, `luns` and `groups`.
     """
 
-    def __init__(self, san: SanPort, svms: Iterable[str]) -> None:
+    def __init__(self, san: San, svms: Iterable[str]) -> None:
         self.san = san
         self.seen_twice_code = SEEN_TWICE
         """the reference names the code for adding an initiator, none for mapping; so a test may choose"""

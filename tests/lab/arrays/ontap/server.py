@@ -35,7 +35,6 @@ from tests.lab.arrays.ontap.cluster import (
     SVM_NEEDED,
     Cluster,
     Failure,
-    SanPort,
     SimGroup,
     SimLun,
     SimMap,
@@ -53,6 +52,7 @@ from tests.lab.arrays.ontap.query import (
     without_links,
 )
 from tests.lab.arrays.rest import Reply, Request, RestServer, Step
+from tests.lab.san import San
 
 CLUSTER_ONLY = ("/cluster", "/cluster/nodes")
 
@@ -86,7 +86,7 @@ class OntapSimulator(Cluster):
 
     def __init__(
         self,
-        san: SanPort,
+        san: San,
         context: ssl.SSLContext,
         users: Mapping[str, User] | None = None,
         svms: Iterable[str] = ("svm1",),

@@ -17,7 +17,6 @@ from tests.lab.arrays.powerflex.system import (
     VOLUME_MISSING,
     WRONG_GENERATION,
     Failure,
-    SanPort,
     SimMap,
     SimSdc,
     SimSystem,
@@ -25,6 +24,7 @@ from tests.lab.arrays.powerflex.system import (
     Systems,
 )
 from tests.lab.arrays.rest import Reply, Request, RestServer
+from tests.lab.san import San
 
 Record = dict[str, Any]
 ACTION = re.compile(r"/api/instances/Volume::([^/]+)/action/(\w+)")
@@ -39,7 +39,7 @@ class PowerFlexSimulator(Systems):
 
     def __init__(
         self,
-        san: SanPort,
+        san: San,
         context: ssl.SSLContext,
         users: dict[str, User],
         api_version: str = "4.5",

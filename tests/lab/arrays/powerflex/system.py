@@ -9,9 +9,10 @@ import itertools
 import re
 import secrets
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
+
+from tests.lab.san import San
 
 ID = re.compile(r"[0-9a-fA-F]{16}")
 VOLUME_MISSING = 79
@@ -20,15 +21,6 @@ ALREADY_MAPPED, NOT_MAPPED = (81, 4037), (84, 4039)
 SDC_MISSING, SEVERAL_NOT_ALLOWED, NOT_PERMITTED, WRONG_GENERATION = 93, 80, 7, 4112
 """made up: no client looks at them"""
 ACCESS_MODES = ("ReadWrite", "ReadOnly", "NoAccess")
-
-
-class SanPort(Protocol):
-    """What this array does to the SAN."""
-
-    def create_lun(self, naa: str, size: int, vendor: str, model: str) -> object: ...
-    def delete_lun(self, naa: str) -> None: ...
-    def map(self, naa: str, initiators: Iterable[str], lun_id: int, via: str) -> None: ...
-    def unmap(self, naa: str, via: str) -> None: ...
 
 
 @dataclass
@@ -92,7 +84,7 @@ class Systems:
     May be set at any time: the attributes of `systems`, `sdcs` and `volumes`.
     """
 
-    def __init__(self, san: SanPort, api_version: str, version: str | None) -> None:
+    def __init__(self, san: San, api_version: str, version: str | None) -> None:
         self.san = san
         self.api_version = api_version
         self.systems: dict[str, SimSystem] = {}

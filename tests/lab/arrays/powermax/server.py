@@ -15,8 +15,9 @@ from typing import Any, Self
 
 from tests.lab.arrays.powermax.bodies import Record, check, devices_of, read_view
 from tests.lab.arrays.powermax.rows import Rows
-from tests.lab.arrays.powermax.system import IN_PROGRESS, Failure, SanPort, System
+from tests.lab.arrays.powermax.system import IN_PROGRESS, Failure, System
 from tests.lab.arrays.rest import Reply, Request, RestServer
+from tests.lab.san import San
 
 BASE = "/univmax/restapi"
 ID = r"([^/]+)"
@@ -64,7 +65,7 @@ class PowerMaxSimulator(System):
 
     def __init__(
         self,
-        san: SanPort,
+        san: San,
         context: ssl.SSLContext,
         users: Mapping[str, User],
         version: str = "V10.1.0.5",

@@ -13,22 +13,15 @@ import secrets
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TypeVar
+
+from tests.lab.san import San
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 CYLINDER = 1966080
 LUN_IDS = 4096
 NO_SRP = "none"
 IN_PROGRESS = "An auto-provisioning operation is already in progress on the array"
-
-
-class SanPort(Protocol):
-    """What this array does to the SAN."""
-
-    def create_lun(self, naa: str, size: int, vendor: str, model: str) -> object: ...
-    def delete_lun(self, naa: str) -> None: ...
-    def map(self, naa: str, initiators: Iterable[str], lun_id: int, via: str) -> None: ...
-    def unmap(self, naa: str, via: str) -> None: ...
 
 
 @dataclass
@@ -108,7 +101,7 @@ class System:
     changes are refused because another is in progress), `first_lun_id`.
     """
 
-    def __init__(self, san: SanPort) -> None:
+    def __init__(self, san: San) -> None:
         self.san = san
         # Other arrays on this machine have LUNs of other names: a lab's host sees the processes of all labs.
         self.id = f"000{secrets.randbelow(10**9):09d}"

@@ -13,7 +13,9 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
+
+from tests.lab.san import San
 
 IQN = re.compile(r"(iqn\.\d{4}-\d{2}\.[^:\s]+(:\S+)?|eui\.[0-9a-f]{16})", re.IGNORECASE)
 WWPN = re.compile(r"([0-9a-f]{2}:){7}[0-9a-f]{2}", re.IGNORECASE)
@@ -32,15 +34,6 @@ BOTH_TARGETS, BAD_VALUE, IN_GROUP, LUN_ID_USED = (
     "0xE0A010010024",
     "0xE0A080010060",
 )
-
-
-class SanPort(Protocol):
-    """What this array does to the SAN."""
-
-    def create_lun(self, naa: str, size: int, vendor: str, model: str) -> object: ...
-    def delete_lun(self, naa: str) -> None: ...
-    def map(self, naa: str, initiators: Iterable[str], lun_id: int, via: str) -> None: ...
-    def unmap(self, naa: str, via: str) -> None: ...
 
 
 @dataclass
@@ -112,7 +105,7 @@ class Cluster:
     logged in and belong to no host), `attached_twice` and `detached_twice` (status and code, which differ by release).
     """
 
-    def __init__(self, san: SanPort) -> None:
+    def __init__(self, san: San) -> None:
         self.san = san
         self.global_id = f"PS{secrets.token_hex(6)}"
         self.attached_twice, self.detached_twice = (422, ATTACHED), (400, NOT_ATTACHED)

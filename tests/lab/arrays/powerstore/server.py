@@ -17,13 +17,13 @@ from tests.lab.arrays.powerstore.cluster import (
     NO_INSTANCE,
     Cluster,
     Failure,
-    SanPort,
     Target,
 )
 from tests.lab.arrays.powerstore.query import Record, Resource
 from tests.lab.arrays.powerstore.records import SESSION, resources
 from tests.lab.arrays.powerstore.sessions import Session, Sessions, User
 from tests.lab.arrays.rest import Reply, Request, RestServer, Step
+from tests.lab.san import San
 
 BASE = "/api/rest/"
 ID = r"([^/]+)"
@@ -38,7 +38,7 @@ class PowerStoreSimulator(Cluster):
 
     def __init__(
         self,
-        san: SanPort,
+        san: San,
         context: ssl.SSLContext,
         users: dict[str, User],
         release: str = "4.1.0.2",

@@ -22,13 +22,13 @@ from tests.lab.arrays.vantara.system import (
     MISSING,
     NOT_ALLOWED,
     Failure,
-    SanPort,
     SimGroup,
     SimLdev,
     SimPath,
     SimPort,
     System,
 )
+from tests.lab.san import San
 
 ROOT = "/ConfigurationManager"
 V1 = f"{ROOT}/v1"
@@ -77,7 +77,7 @@ class VantaraSimulator(System):
     the next jobs end as).
     """
 
-    def __init__(self, san: SanPort, context: ssl.SSLContext, users: Mapping[str, User]) -> None:
+    def __init__(self, san: San, context: ssl.SSLContext, users: Mapping[str, User]) -> None:
         super().__init__(san)
         self.users = dict(users)
         self.version = "1.42.0"

@@ -10,7 +10,8 @@ import secrets
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+
+from tests.lab.san import San
 
 LUN_IDS = 2048
 WWN, IQN = re.compile(r"[0-9a-f]{16}"), re.compile(r"(iqn\.|eui\.)\S+")
@@ -20,15 +21,6 @@ FC, ISCSI = "FIBRE", "ISCSI"
 UNASSIGNED = 0xFFFE
 SERIAL_MASK = 0x50700000
 """of a VSP E with a serial number from 700000 on, in an NAA id; Hitachi's Ansible modules have those of others, too"""
-
-
-class SanPort(Protocol):
-    """What this array does to the SAN."""
-
-    def create_lun(self, naa: str, size: int, vendor: str, model: str) -> object: ...
-    def delete_lun(self, naa: str) -> None: ...
-    def map(self, naa: str, initiators: Iterable[str], lun_id: int, via: str) -> None: ...
-    def unmap(self, naa: str, via: str) -> None: ...
 
 
 class Failure(Exception):
@@ -87,7 +79,7 @@ class SimPath:
 class System:
     """What an administrator sees and does; the attributes of `ldevs` and `groups` may be set at any time."""
 
-    def __init__(self, san: SanPort) -> None:
+    def __init__(self, san: San) -> None:
         self.san = san
         self.serial = 715010
         self.model, self.microcode = "VSP E790H", "93-07-21-80/00"
