@@ -12,7 +12,8 @@ from contextlib import ExitStack
 from datetime import datetime
 
 from tests.bench.figure import Figure
-from tests.lab.arrays.ontap.lab import simulator
+from tests.lab.arrays import lab_of
+from tests.lab.arrays.ontap.lab import OntapLab
 from tests.lab.arrays.rest import Request
 from tests.lab.esxi import STOCK
 from tests.lab.lab import Lab
@@ -48,7 +49,7 @@ def run(lab: Lab, scope: str, ideal: float, reach: float) -> Figure:
         line.wait(TOGETHER)
         begun.append(time.time())
 
-    simulator(lab.array).before("POST", MAPS, arrive, DISKS)
+    lab_of(OntapLab, lab.array).simulator.before("POST", MAPS, arrive, DISKS)
     programs = [
         lab.program(
             lab.add_target(),

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.lab import world
-from tests.lab.arrays.ontap.lab import SVM, simulator
+from tests.lab.arrays import lab_of
+from tests.lab.arrays.ontap.lab import SVM, OntapLab
 from tests.lab.kube import path
 from tests.lab.lab import LEASE_NAMESPACE, TARGET_NAMESPACE, Lab, Target
 
@@ -87,7 +88,7 @@ def several(lab: Lab, target: Target) -> None:
     lab.array.remove_volume(target.volume)
     for name in ("a", "b"):
         path = f"/vol/{target.volume.attributes['internalName']}/{name}"
-        simulator(lab.array).add_lun(path, SVM, world.DISK_SIZE)
+        lab_of(OntapLab, lab.array).simulator.add_lun(path, SVM, world.DISK_SIZE)
 
 
 CASES = {

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab import world
-from tests.lab.arrays.hpe.lab import simulator
+from tests.lab.arrays import lab_of
+from tests.lab.arrays.hpe.lab import HpeLab
 from tests.lab.arrays.hpe.server import HpeSimulator
 from tests.lab.lab import Lab, Target
 
@@ -24,7 +25,7 @@ def lab(array_lab: Lab) -> Lab:
 
 @pytest.fixture
 def sim(lab: Lab) -> HpeSimulator:
-    return simulator(lab.array)
+    return lab_of(HpeLab, lab.array).simulator
 
 
 def populate(lab: Lab, target: Target, disk: str = world.PLAIN_DISK, vm: str = world.PLAIN_VM) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.arrays.infinibox.lab import InfiniBoxLab, lab_of
+from tests.lab.arrays import lab_of
+from tests.lab.arrays.infinibox.lab import InfiniBoxLab
 from tests.lab.lab import Lab, Target
 
 
@@ -23,7 +24,7 @@ def lab(running: Lab) -> Iterator[Lab]:
 
 @pytest.fixture
 def array(lab: Lab) -> InfiniBoxLab:
-    return lab_of(lab.array)
+    return lab_of(InfiniBoxLab, lab.array)
 
 
 @pytest.fixture

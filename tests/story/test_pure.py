@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab import world
-from tests.lab.arrays.pure.lab import USERS, PureLab, lab_of
+from tests.lab.arrays import lab_of
+from tests.lab.arrays.pure.lab import USERS, PureLab
 from tests.lab.lab import Lab, Target
 
 BY_PASSWORD: dict[str, str | None] = {
@@ -31,7 +32,7 @@ def lab(running: Lab) -> Iterator[Lab]:
 
 @pytest.fixture
 def array(lab: Lab) -> PureLab:
-    return lab_of(lab.array)
+    return lab_of(PureLab, lab.array)
 
 
 def populate(

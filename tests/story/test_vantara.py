@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab import world
+from tests.lab.arrays import lab_of
 from tests.lab.arrays.rest import Reply, Request
-from tests.lab.arrays.vantara.lab import PORTS, VantaraLab, lab_of
+from tests.lab.arrays.vantara.lab import PORTS, VantaraLab
 from tests.lab.lab import Lab, Target
 from vsphere.model import InitiatorKind
 
@@ -28,7 +29,7 @@ def running() -> Iterator[Lab]:
 @pytest.fixture
 def lab(running: Lab) -> Iterator[Lab]:
     running.tidy()
-    sim = lab_of(running.array).simulator
+    sim = lab_of(VantaraLab, running.array).simulator
     for group in [group for group in sim.groups.values() if group.port == HERE]:
         sim.add_group(THERE, group.name, group.initiators)
     yield running
@@ -37,7 +38,7 @@ def lab(running: Lab) -> Iterator[Lab]:
 
 @pytest.fixture
 def array(lab: Lab) -> VantaraLab:
-    return lab_of(lab.array)
+    return lab_of(VantaraLab, lab.array)
 
 
 def ports(array: VantaraLab, target: Target) -> list[str]:

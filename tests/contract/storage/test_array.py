@@ -11,7 +11,7 @@ from populator.errors import StorageError
 from populator.storage.array import GroupPlan, Volume
 from populator.storage.registry import VENDORS
 from tests.contract.storage.hosts import FC, FC_2, HOST, IQN, PORTS, Ports, ensure, seen, unmap
-from tests.lab.arrays import ArrayLab, QuickClock, connect, iscsi, tells_ours
+from tests.lab.arrays import ArrayLab, QuickClock, connect, iscsi
 from tests.lab.pki import Pki
 from vsphere.model import Initiator, InitiatorKind
 
@@ -134,7 +134,7 @@ def test_a_mapped_lun_is_seen_by_the_host_and_nobody_else(lab: ArrayLab, ports: 
     assert seen(lab, ports.first) == {lun.device: mapping.lun_id}
     assert seen(lab, ports.worker) == {}
     assert [(m.group.id, m.lun_id, m.ours) for m in array.mappings_of(lun)] == [
-        (mapping.group.id, mapping.lun_id, tells_ours(lab))
+        (mapping.group.id, mapping.lun_id, lab.tells_ours)
     ]
 
 
@@ -144,7 +144,7 @@ def test_mapping_again_is_success(lab: ArrayLab, ports: Ports) -> None:
     group = ensure(array, ports.first)
     first, second = array.map(lun, group), array.map(lun, group)
     assert (first.group.id, first.lun_id) == (second.group.id, second.lun_id)
-    assert (first.ours, second.ours) == (True, tells_ours(lab))
+    assert (first.ours, second.ours) == (True, lab.tells_ours)
     assert len(array.mappings_of(lun)) == 1
 
 
@@ -219,8 +219,8 @@ def test_a_mapping_says_who_sees_the_lun_by_it_and_for_which_host_it_was_made(
     lun = array.find_lun(volume)
     mine = array.map(lun, ensure(array, *ports.own))
     found = {mapping.group.id == mine.group.id: mapping for mapping in array.mappings_of(lun)}
-    assert (found[True].ours, found[False].ours) == (tells_ours(lab), False)
-    assert mine.host == found[True].host == (HOST if tells_ours(lab) else None)
+    assert (found[True].ours, found[False].ours) == (lab.tells_ours, False)
+    assert mine.host == found[True].host == (HOST if lab.tells_ours else None)
     assert found[False].host is None
     assert mine.initiators == found[True].initiators == set(ports.own)
     assert found[False].initiators == {ports.worker}
@@ -285,7 +285,7 @@ def test_what_a_dead_predecessor_left_is_removed_not_restored(lab: ArrayLab, por
     array = connect(lab)
     lun = array.find_lun(volume)
     before = array.mappings_of(lun)
-    assert [mapping.ours for mapping in before] == [tells_ours(lab)]
+    assert [mapping.ours for mapping in before] == [lab.tells_ours]
     array.map(lun, ensure(array, ports.own[-1]))
     for _ in range(2):
         unmap(lab, array, lun)

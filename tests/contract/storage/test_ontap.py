@@ -850,7 +850,7 @@ def test_a_list_without_end_is_given_up(lab: OntapLab, sim: OntapSimulator) -> N
 
 def test_one_connection_serves_a_whole_run(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
     run(array, lab.add_volume(), ISCSI)
-    assert sim.accepted == 1
+    assert sim.server.accepted == 1
 
 
 def test_calls_of_a_run(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:

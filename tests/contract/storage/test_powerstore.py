@@ -14,9 +14,9 @@ import pytest
 from populator.errors import StorageError
 from populator.storage.array import Group, Lun, Mapping, StorageArray, Volume
 from populator.storage.failures import Refused
-from tests.lab.arrays import QuickClock, connect, fc, iscsi
+from tests.lab.arrays import QuickClock, connect, fc, iscsi, lab_of
 from tests.lab.arrays.powerstore.cluster import SimHost
-from tests.lab.arrays.powerstore.lab import PASSWORD, USER, PowerStoreLab, port_of, simulator
+from tests.lab.arrays.powerstore.lab import PASSWORD, USER, PowerStoreLab, port_of
 from tests.lab.arrays.powerstore.server import PowerStoreSimulator
 from tests.lab.arrays.powerstore.sessions import User
 from tests.lab.arrays.rest import Reply, Request
@@ -928,7 +928,7 @@ def test_calls_of_a_disk(lab: PowerStoreLab, sim: PowerStoreSimulator, array: St
 def test_the_whole_program_runs_with_it(kind: str, grouped: bool) -> None:
     """By the protocol that the array sees logged in; of a cluster's host, by its group."""
     with Lab(array="powerstore") as lab:
-        sim = simulator(lab.array)
+        sim = lab_of(PowerStoreLab, lab.array).simulator
         own = next(one for one in lab.host.adapters if one.kind == kind)
         lab.array.log_in(Initiator(InitiatorKind(kind), own.port))
         if grouped:

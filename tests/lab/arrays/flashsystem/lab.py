@@ -1,37 +1,37 @@
 """An array with the volumes that IBM's block storage CSI driver made."""
 
-import itertools
 from collections.abc import Collection, Iterable
 from dataclasses import replace
-from typing import Self
 
 from populator.storage.access import Access
 from populator.storage.array import Volume
-from tests.lab.arrays import ArrayLab
+from tests.lab.arrays import ArrayLab, by_kind
 from tests.lab.arrays.flashsystem.server import FlashSystemSimulator
 from tests.lab.arrays.flashsystem.sessions import MONITOR, User
 from tests.lab.arrays.flashsystem.system import SimHost, SimVolume
-from tests.lab.arrays.rest import RestServer
 from tests.lab.pki import Pki
 from tests.lab.san import San
-from vsphere.model import Initiator, InitiatorKind
+from vsphere.model import Initiator
 
 USER, PASSWORD, READER = "csi", "flashsystem-secret", "monitor"
 DRIVER = "block.csi.ibm.com"
 
 
-class FlashSystemLab:
-    """See the module. `address` is where the array listens, for clients that know one port only."""
+class FlashSystemLab(ArrayLab):
+    """See the module. `address` is where the array listens, for clients that know one port only.
+
+    No groups of older populators: the Go populator's hold the initiators, so they are the groups of the host, which
+    the vendor's own tests have.
+    No sessions are counted: the array knows no log-out, so nobody could end one.
+    """
 
     vendor = "flashsystem"
-    own_groups = False
 
     def __init__(self, pki: Pki, san: San, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
-        self.san = san
         users = {USER: User(PASSWORD), READER: User(PASSWORD, MONITOR)}
         context = pki.server_context("flashsystem", address[0])
         self.simulator = FlashSystemSimulator(san, context, users, address)
-        self._number = itertools.count(1)
+        super().__init__(san, self.simulator.server)
 
     @property
     def access(self) -> Access:
@@ -40,22 +40,6 @@ class FlashSystemLab:
     @property
     def reader(self) -> Access:
         return replace(self.access, username=READER)
-
-    @property
-    def server(self) -> RestServer:
-        return self.simulator.server
-
-    @property
-    def port(self) -> int:
-        return self.simulator.server.port
-
-    @property
-    def calls(self) -> list[tuple[str, str]]:
-        return self.simulator.calls
-
-    @property
-    def sessions(self) -> int:
-        return 0  # the array knows no log-out, so nobody could end one
 
     def expire_sessions(self) -> None:
         self.simulator.sessions.expire()
@@ -80,9 +64,8 @@ class FlashSystemLab:
         return found
 
     def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
-        for kind in InitiatorKind:
-            if own := [item for item in initiators if item.kind == kind]:
-                self._add_host(f"{name.replace('.', '-')}-{kind}", own)
+        for kind, own in by_kind(initiators):
+            self._add_host(f"{name.replace('.', '-')}-{kind}", own)
 
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
         """Return the host that has the initiators, made where there is none."""
@@ -101,15 +84,6 @@ class FlashSystemLab:
 
     def log_in(self, initiator: Initiator) -> None:
         self.simulator.log_in(initiator.name)
-
-    def older_groups(self, host: str) -> list[str]:
-        return []  # the Go populator's hold the initiators, so they are the groups of the host: see the vendor's own
-
-    def groups_of_all_hosts(self) -> list[str]:
-        return []
-
-    def names_like_ours(self) -> list[str]:
-        return []
 
     def device(self, volume: Volume) -> str:
         return self.volume(volume).naa
@@ -131,23 +105,11 @@ class FlashSystemLab:
     def reset(self) -> None:
         self.simulator.clear()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.simulator.close()
-
     def _add_host(self, name: str, initiators: Iterable[Initiator]) -> SimHost:
         return self.simulator.add_host(name, sorted(item.name for item in initiators))
 
     def _host(self, name: str) -> SimHost:
         return next(host for host in self.simulator.hosts.values() if host.name == name)
-
-
-def simulator(lab: ArrayLab) -> FlashSystemSimulator:
-    """Return what tests of FlashSystem alone may turn and look at."""
-    assert isinstance(lab, FlashSystemLab)
-    return lab.simulator
 
 
 start = FlashSystemLab

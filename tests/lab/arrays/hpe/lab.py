@@ -1,35 +1,34 @@
 """An array with the volumes that HPE's CSI driver made."""
 
-import itertools
 import secrets
 from collections.abc import Collection
-from typing import Self
 
 from populator.storage.access import Access
 from populator.storage.array import Volume
-from tests.lab.arrays import ArrayLab
+from tests.lab.arrays import ArrayLab, by_kind
 from tests.lab.arrays.hpe.server import HpeSimulator, User
-from tests.lab.arrays.rest import RestServer
 from tests.lab.pki import Pki
 from tests.lab.san import San
-from vsphere.model import Initiator, InitiatorKind
+from vsphere.model import Initiator
 
 USER, PASSWORD = "csi", "hpe-secret"
 READER = "reader"
 
 
-class HpeLab:
-    """See the module. Groups of populators and admins are host sets, where the hosts are known already."""
+class HpeLab(ArrayLab):
+    """See the module. Groups of populators and admins are host sets, where the hosts are known already.
+
+    No group of all hosts: a host object holds all initiators of a host, so who sees a LUN by such a group is a test of
+    the vendor's own.
+    """
 
     vendor = "primera3par"
-    own_groups = False
 
     def __init__(self, pki: Pki, san: San) -> None:
-        self.san = san
         users = {USER: User(PASSWORD), READER: User(PASSWORD, "browse")}
         self.simulator = HpeSimulator(san, pki.server_context("hpe"), users)
+        super().__init__(san, self.simulator.server)
         self._own = secrets.token_hex(4)
-        self._number = itertools.count(1)
 
     @property
     def access(self) -> Access:
@@ -38,18 +37,6 @@ class HpeLab:
     @property
     def reader(self) -> Access:
         return Access(self.simulator.address, READER, PASSWORD)
-
-    @property
-    def port(self) -> int:
-        return self.simulator.port
-
-    @property
-    def server(self) -> RestServer:
-        return self.simulator.server
-
-    @property
-    def calls(self) -> list[tuple[str, str]]:
-        return self.simulator.calls
 
     @property
     def sessions(self) -> int:
@@ -67,13 +54,9 @@ class HpeLab:
     def remove_volume(self, volume: Volume) -> None:
         self.simulator.remove_volume(volume.handle[:31])
 
-    def contradictions(self, volume: Volume) -> list[Volume]:
-        return []
-
     def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
-        for kind in InitiatorKind:
-            if own := sorted(one.name for one in initiators if one.kind == kind):
-                self.simulator.add_host(f"{name}-{kind}", own)
+        for kind, own in by_kind(initiators):
+            self.simulator.add_host(f"{name}-{kind}", [item.name for item in own])
 
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
         """Return a host set of the hosts that hold the initiators; a new host, where none does."""
@@ -102,9 +85,6 @@ class HpeLab:
     def older_groups(self, host: str) -> list[str]:
         return [f"xcopy-hostsystem-{host}"]
 
-    def groups_of_all_hosts(self) -> list[str]:
-        return []  # a host object holds all initiators of a host, so who sees a LUN by such a group is another test
-
     def names_like_ours(self) -> list[str]:
         return ["xcopy-lab-hosts", "xcopy-", "xcopy-esxs2", "xcopy-hostsystem", "xcopy-host-1234-fc"]
 
@@ -124,18 +104,6 @@ class HpeLab:
         sim.sets.clear()
         sim.hosts.clear()
         sim.logins.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.simulator.close()
-
-
-def simulator(lab: ArrayLab) -> HpeSimulator:
-    """Return what tests of HPE alone may turn and look at."""
-    assert isinstance(lab, HpeLab)
-    return lab.simulator
 
 
 start = HpeLab

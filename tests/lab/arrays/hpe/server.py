@@ -92,15 +92,11 @@ class HpeSimulator(System):
         self.sessions: dict[str, Session] = {}
         self.most_seen = 0
         """sessions that were open at one time"""
-        self._server = RestServer("hpe", context, self._respond)
+        self.server = RestServer("hpe", context, self._respond)
 
     @property
     def port(self) -> int:
-        return self._server.port
-
-    @property
-    def server(self) -> RestServer:
-        return self._server
+        return self.server.port
 
     @property
     def address(self) -> str:
@@ -110,14 +106,14 @@ class HpeSimulator(System):
     @property
     def calls(self) -> list[tuple[str, str]]:
         """Method and path of each call, oldest first; may be cleared."""
-        return self._server.calls
+        return self.server.calls
 
     def before(self, method: str, path: str, action: Step, times: int = 1) -> None:
         """Step in right before the next calls of a path (`/vluns`); see `RestServer.before`."""
-        self._server.before(method, f"{API}{path}", action, times)
+        self.server.before(method, f"{API}{path}", action, times)
 
     def close(self) -> None:
-        self._server.close()
+        self.server.close()
 
     def __enter__(self) -> Self:
         return self

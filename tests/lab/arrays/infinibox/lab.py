@@ -1,16 +1,13 @@
 """An InfiniBox with volumes of Infinidat's CSI driver: every other one by iSCSI, the first by Fibre Channel."""
 
-import itertools
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Self
 
 from populator.storage.access import Access
 from populator.storage.array import Volume
-from tests.lab.arrays import ArrayLab
+from tests.lab.arrays import ArrayLab, by_kind
 from tests.lab.arrays.infinibox.server import InfiniBoxSimulator, User
 from tests.lab.arrays.infinibox.system import SimVolume
-from tests.lab.arrays.rest import RestServer
 from tests.lab.pki import Pki
 from tests.lab.san import San
 from vsphere.model import Initiator, InitiatorKind
@@ -18,18 +15,16 @@ from vsphere.model import Initiator, InitiatorKind
 USERS = {"admin": User("ibox-secret"), "reader": User("reader-secret", "READ_ONLY")}
 
 
-class InfiniBoxLab:
+class InfiniBoxLab(ArrayLab):
     """See the module."""
 
     vendor = "infinibox"
-    own_groups = False
 
     def __init__(self, pki: Pki, san: San) -> None:
-        self.san = san
         self.simulator = InfiniBoxSimulator(san, pki.server_context("infinibox"), dict(USERS))
+        super().__init__(san, self.simulator.server)
         self._made: dict[str, SimVolume] = {}
         """by the PersistentVolume's name"""
-        self._number = itertools.count(1)
 
     @property
     def access(self) -> Access:
@@ -38,18 +33,6 @@ class InfiniBoxLab:
     @property
     def reader(self) -> Access:
         return self._access("reader")
-
-    @property
-    def server(self) -> RestServer:
-        return self.simulator.server
-
-    @property
-    def port(self) -> int:
-        return self.server.port
-
-    @property
-    def calls(self) -> list[tuple[str, str]]:
-        return self.server.calls
 
     @property
     def sessions(self) -> int:
@@ -84,9 +67,8 @@ class InfiniBoxLab:
         ]
 
     def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
-        for kind in (InitiatorKind.FC, InitiatorKind.ISCSI):
-            if own := [initiator for initiator in initiators if initiator.kind == kind]:
-                self.simulator.add_host(f"{name}-{kind}", ports(own))
+        for kind, own in by_kind(initiators):
+            self.simulator.add_host(f"{name}-{kind}", ports(own))
 
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
         """Return the host that has the initiators, made where there is none."""
@@ -96,9 +78,6 @@ class InfiniBoxLab:
                 return host.name
         return self.simulator.add_host(name, ports(initiators)).name
 
-    def groups(self) -> list[str]:
-        return []
-
     def add_map(self, volume: Volume, group: str) -> None:
         self.simulator.map(self.volume(volume), self.simulator.host_named(group).id)
 
@@ -107,15 +86,6 @@ class InfiniBoxLab:
 
     def log_in(self, initiator: Initiator) -> None:
         self.simulator.logged_in.add(initiator.name)
-
-    def older_groups(self, host: str) -> list[str]:
-        return []
-
-    def groups_of_all_hosts(self) -> list[str]:
-        return []
-
-    def names_like_ours(self) -> list[str]:
-        return []
 
     def device(self, volume: Volume) -> str:
         return self.volume(volume).naa
@@ -139,12 +109,6 @@ class InfiniBoxLab:
         self.simulator.clusters.clear()
         self.simulator.logged_in.clear()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.simulator.close()
-
     def _access(self, user: str) -> Access:
         return Access(self.simulator.address, username=user, password=self.simulator.users[user].password)
 
@@ -153,12 +117,6 @@ def ports(initiators: Collection[Initiator]) -> list[tuple[str, str]]:
     """Return initiators as a host's ports, in the array's own form."""
     types = {InitiatorKind.FC: "FC", InitiatorKind.ISCSI: "ISCSI"}
     return [(types[initiator.kind], initiator.name) for initiator in initiators]
-
-
-def lab_of(lab: ArrayLab) -> InfiniBoxLab:
-    """Return what tests of this vendor alone may turn and look at."""
-    assert isinstance(lab, InfiniBoxLab)
-    return lab
 
 
 start = InfiniBoxLab

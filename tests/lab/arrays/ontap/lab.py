@@ -1,10 +1,8 @@
 """ONTAP with two SVMs; Trident's volumes are on the first."""
 
-import itertools
 import re
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Self
 
 from populator.storage.access import Access
 from populator.storage.array import Volume
@@ -18,19 +16,17 @@ USER, READER, PASSWORD = "admin", "reader", "ontap-secret"
 SVM = "svm1"
 
 
-class OntapLab:
+class OntapLab(ArrayLab):
     """See the module."""
 
     vendor = "ontap"
-    own_groups = True
-    sessions = 0
+    own_groups = tells_ours = True
 
     def __init__(self, pki: Pki, san: San) -> None:
-        self.san = san
         users = {USER: User(PASSWORD), READER: User(PASSWORD, readonly=True)}
         self.simulator = OntapSimulator(san, pki.server_context("ontap"), users, svms=(SVM, "svm2"))
+        super().__init__(san, self.simulator.server)
         self._luns: dict[str, str] = {}
-        self._number = itertools.count(1)
 
     @property
     def access(self) -> Access:
@@ -39,17 +35,6 @@ class OntapLab:
     @property
     def reader(self) -> Access:
         return replace(self.access, username=READER)
-
-    def expire_sessions(self) -> None:
-        """Do nothing: each call brings its credentials."""
-
-    @property
-    def port(self) -> int:
-        return self.simulator.port
-
-    @property
-    def calls(self) -> list[tuple[str, str]]:
-        return self.simulator.calls
 
     def add_volume(self, size: int = 1 << 20, serial: str | None = None) -> Volume:
         name = f"pvc-{next(self._number)}"
@@ -60,12 +45,6 @@ class OntapLab:
 
     def remove_volume(self, volume: Volume) -> None:
         self.simulator.remove_lun(self.uuid(volume))
-
-    def contradictions(self, volume: Volume) -> list[Volume]:
-        return []
-
-    def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
-        """Do nothing: igroups are the populators' own."""
 
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
         return self.simulator.add_group(name, SVM, sorted(initiator.name for initiator in initiators))
@@ -111,18 +90,6 @@ class OntapLab:
         for group in list(self.simulator.groups):
             self.simulator.remove_group(group)
         self.simulator.logins.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.simulator.close()
-
-
-def simulator(lab: ArrayLab) -> OntapSimulator:
-    """Return what tests of ONTAP alone may turn and look at."""
-    assert isinstance(lab, OntapLab)
-    return lab.simulator
 
 
 start = OntapLab

@@ -101,11 +101,11 @@ class OntapSimulator(Cluster):
         self.job_seconds = 0.2
         self.jobs: dict[str, Job] = {}
         self._routes = self._table()
-        self._server = RestServer("ontap", context, self._respond)
+        self.server = RestServer("ontap", context, self._respond)
 
     @property
     def port(self) -> int:
-        return self._server.port
+        return self.server.port
 
     @property
     def address(self) -> str:
@@ -115,19 +115,14 @@ class OntapSimulator(Cluster):
     @property
     def calls(self) -> list[tuple[str, str]]:
         """Method and path of each call, oldest first; may be cleared."""
-        return self._server.calls
-
-    @property
-    def accepted(self) -> int:
-        """How many connections were made."""
-        return self._server.accepted
+        return self.server.calls
 
     def before(self, method: str, path: str, action: Step, times: int = 1) -> None:
         """Step in right before the next calls of a path (`/protocols/san/igroups`); see `RestServer.before`."""
-        self._server.before(method, f"/api{path}", action, times)
+        self.server.before(method, f"/api{path}", action, times)
 
     def close(self) -> None:
-        self._server.close()
+        self.server.close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,10 +1,8 @@
 """A PowerFlex gateway with one system; the CSI driver's volumes are on it, and SDCs register themselves."""
 
-import itertools
 import secrets
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Self
 
 from populator.storage.access import Access
 from populator.storage.array import Volume
@@ -12,7 +10,6 @@ from tests.lab.arrays import ArrayLab
 from tests.lab.arrays.powerflex.server import PowerFlexSimulator
 from tests.lab.arrays.powerflex.sessions import User
 from tests.lab.arrays.powerflex.system import SimSdc, SimVolume
-from tests.lab.arrays.rest import RestServer
 from tests.lab.pki import Pki
 from tests.lab.san import San
 from vsphere.model import Initiator, InitiatorKind
@@ -21,19 +18,17 @@ USER, PASSWORD = "admin", "powerflex-secret"
 READER = "monitor"
 
 
-class PowerFlexLab:
+class PowerFlexLab(ArrayLab):
     """See the module."""
 
     vendor = "powerflex"
-    own_groups = False
 
     def __init__(
         self, pki: Pki, san: San, api_version: str = "4.5", version: str | None = "4.5.2100.105"
     ) -> None:
-        self.san = san
         users = {USER: User(PASSWORD), READER: User(PASSWORD, writes=False)}
         self.simulator = PowerFlexSimulator(san, pki.server_context("powerflex"), users, api_version, version)
-        self._number = itertools.count(1)
+        super().__init__(san, self.simulator.server)
 
     @property
     def access(self) -> Access:
@@ -43,18 +38,6 @@ class PowerFlexLab:
     @property
     def reader(self) -> Access:
         return replace(self.access, username=READER)
-
-    @property
-    def server(self) -> RestServer:
-        return self.simulator.server
-
-    @property
-    def port(self) -> int:
-        return self.server.port
-
-    @property
-    def calls(self) -> list[tuple[str, str]]:
-        return self.server.calls
 
     @property
     def sessions(self) -> int:
@@ -106,9 +89,6 @@ class PowerFlexLab:
         known = (self.simulator.sdc_of(one.name) for one in sorted(initiators, key=str))
         return next(sdc.id for sdc in known if sdc)
 
-    def groups(self) -> list[str]:
-        return []
-
     def add_map(self, volume: Volume, group: str) -> None:
         self.simulator.map(self.volume(volume), self.simulator.sdcs[group])
 
@@ -123,15 +103,6 @@ class PowerFlexLab:
         sdc = self.simulator.sdc_of(initiator.name)
         assert sdc is not None
         return sdc
-
-    def older_groups(self, host: str) -> list[str]:
-        return []
-
-    def groups_of_all_hosts(self) -> list[str]:
-        return []
-
-    def names_like_ours(self) -> list[str]:
-        return []
 
     def device(self, volume: Volume) -> str:
         return self.volume(volume).device
@@ -149,18 +120,6 @@ class PowerFlexLab:
         for key in list(self.simulator.volumes):
             self.simulator.remove_volume(key)
         self.simulator.sdcs.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.simulator.close()
-
-
-def simulator(lab: ArrayLab) -> PowerFlexSimulator:
-    """Return what tests of PowerFlex alone may turn and look at."""
-    assert isinstance(lab, PowerFlexLab)
-    return lab.simulator
 
 
 start = PowerFlexLab

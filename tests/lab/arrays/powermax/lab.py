@@ -1,19 +1,17 @@
 """A PowerMax with the volumes of Dell's CSI driver, and hosts as its administrator has described them."""
 
-import itertools
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 from populator.storage.access import Access
 from populator.storage.array import Volume
-from tests.lab.arrays import ArrayLab
+from tests.lab.arrays import ArrayLab, by_kind
 from tests.lab.arrays.powermax.server import PowerMaxSimulator, User
 from tests.lab.arrays.powermax.system import SimVolume
-from tests.lab.arrays.rest import RestServer
 from tests.lab.pki import Pki
 from tests.lab.san import San
-from vsphere.model import Initiator, InitiatorKind
+from vsphere.model import Initiator
 
 USER, PASSWORD = "csi", "powermax-secret"
 READER = "monitor"
@@ -22,21 +20,22 @@ CSI_GROUP = "csi-ABC-Diamond-SRP_1-SG"
 FC_PORTS, ISCSI_PORTS = "esx-fc", "esx-iscsi"
 
 
-class PowerMaxLab:
-    """See the module. A host is an object for each kind of its initiators."""
+class PowerMaxLab(ArrayLab):
+    """See the module. A host is an object for each kind of its initiators.
+
+    No groups of older populators, as the Go populator's names say no host.
+    """
 
     vendor = "powermax"
-    own_groups = False
     tells_ours = True
 
     def __init__(self, pki: Pki, san: San, **simulator: Any) -> None:
         """`simulator` are further arguments of the simulator."""
-        self.san = san
         users = {USER: User(PASSWORD), READER: User(PASSWORD, writes=False)}
         self.simulator = PowerMaxSimulator(san, pki.server_context("powermax"), users, **simulator)
+        super().__init__(san, self.simulator.server)
         self.simulator.add_port_group(FC_PORTS, "SCSI_FC", ["FA-1D:4", "FA-2D:4"])
         self.simulator.add_port_group(ISCSI_PORTS, "iSCSI", ["SE-1E:000", "SE-2E:000"])
-        self._number = itertools.count(1)
         self._aliases: dict[str, str] = {}
         """the hosts for which groups were added, by the names of these"""
 
@@ -51,25 +50,6 @@ class PowerMaxLab:
     @property
     def reader(self) -> Access:
         return replace(self.access, username=READER)
-
-    @property
-    def server(self) -> RestServer:
-        return self.simulator.server
-
-    @property
-    def port(self) -> int:
-        return self.server.port
-
-    @property
-    def calls(self) -> list[tuple[str, str]]:
-        return self.server.calls
-
-    @property
-    def sessions(self) -> int:
-        return 0
-
-    def expire_sessions(self) -> None:
-        """There are none."""
 
     def add_volume(self, size: int = 1 << 20, serial: str | None = None) -> Volume:
         name = f"csi-ABC-pmax-{next(self._number):010x}-ns1"
@@ -108,9 +88,8 @@ class PowerMaxLab:
         return [replace(volume, handle=handle) for handle in (*renamed, *renumbered, elsewhere)]
 
     def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
-        for kind in InitiatorKind:
-            if own := sorted(one.name for one in initiators if one.kind == kind):
-                self.simulator.add_host(f"{name.replace('.', '-')}-{kind}", own)
+        for kind, own in by_kind(initiators):
+            self.simulator.add_host(f"{name.replace('.', '-')}-{kind}", [item.name for item in own])
 
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
         """Return the name of views to come, of the host that has the initiators; a new one where none has."""
@@ -145,12 +124,6 @@ class PowerMaxLab:
     def log_in(self, initiator: Initiator) -> None:
         self.simulator.log_in(initiator.name)
 
-    def older_groups(self, host: str) -> list[str]:
-        return []  # the Go populator's names say no host
-
-    def groups_of_all_hosts(self) -> list[str]:
-        return []
-
     def names_like_ours(self) -> list[str]:
         return [
             "xcopy-vms",
@@ -177,18 +150,6 @@ class PowerMaxLab:
 
     def reset(self) -> None:
         self.simulator.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.simulator.close()
-
-
-def simulator(lab: ArrayLab) -> PowerMaxSimulator:
-    """Return what tests of PowerMax alone may turn and look at."""
-    assert isinstance(lab, PowerMaxLab)
-    return lab.simulator
 
 
 start = PowerMaxLab

@@ -1,18 +1,15 @@
 """PowerStore with the volumes of Dell's CSI driver, and hosts as its administrator has registered them."""
 
-import itertools
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import replace
-from typing import Self
 
 from populator.storage.access import Access
 from populator.storage.array import Volume
-from tests.lab.arrays import ArrayLab
+from tests.lab.arrays import ArrayLab, by_kind
 from tests.lab.arrays.powerstore.cluster import SimHost
 from tests.lab.arrays.powerstore.server import PowerStoreSimulator
 from tests.lab.arrays.powerstore.sessions import OPERATOR, User
-from tests.lab.arrays.rest import RestServer
 from tests.lab.pki import Pki
 from tests.lab.san import San
 from vsphere.model import Initiator, InitiatorKind
@@ -22,18 +19,16 @@ READER = "reader"
 DRIVER = "csi-powerstore.dellemc.com"
 
 
-class PowerStoreLab:
+class PowerStoreLab(ArrayLab):
     """See the module. `know_host` describes a host as an object for each kind of its initiators."""
 
     vendor = "powerstore"
-    own_groups = False
 
     def __init__(self, pki: Pki, san: San) -> None:
-        self.san = san
         users = {USER: User(PASSWORD), READER: User(PASSWORD, OPERATOR)}
         self.simulator = PowerStoreSimulator(san, pki.server_context("powerstore"), users)
+        super().__init__(san, self.simulator.server)
         self._volumes: dict[str, str] = {}
-        self._number = itertools.count(1)
 
     @property
     def access(self) -> Access:
@@ -44,23 +39,11 @@ class PowerStoreLab:
         return replace(self.access, username=READER)
 
     @property
-    def server(self) -> RestServer:
-        return self.simulator.server
-
-    @property
     def sessions(self) -> int:
         return len(self.simulator.sessions.open)
 
     def expire_sessions(self) -> None:
         self.simulator.sessions.open.clear()
-
-    @property
-    def port(self) -> int:
-        return self.simulator.server.port
-
-    @property
-    def calls(self) -> list[tuple[str, str]]:
-        return self.simulator.calls
 
     def add_volume(self, size: int = 1 << 20, serial: str | None = None) -> Volume:
         name = f"pvc-{next(self._number)}"
@@ -82,9 +65,8 @@ class PowerStoreLab:
         return [replace(volume, attributes={**volume.attributes, "Name": name}) for name in others]
 
     def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
-        for kind in InitiatorKind:
-            if own := [one for one in initiators if one.kind == kind]:
-                self._add_host(f"{name}-{kind}", own, "ESXi")
+        for kind, own in by_kind(initiators):
+            self._add_host(f"{name}-{kind}", own, "ESXi")
 
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
         wanted = {one.name for one in initiators}
@@ -106,15 +88,6 @@ class PowerStoreLab:
     def log_in(self, initiator: Initiator) -> None:
         self.simulator.log_in(*port_of(initiator))
 
-    def older_groups(self, host: str) -> list[str]:
-        return []
-
-    def groups_of_all_hosts(self) -> list[str]:
-        return []
-
-    def names_like_ours(self) -> list[str]:
-        return []
-
     def device(self, volume: Volume) -> str:
         return self.simulator.volumes[self.key(volume)].wwn
 
@@ -130,12 +103,6 @@ class PowerStoreLab:
 
     def reset(self) -> None:
         self.simulator.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.simulator.server.close()
 
     def _add_host(self, name: str, initiators: Iterable[Initiator], os_type: str) -> str:
         return self.simulator.add_host(name, os_type, map(port_of, sorted(initiators, key=str)))
@@ -154,12 +121,6 @@ def port_of(initiator: Initiator) -> tuple[str, str]:
 def ports(host: SimHost) -> list[str]:
     """Return a host's initiators as the SAN knows them."""
     return sorted(port.in_san for port in host.ports)
-
-
-def simulator(lab: ArrayLab) -> PowerStoreSimulator:
-    """Return what tests of PowerStore alone may turn and look at."""
-    assert isinstance(lab, PowerStoreLab)
-    return lab.simulator
 
 
 start = PowerStoreLab

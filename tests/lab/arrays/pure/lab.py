@@ -1,17 +1,14 @@
 """A FlashArray with a Portworx cluster's volumes: of three in a row the second is in a pod, the third in a realm."""
 
-import itertools
 import re
 from collections.abc import Collection
-from typing import Self
 
 from populator.storage.access import Access
 from populator.storage.array import Volume
-from tests.lab.arrays import ArrayLab, Backings
+from tests.lab.arrays import Backings, CopyingLab, by_kind
 from tests.lab.arrays.pure.flasharray import OUI, SimVolume
 from tests.lab.arrays.pure.rest_one import User
 from tests.lab.arrays.pure.server import PureSimulator
-from tests.lab.arrays.rest import RestServer
 from tests.lab.pki import Pki
 from tests.lab.san import San
 from vsphere.model import Initiator, InitiatorKind
@@ -24,25 +21,21 @@ PREFIX = "px_12345678"
 PLACES = ("", "pod-1::", "realm-1::pod-1::")
 
 
-class PureLab:
+class PureLab(CopyingLab):
     """See the module."""
 
     vendor = "pureFlashArray"
-    own_groups = False
     backings = Backings(
         vvol="rfc4122.0b1c2d3e-1111-4aaa-8bbb-000000000001",
         frozen="rfc4122.0b1c2d3e-1111-4aaa-8bbb-000000000002",
         rdm=f"naa.{OUI}9714b5cb91634c240002f001",
     )
 
-    copy_seconds = 0.0
-
     def __init__(self, pki: Pki, san: San) -> None:
-        self.san = san
         self.simulator = PureSimulator(san, pki.server_context("pure"), dict(USERS))
+        super().__init__(san, self.simulator.server)
         self._made: dict[str, SimVolume] = {}
         """by the PersistentVolume's name"""
-        self._number = itertools.count(1)
 
     @property
     def access(self) -> Access:
@@ -51,18 +44,6 @@ class PureLab:
     @property
     def reader(self) -> Access:
         return self._access("reader")
-
-    @property
-    def server(self) -> RestServer:
-        return self.simulator.server
-
-    @property
-    def port(self) -> int:
-        return self.server.port
-
-    @property
-    def calls(self) -> list[tuple[str, str]]:
-        return self.server.calls
 
     @property
     def sessions(self) -> int:
@@ -81,11 +62,6 @@ class PureLab:
             name, "pxd.portworx.com", f"{1093275463785672800 + number}", {"attached": "ATTACH_STATE"}
         )
 
-    @property
-    def copies(self) -> int:
-        """None is ever left: the array copies at once."""
-        return 0
-
     def add_source(self, backing: str, size: int) -> str:
         serial = backing.removeprefix(f"naa.{OUI}").upper() if backing.startswith("naa.") else None
         made = self.simulator.add_volume(f"vvol-vm-{next(self._number)}/Data-0001", size, serial)
@@ -101,18 +77,14 @@ class PureLab:
         return [Volume(volume.name, volume.driver, key, volume.attributes) for key in others]
 
     def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
-        for kind in (InitiatorKind.FC, InitiatorKind.ISCSI):
-            if own := [one for one in initiators if one.kind == kind]:
-                self._add_host(f"{name.replace('.', '-')}-{kind}", own)
+        for kind, own in by_kind(initiators):
+            self._add_host(f"{name.replace('.', '-')}-{kind}", own)
 
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
         """Return the host that has the initiators, made where there is none."""
         wanted = {one.name for one in initiators}
         known = (host.name for host in self.simulator.hosts.values() if wanted <= set(host.initiators))
         return next(known, None) or self._add_host(name, initiators)
-
-    def groups(self) -> list[str]:
-        return []
 
     def add_map(self, volume: Volume, group: str) -> None:
         self.simulator.connect(self.volume(volume), group)
@@ -124,15 +96,6 @@ class PureLab:
         for host in self.simulator.hosts.values():
             if initiator.name in host.initiators:
                 host.logged_in.add(initiator.name)
-
-    def older_groups(self, host: str) -> list[str]:
-        return []
-
-    def groups_of_all_hosts(self) -> list[str]:
-        return []
-
-    def names_like_ours(self) -> list[str]:
-        return []
 
     def device(self, volume: Volume) -> str:
         return self.volume(volume).naa
@@ -159,12 +122,6 @@ class PureLab:
         self.simulator.hosts.clear()
         self.simulator.groups.clear()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.simulator.close()
-
     def _access(self, user: str) -> Access:
         token = self.simulator.users[user].token
         return Access(self.simulator.address, token=token, options={"PURE_CLUSTER_PREFIX": PREFIX})
@@ -175,12 +132,6 @@ class PureLab:
             ":".join(re.findall("..", one.name.upper())) for one in initiators if one.kind == InitiatorKind.FC
         ]
         return self.simulator.add_host(name, iqns, wwns).name
-
-
-def lab_of(lab: ArrayLab) -> PureLab:
-    """Return what tests of this vendor alone may turn and look at."""
-    assert isinstance(lab, PureLab)
-    return lab
 
 
 start = PureLab

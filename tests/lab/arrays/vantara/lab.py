@@ -1,14 +1,11 @@
 """An array with the volumes that Hitachi's CSI driver made, beside a datastore that some other host sees."""
 
-import itertools
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Self
 
 from populator.storage.access import Access
 from populator.storage.array import Volume
-from tests.lab.arrays import ArrayLab
-from tests.lab.arrays.rest import RestServer
+from tests.lab.arrays import ArrayLab, by_kind
 from tests.lab.arrays.vantara.server import User, VantaraSimulator
 from tests.lab.arrays.vantara.system import SimGroup
 from tests.lab.pki import Pki
@@ -22,17 +19,15 @@ PORTS = {InitiatorKind.FC: "CL1-A", InitiatorKind.ISCSI: "CL5-A"}
 DATASTORE, SOMEBODY = 7, "2100000e1e000001"
 
 
-class VantaraLab:
+class VantaraLab(ArrayLab):
     """See the module. Groups of admins and CSI drivers are host groups."""
 
     vendor = "vantara"
-    own_groups = False
 
     def __init__(self, pki: Pki, san: San) -> None:
-        self.san = san
         users = {USER: User(PASSWORD), READER: User(PASSWORD, may_write=False)}
         self.simulator = VantaraSimulator(san, pki.server_context("vantara"), users)
-        self._number = itertools.count(1)
+        super().__init__(san, self.simulator.server)
         self._add_datastore()
 
     @property
@@ -42,18 +37,6 @@ class VantaraLab:
     @property
     def reader(self) -> Access:
         return Access(self.simulator.address, READER, PASSWORD)
-
-    @property
-    def port(self) -> int:
-        return self.simulator.port
-
-    @property
-    def server(self) -> RestServer:
-        return self.simulator.server
-
-    @property
-    def calls(self) -> list[tuple[str, str]]:
-        return self.simulator.calls
 
     @property
     def sessions(self) -> int:
@@ -84,18 +67,14 @@ class VantaraLab:
         return [replace(volume, handle=handle) for handle in handles]
 
     def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
-        for kind, port in PORTS.items():
-            if own := sorted(initiator.name for initiator in initiators if initiator.kind == kind):
-                self.simulator.add_group(port, name, own)
+        for kind, own in by_kind(initiators):
+            self.simulator.add_group(PORTS[kind], name, [item.name for item in own])
 
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
         """Return the host group that has all of the initiators, made where there is none."""
         wanted = {initiator.name for initiator in initiators}
         known = (group.id for group in self.simulator.groups.values() if wanted <= set(group.initiators))
         return next(known, None) or self._add_group(name, initiators).id
-
-    def groups(self) -> list[str]:
-        return []
 
     def add_map(self, volume: Volume, group: str) -> None:
         self.simulator.add_path(number_of(volume), group)
@@ -106,15 +85,6 @@ class VantaraLab:
 
     def log_in(self, initiator: Initiator) -> None:
         self.simulator.log_in(initiator.name)
-
-    def older_groups(self, host: str) -> list[str]:
-        return []
-
-    def groups_of_all_hosts(self) -> list[str]:
-        return []
-
-    def names_like_ours(self) -> list[str]:
-        return []
 
     def device(self, volume: Volume) -> str:
         return f"naa.{self.simulator.ldevs[number_of(volume)].naa}"
@@ -134,12 +104,6 @@ class VantaraLab:
         self.simulator.logged_in.clear()
         self._add_datastore()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.simulator.close()
-
     def _add_datastore(self) -> None:
         self.simulator.add_ldev("datastore", 1 << 20, DATASTORE)
         self.simulator.add_path(DATASTORE, self.simulator.add_group("CL4-A", "somebody", [SOMEBODY]).id, 0)
@@ -152,12 +116,6 @@ class VantaraLab:
 def number_of(volume: Volume) -> int:
     """Return the number of a volume's LDEV."""
     return int(volume.handle.split("--")[3])
-
-
-def lab_of(lab: ArrayLab) -> VantaraLab:
-    """Return what tests of this vendor alone may turn and look at."""
-    assert isinstance(lab, VantaraLab)
-    return lab
 
 
 start = VantaraLab

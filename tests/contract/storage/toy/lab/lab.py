@@ -6,10 +6,10 @@ import secrets
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from typing import Self
 
 from populator.storage.access import Access
 from populator.storage.array import Volume
+from tests.lab.arrays import ArrayLab, by_kind
 from tests.lab.arrays.rest import Reply, Request, RestServer
 from tests.lab.pki import Pki
 from tests.lab.san import San
@@ -45,22 +45,19 @@ class Disk:
     """LUN id by the host's id"""
 
 
-class ToyLab:
+class ToyLab(ArrayLab):
     """See the module."""
 
     vendor = "toy"
-    own_groups = False
 
     def __init__(self, pki: Pki, san: San) -> None:
-        self.san = san
         self._disks: dict[str, Disk] = {}
         self._hosts: dict[str, Host] = {}
         self._sessions: dict[str, bool] = {}
         """whether more than reading is allowed, by token"""
-        self._number = itertools.count(1)
         self._own = secrets.token_hex(4)
         self._lock = threading.RLock()
-        self._server = RestServer("toy", pki.server_context("toy"), self._respond)
+        super().__init__(san, RestServer("toy", pki.server_context("toy"), self._respond))
 
     @property
     def access(self) -> Access:
@@ -76,14 +73,6 @@ class ToyLab:
 
     def expire_sessions(self) -> None:
         self._sessions.clear()
-
-    @property
-    def port(self) -> int:
-        return self._server.port
-
-    @property
-    def calls(self) -> list[tuple[str, str]]:
-        return self._server.calls
 
     def add_volume(self, size: int = 1 << 20, serial: str | None = None) -> Volume:
         number = next(self._number)
@@ -101,17 +90,13 @@ class ToyLab:
         return [Volume(volume.name, volume.driver, f"{key_of(volume)}/{name}") for name in others]
 
     def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
-        for kind in InitiatorKind:
-            if own := frozenset(one for one in initiators if one.kind == kind):
-                self._add_host(f"{name}-{kind}", own)
+        for kind, own in by_kind(initiators):
+            self._add_host(f"{name}-{kind}", frozenset(own))
 
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
         wanted = frozenset(initiators)
         known = (host.id for host in self._hosts.values() if wanted <= host.initiators)
         return next(known, None) or self._add_host(name, wanted)
-
-    def groups(self) -> list[str]:
-        return []
 
     def add_map(self, volume: Volume, group: str) -> None:
         self._map(self._disks[key_of(volume)], group)
@@ -124,15 +109,6 @@ class ToyLab:
             if initiator in host.initiators:
                 host.logged_in.add(initiator.name)
 
-    def older_groups(self, host: str) -> list[str]:
-        return []
-
-    def groups_of_all_hosts(self) -> list[str]:
-        return []
-
-    def names_like_ours(self) -> list[str]:
-        return []
-
     def device(self, volume: Volume) -> str:
         return self._disks[key_of(volume)].device
 
@@ -144,12 +120,6 @@ class ToyLab:
         for disk in self._disks.values():
             self.san.delete_lun(disk.device)
         self._disks.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._server.close()
 
     def _add_host(self, name: str, initiators: frozenset[Initiator]) -> str:
         key = f"h{next(self._number)}"
