@@ -18,9 +18,9 @@ ROW = """    "toy": Vendor(
         "Toy",
         ("csi.toy.example",),
         SCSI,
+        "toy",
         Credentials.TOKEN,
         options=(Option("TOY_SHELF", "The shelf on which the array stands.", required=True),),
-        folder="toy",
     ),
 """
 
