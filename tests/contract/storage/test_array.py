@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from populator.errors import StorageError
 from populator.storage.array import GroupPlan, Volume
 from populator.storage.registry import VENDORS
+from tests.contract.storage.crowd import at_once
 from tests.contract.storage.hosts import FC, FC_2, HOST, IQN, PORTS, Ports, ensure, seen, unmap
 from tests.lab.arrays import ArrayLab, QuickClock, connect, iscsi
 from tests.lab.pki import Pki
@@ -362,28 +362,19 @@ def test_many_populators_of_one_host_do_not_hurt_each_other(lab: ArrayLab, ports
     """They create, share and delete one group all the time."""
     volumes = [lab.add_volume() for _ in range(6)]
     state = lab.state()
-    failures: list[BaseException] = []
 
     def populate(volume: Volume) -> None:
-        try:
-            for _ in range(5):
-                array = connect(lab)
-                lun = array.find_lun(volume)
-                array.mappings_of(lun)
-                mapping = array.map(lun, ensure(array, ports.first))
-                assert seen(lab, ports.first)[lun.device] == mapping.lun_id
-                unmap(lab, array, lun)
-                assert lun.device not in seen(lab, ports.first)
-                array.close()
-        except BaseException as error:  # noqa: BLE001 - handed over to the test's own thread
-            failures.append(error)
+        for _ in range(5):
+            array = connect(lab)
+            lun = array.find_lun(volume)
+            array.mappings_of(lun)
+            mapping = array.map(lun, ensure(array, ports.first))
+            assert seen(lab, ports.first)[lun.device] == mapping.lun_id
+            unmap(lab, array, lun)
+            assert lun.device not in seen(lab, ports.first)
+            array.close()
 
-    threads = [threading.Thread(target=populate, args=(volume,)) for volume in volumes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert failures == []
+    at_once(populate, volumes)
     assert lab.state() == state
 
 

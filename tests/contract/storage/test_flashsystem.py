@@ -14,6 +14,7 @@ from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.array import Group, Lun, Mapping, StorageArray, Volume
 from populator.storage.failures import Refused, Unanswered
+from tests.contract.storage.crowd import at_once
 from tests.lab.arrays import QuickClock, connect, fc, iscsi
 from tests.lab.arrays.flashsystem.lab import PASSWORD, USER, FlashSystemLab
 from tests.lab.arrays.flashsystem.server import FlashSystemSimulator
@@ -370,27 +371,18 @@ def test_twenty_populators_on_one_host_within_the_arrays_limits(
     sim.sessions.most, sim.sessions.log_ins.limit, sim.sessions.commands.limit = 4, 3, 100
     volumes = [lab.add_volume() for _ in range(20)]
     state, cache = lab.state(), Cache()
-    failures: list[BaseException] = []
 
     def populate(volume: Volume) -> None:
-        try:
-            array = connect(lab, Clock(), tokens=cache)
-            lun = array.find_lun(volume)
-            array.mappings_of(lun)
-            mapping = array.map(lun, ensure(array, FC))
-            assert lab.san.seen_by([FC.name])[lun.device] == mapping.lun_id
-            array.mappings_of(lun)
-            unmap(array, lun)
-            array.close()
-        except BaseException as error:  # noqa: BLE001 - handed over to the test's own thread
-            failures.append(error)
+        array = connect(lab, Clock(), tokens=cache)
+        lun = array.find_lun(volume)
+        array.mappings_of(lun)
+        mapping = array.map(lun, ensure(array, FC))
+        assert lab.san.seen_by([FC.name])[lun.device] == mapping.lun_id
+        array.mappings_of(lun)
+        unmap(array, lun)
+        array.close()
 
-    threads = [threading.Thread(target=populate, args=(volume,)) for volume in volumes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    assert failures == []
+    at_once(populate, volumes)
     assert lab.state() == state
 
 

@@ -2,7 +2,6 @@
 Go populator's driver that is known.
 """
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from populator.errors import StorageError
 from populator.storage.array import Group, Lun, StorageArray, Volume
 from populator.storage.failures import Refused, Unanswered
 from populator.storage.vendors.hpe import names
+from tests.contract.storage.crowd import at_once
 from tests.lab.arrays import QuickClock, connect, fc, iscsi
 from tests.lab.arrays.hpe.lab import PASSWORD, USER, HpeLab
 from tests.lab.arrays.hpe.server import HpeSimulator, User
@@ -537,29 +537,21 @@ def test_a_host_deleted_between_plan_and_map_is_made_again(
 
 def test_twenty_populators_make_share_and_delete_one_host(lab: HpeLab) -> None:
     volumes = [lab.add_volume() for _ in range(20)]
-    state, failures = lab.state(), []
+    state = lab.state()
 
     def populate(wanted: Volume) -> None:
-        try:
-            for _ in range(2):
-                array = connect(lab)
-                lun = array.find_lun(wanted)
-                array.mappings_of(lun)
-                mapping = array.map(lun, ensure(array, FC, FC_2))
-                assert lab.san.seen_by([FC.name])[lun.device] == mapping.lun_id
-                array.mappings_of(lun)
-                unmap(array, lun)
-                assert lun.device not in lab.san.seen_by([FC.name])
-                array.close()
-        except BaseException as failure:  # noqa: BLE001 - handed over to the test's own thread
-            failures.append(failure)
+        for _ in range(2):
+            array = connect(lab)
+            lun = array.find_lun(wanted)
+            array.mappings_of(lun)
+            mapping = array.map(lun, ensure(array, FC, FC_2))
+            assert lab.san.seen_by([FC.name])[lun.device] == mapping.lun_id
+            array.mappings_of(lun)
+            unmap(array, lun)
+            assert lun.device not in lab.san.seen_by([FC.name])
+            array.close()
 
-    threads = [threading.Thread(target=populate, args=(one,)) for one in volumes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    assert failures == []
+    at_once(populate, volumes)
     assert (lab.state(), lab.sessions) == (state, 0)
 
 

@@ -1,6 +1,5 @@
 """What is the InfiniBox's alone: approval, clusters, ids and serial numbers, hosts by their initiators, error codes."""
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from populator.storage.http import Http
 from populator.storage.login import Basic
 from populator.storage.vendors.infinibox import names
 from populator.storage.vendors.infinibox.client import explain
+from tests.contract.storage.crowd import at_once
 from tests.contract.storage.hosts import FC, FC_2, HOST, IQN, IQN_2, PORTS, ensure, seen
 from tests.lab.arrays import QuickClock, connect
 from tests.lab.arrays.infinibox.lab import InfiniBoxLab, ports
@@ -726,26 +726,18 @@ def test_a_mapping_that_is_said_to_be_made_and_is_not_listed_is_made_again(
 
 def test_twenty_populators_on_one_host(lab: InfiniBoxLab, sim: InfiniBoxSimulator) -> None:
     volumes = [lab.add_volume() for _ in range(20)]
-    state, failures = lab.state(), list[BaseException]()
+    state = lab.state()
 
     def populate(volume: Volume) -> None:
-        try:
-            array = connect(lab)
-            lun = array.find_lun(volume)
-            before = array.mappings_of(lun)
-            mapping = array.map(lun, ensure(array, FC, FC_2))
-            assert seen(lab, FC)[lun.device] == mapping.lun_id
-            array.mappings_of(lun)
-            unmap(array, lun, *before)
-        except BaseException as error:  # noqa: BLE001 - handed over to the test's own thread
-            failures.append(error)
+        array = connect(lab)
+        lun = array.find_lun(volume)
+        before = array.mappings_of(lun)
+        mapping = array.map(lun, ensure(array, FC, FC_2))
+        assert seen(lab, FC)[lun.device] == mapping.lun_id
+        array.mappings_of(lun)
+        unmap(array, lun, *before)
 
-    threads = [threading.Thread(target=populate, args=(volume,)) for volume in volumes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert failures == []
+    at_once(populate, volumes)
     assert lab.state() == state
     assert sim.luns == []
 

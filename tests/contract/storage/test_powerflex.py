@@ -1,6 +1,5 @@
 """PowerFlex's own cases: log-ins, handles, SDCs, generations, odd answers, and what the Go populator gets wrong."""
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from populator.errors import StorageError
 from populator.storage import registry
 from populator.storage.array import Lun, Mapping, StorageArray, Volume
 from populator.storage.failures import Refused
+from tests.contract.storage.crowd import at_once
 from tests.contract.storage.hosts import FC, HOST, IQN, PORTS, SDC, ensure, know_hosts, seen, unmap
 from tests.lab.arrays import QuickClock, connect, sdc
 from tests.lab.arrays.powerflex.lab import PASSWORD, USER, PowerFlexLab
@@ -758,28 +758,19 @@ def test_an_error_whose_words_are_in_its_details_is_said_with_them(
 def test_twenty_populators_of_one_host_do_not_hurt_each_other(lab: PowerFlexLab) -> None:
     volumes = [lab.add_volume() for _ in range(20)]
     state = lab.state()
-    failures: list[BaseException] = []
 
     def populate(volume: Volume) -> None:
-        try:
-            array = connect(lab)
-            array.info()
-            lun = array.find_lun(volume)
-            before = array.mappings_of(lun)
-            array.map(lun, ensure(array, SDC))
-            assert lun.device in seen(lab, SDC)
-            unmap(lab, array, lun, before)
-            assert lun.device not in seen(lab, SDC)
-            array.close()
-        except BaseException as error:  # noqa: BLE001 - handed over to the test's own thread
-            failures.append(error)
+        array = connect(lab)
+        array.info()
+        lun = array.find_lun(volume)
+        before = array.mappings_of(lun)
+        array.map(lun, ensure(array, SDC))
+        assert lun.device in seen(lab, SDC)
+        unmap(lab, array, lun, before)
+        assert lun.device not in seen(lab, SDC)
+        array.close()
 
-    threads = [threading.Thread(target=populate, args=(volume,)) for volume in volumes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert failures == []
+    at_once(populate, volumes)
     assert lab.state() == state
     assert lab.sessions == 0
 

@@ -1,6 +1,5 @@
 """PowerMax's own cases: versions, port groups, hosts, handles, views, jobs, and what the Go populator gets wrong."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,6 +11,7 @@ import pytest
 from populator.errors import Cancelled, StorageError
 from populator.storage.array import Mapping, StorageArray, Volume
 from populator.storage.failures import Refused
+from tests.contract.storage.crowd import at_once
 from tests.contract.storage.hosts import FC, FC_2, HOST, IQN, IQN_2, PORTS, ensure, know_hosts, seen, unmap
 from tests.lab.arrays import QuickClock, connect, fc
 from tests.lab.arrays.powermax.lab import CSI_GROUP, FC_PORTS, ISCSI_PORTS, PASSWORD, USER, PowerMaxLab
@@ -1005,26 +1005,18 @@ def test_twenty_populators_of_one_host_on_an_array_that_does_one_thing_at_a_time
     lab: PowerMaxLab, sim: PowerMaxSimulator
 ) -> None:
     volumes = [lab.add_volume() for _ in range(20)]
-    state, failures = lab.state(), list[BaseException]()
+    state = lab.state()
     sim.change_seconds = 0.002
 
     def populate(volume: Volume) -> None:
-        try:
-            array = connect(lab, FastClock())
-            lun = array.find_lun(volume)
-            array.mappings_of(lun)
-            mapping = array.map(lun, ensure(array, FC, FC_2))
-            assert seen(lab, FC)[lun.device] == mapping.lun_id
-            unmap(lab, array, lun)
-        except BaseException as failure:  # noqa: BLE001 - handed over to the test's own thread
-            failures.append(failure)
+        array = connect(lab, FastClock())
+        lun = array.find_lun(volume)
+        array.mappings_of(lun)
+        mapping = array.map(lun, ensure(array, FC, FC_2))
+        assert seen(lab, FC)[lun.device] == mapping.lun_id
+        unmap(lab, array, lun)
 
-    threads = [threading.Thread(target=populate, args=(volume,)) for volume in volumes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert failures == []
+    at_once(populate, volumes)
     assert count(lab, "POST", "maskingview") > len(volumes), "the array was never busy"
     assert lab.state() == state
 

@@ -3,7 +3,6 @@
 import base64
 import http.client
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from populator.errors import StorageError
 from populator.storage.array import Group, Lun, Mapping, StorageArray, Volume
 from populator.storage.failures import Refused
+from tests.contract.storage.crowd import at_once
 from tests.lab.arrays import QuickClock, connect, fc, iscsi, lab_of
 from tests.lab.arrays.powerstore.cluster import SimHost
 from tests.lab.arrays.powerstore.lab import PASSWORD, USER, PowerStoreLab, port_of
@@ -887,7 +887,6 @@ def test_twenty_populators_of_one_host_do_not_hurt_each_other(
         sim.add_host_group("cluster", list(sim.hosts))
     volumes = [lab.add_volume() for _ in range(20)]
     state = lab.state()
-    failures: list[BaseException] = []
 
     def populate(volume: Volume) -> None:
         array = connect(lab)
@@ -896,16 +895,10 @@ def test_twenty_populators_of_one_host_do_not_hurt_each_other(
             mapping = array.map(lun, ensure(array, IQN))
             assert lab.san.seen_by([IQN.name])[lun.device] == mapping.lun_id
             unmap(array, lun)
-        except BaseException as error:  # noqa: BLE001 - handed over to the test's own thread
-            failures.append(error)
-        array.close()
+        finally:
+            array.close()
 
-    threads = [threading.Thread(target=populate, args=(volume,)) for volume in volumes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert failures == []
+    at_once(populate, volumes)
     assert lab.state() == state
     assert lab.sessions == 0
 

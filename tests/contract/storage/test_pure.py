@@ -11,6 +11,7 @@ import pytest
 
 from populator.errors import StorageError
 from populator.storage.array import Group, Lun, StorageArray, Volume
+from tests.contract.storage.crowd import at_once
 from tests.contract.storage.hosts import FC, FC_2, HOST, IQN, IQN_2, ensure
 from tests.lab.arrays import QuickClock, connect
 from tests.lab.arrays.pure.lab import PREFIX, USERS, PureLab
@@ -821,27 +822,19 @@ def test_twenty_populators_of_one_host(lab: PureLab, sim: PureSimulator) -> None
         lab.san.delete_lun(made.naa)
         made.serial = f"{int(made.serial[-8:], 16):016X}{5:08X}"
         lab.san.create_lun(made.naa, made.size)
-    start, failures, given = threading.Barrier(20), [], []
+    start, given = threading.Barrier(20), list[int | None]()
 
     def populate(volume: Volume) -> None:
-        try:
-            array = connect(lab)
-            lun = array.find_lun(volume)
-            group = ensure(array, FC)
-            start.wait(60)
-            given.append(array.map(lun, group).lun_id)
-            start.wait(60)
-            array.unmap(lun, HOST, ALL, [])
-            array.close()
-        except BaseException as error:  # noqa: BLE001 - handed over to the test's own thread
-            failures.append(error)
+        array = connect(lab)
+        lun = array.find_lun(volume)
+        group = ensure(array, FC)
+        start.wait(60)
+        given.append(array.map(lun, group).lun_id)
+        start.wait(60)
+        array.unmap(lun, HOST, ALL, [])
+        array.close()
 
-    threads = [threading.Thread(target=populate, args=(volume,)) for volume in volumes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    assert failures == []
+    at_once(populate, volumes)
     assert len(set(given)) == 20
     assert sim.connections == []
     assert lab.sessions == 0

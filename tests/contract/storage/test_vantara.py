@@ -15,6 +15,7 @@ from populator.storage.array import Group, Lun, Mapping, StorageArray, Volume
 from populator.storage.failures import Refused, Unanswered
 from populator.storage.vendors.vantara import names
 from populator.storage.vendors.vantara.names import HostGroup
+from tests.contract.storage.crowd import at_once
 from tests.lab.arrays import QuickClock, connect, fc, iscsi
 from tests.lab.arrays.rest import Reply, Request
 from tests.lab.arrays.vantara.lab import DATASTORE, PASSWORD, USER, VantaraLab, number_of
@@ -1065,29 +1066,21 @@ def test_one_path_that_cannot_be_removed_keeps_no_other(
 
 def test_twenty_populators_on_one_host_with_two_ports(lab: VantaraLab, sim: VantaraSimulator) -> None:
     volumes = [lab.add_volume() for _ in range(20)]
-    state, failures = lab.state(), list[BaseException]()
+    state = lab.state()
     barrier = threading.Barrier(len(volumes))
 
     def populate(volume: Volume) -> None:
-        try:
-            array = connect(lab)
-            lun = array.find_lun(volume)
-            array.mappings_of(lun)
-            barrier.wait(60)
-            array.map(lun, ensure(array, FC, FC_2))
-            assert paths(sim, lun).keys() == {FIRST, SECOND}
-            barrier.wait(60)
-            unmap(array, lun)
-            array.close()
-        except BaseException as failure:  # noqa: BLE001 - handed over to the test's own thread
-            failures.append(failure)
+        array = connect(lab)
+        lun = array.find_lun(volume)
+        array.mappings_of(lun)
+        barrier.wait(60)
+        array.map(lun, ensure(array, FC, FC_2))
+        assert paths(sim, lun).keys() == {FIRST, SECOND}
+        barrier.wait(60)
+        unmap(array, lun)
+        array.close()
 
-    threads = [threading.Thread(target=populate, args=(volume,)) for volume in volumes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    assert failures == []
+    at_once(populate, volumes)
     assert (lab.state(), lab.sessions) == (state, 0)
 
 
