@@ -6,9 +6,11 @@ no difference. `@pytest.mark.each_kube` runs against both.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.lab.arrays.rack import Rack
 from tests.lab.esxi import OURS
 from tests.lab.kube import Kube, start_kube
 from tests.lab.lab import Lab
@@ -55,6 +57,21 @@ def lab(running_lab: Lab) -> Iterator[Lab]:
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     """A certificate authority."""
     return Pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+def trusted(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trust the lab's authority, and no other."""
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca_file))
+
+
+@pytest.fixture
+def rack(pki: Pki, tmp_path: Path, trusted: None) -> Iterator[Rack]:
+    """Where a test starts simulated arrays, whose certificates are trusted."""
+    with Rack(pki, tmp_path) as empty:
+        yield empty
 
 
 @pytest.fixture(scope="module", params=["simulated", "real"])

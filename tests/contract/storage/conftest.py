@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from typing import Any
 
 import pytest
 
-from populator.storage.array import StorageArray
+from populator.storage.array import Lun, StorageArray
 from populator.storage.registry import SCSI, VENDORS
 from tests.contract.storage.hosts import PORTS, Ports, know_hosts
 from tests.lab.arrays import ArrayLab, QuickClock, connect, start
+from tests.lab.arrays.rack import Rack
 from tests.lab.faults import Ledger, proxy
 from tests.lab.pki import Pki
-from tests.lab.san import San
 from vsphere.model import InitiatorKind
 
 Way = tuple[str, InitiatorKind]
@@ -22,14 +23,6 @@ WAYS = [
     for kind in sorted(VENDORS[vendor].initiators)
 ]
 BY_SCSI = [vendor for vendor in sorted(VENDORS) if VENDORS[vendor].initiators >= SCSI]
-
-
-@pytest.fixture
-def trusted(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trust the lab's authority, and no other."""
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca_file))
 
 
 @pytest.fixture(params=WAYS)
@@ -46,19 +39,40 @@ def ports(way: Way) -> Ports:
 
 
 @pytest.fixture
-def lab(way: Way, pki: Pki, tmp_path: Path, trusted: None) -> Iterator[ArrayLab]:
+def lab(way: Way, rack: Rack) -> ArrayLab:
     """That vendor's array."""
-    with start(way[0], pki, San(tmp_path / "san")) as array_lab:
-        know_hosts(array_lab)
-        yield array_lab
+    return started(way[0], rack)
 
 
 @pytest.fixture(params=BY_SCSI)
-def scsi_lab(request: pytest.FixtureRequest, pki: Pki, tmp_path: Path, trusted: None) -> Iterator[ArrayLab]:
+def scsi_lab(request: pytest.FixtureRequest, rack: Rack) -> ArrayLab:
     """The array of each vendor that serves Fibre Channel and iSCSI."""
-    with start(request.param, pki, San(tmp_path / "san")) as array_lab:
-        know_hosts(array_lab)
-        yield array_lab
+    return started(request.param, rack)
+
+
+def started(vendor: str, rack: Rack) -> ArrayLab:
+    """Start a vendor's array that knows both hosts, if it has to."""
+    array_lab = rack.add(partial(start, vendor))
+    know_hosts(array_lab)
+    return array_lab
+
+
+@pytest.fixture
+def sim(lab: Any) -> Any:
+    """What stands behind one vendor's array, whose tests may turn and look at it."""
+    return lab.simulator
+
+
+@pytest.fixture
+def array(lab: ArrayLab) -> StorageArray:
+    """Our driver for the array."""
+    return connect(lab)
+
+
+@pytest.fixture
+def lun(lab: ArrayLab, array: StorageArray) -> Lun:
+    """The LUN of a new volume."""
+    return array.find_lun(lab.add_volume())
 
 
 @dataclass

@@ -13,6 +13,8 @@ HOST = "host-1234"
 IQN, IQN_2 = iscsi("iqn.1998-01.com.vmware:esx-1"), iscsi("iqn.1998-01.com.vmware:esx-1-b")
 FC, FC_2 = fc("20000025b5aa0001"), fc("20000025b5aa0002")
 SDC = sdc("3f4b2c1d-0000-4000-8000-000000000001")
+ALL = frozenset({IQN, IQN_2, FC, FC_2})
+"""of the host by iSCSI and Fibre Channel"""
 
 
 @dataclass(frozen=True)

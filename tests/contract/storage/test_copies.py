@@ -3,8 +3,7 @@
 The bytes are real: the source's are compared, and so is what each volume was written to.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 from typing import cast
 
 import pytest
@@ -16,11 +15,11 @@ from populator.storage.registry import VENDORS
 from tests.contract.storage.conftest import Front
 from tests.contract.storage.hosts import HOST, PORTS, ensure, know_hosts
 from tests.lab.arrays import CopyingLab, connect, copying, start
+from tests.lab.arrays.rack import Rack
 from tests.lab.disks import MIB, noise
 from tests.lab.faults import FAULTS, nth
 from tests.lab.lies import LIES
-from tests.lab.pki import Pki
-from tests.lab.san import LunFile, San
+from tests.lab.san import LunFile
 from vsphere.model import DiskKind
 
 AT_ONCE = {"pureFlashArray"}
@@ -51,10 +50,10 @@ def kind(request: pytest.FixtureRequest) -> tuple[str, DiskKind]:
 
 
 @pytest.fixture
-def lab(kind: tuple[str, DiskKind], pki: Pki, tmp_path: Path, trusted: None) -> Iterator[CopyingLab]:
-    with start(kind[0], pki, San(tmp_path / "san")) as array_lab:
-        know_hosts(array_lab)
-        yield copying(array_lab)
+def lab(kind: tuple[str, DiskKind], rack: Rack) -> CopyingLab:
+    array_lab = rack.add(partial(start, kind[0]))
+    know_hosts(array_lab)
+    return copying(array_lab)
 
 
 class World:

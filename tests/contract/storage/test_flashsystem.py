@@ -4,9 +4,7 @@ and each weak point of the Go populator's driver that is known.
 
 import logging
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -15,20 +13,17 @@ from populator.errors import StorageError
 from populator.storage.array import Group, Lun, Mapping, StorageArray, Volume
 from populator.storage.failures import Refused, Unanswered
 from tests.contract.storage.crowd import at_once
+from tests.contract.storage.hosts import ALL, FC, FC_2, HOST, IQN, IQN_2, ensure
 from tests.lab.arrays import QuickClock, connect, fc, iscsi
 from tests.lab.arrays.flashsystem.lab import PASSWORD, USER, FlashSystemLab
 from tests.lab.arrays.flashsystem.server import FlashSystemSimulator
 from tests.lab.arrays.flashsystem.system import SimHost
+from tests.lab.arrays.rack import Rack
 from tests.lab.arrays.rest import Reply, Request
 from tests.lab.pki import Pki
-from tests.lab.san import San
 from vsphere.model import Initiator
 
-HOST = "host-1234"
-IQN, IQN_2 = iscsi("iqn.1998-01.com.vmware:esx-1"), iscsi("iqn.1998-01.com.vmware:esx-1-b")
-FC, FC_2 = fc("20000025b5aa0001"), fc("20000025b5aa0002")
 WWPN, WWPN_2, WORKER = "20000025B5AA0001", "20000025B5AA0002", "20000025B5AA0007"
-ALL = frozenset({IQN, IQN_2, FC, FC_2})
 OWN = "xcopy-hostsystem-host-1234-fc"
 AUTH = ("POST", "/rest/v1/auth")
 
@@ -49,24 +44,8 @@ class Cache:
 
 
 @pytest.fixture
-def lab(pki: Pki, tmp_path: Path, trusted: None) -> Iterator[FlashSystemLab]:
-    with FlashSystemLab(pki, San(tmp_path / "san")) as flashsystem:
-        yield flashsystem
-
-
-@pytest.fixture
-def sim(lab: FlashSystemLab) -> FlashSystemSimulator:
-    return lab.simulator
-
-
-@pytest.fixture
-def array(lab: FlashSystemLab) -> StorageArray:
-    return connect(lab)
-
-
-@pytest.fixture
-def lun(lab: FlashSystemLab, array: StorageArray) -> Lun:
-    return array.find_lun(lab.add_volume())
+def lab(rack: Rack) -> FlashSystemLab:
+    return rack.add(FlashSystemLab)
 
 
 @pytest.fixture
@@ -74,10 +53,6 @@ def esx(sim: FlashSystemSimulator) -> SimHost:
     """The host object that an administrator made for the host, by Fibre Channel; there is one by iSCSI, too."""
     sim.add_host("esx1-iscsi", [IQN.name])
     return sim.add_host("esx1", [WWPN, WWPN_2])
-
-
-def ensure(array: StorageArray, *initiators: Initiator) -> Group:
-    return array.ensure_group(array.plan_group(HOST, initiators))
 
 
 def unmap(array: StorageArray, lun: Lun, keep: tuple[Mapping, ...] = ()) -> None:

@@ -2,53 +2,30 @@
 Go populator's driver that is known.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from populator.errors import StorageError
-from populator.storage.array import Group, Lun, StorageArray, Volume
+from populator.storage.array import Lun, StorageArray, Volume
 from populator.storage.failures import Refused, Unanswered
 from populator.storage.vendors.hpe import names
 from tests.contract.storage.crowd import at_once
-from tests.lab.arrays import QuickClock, connect, fc, iscsi
+from tests.contract.storage.hosts import ALL, FC, FC_2, HOST, IQN, ensure
+from tests.lab.arrays import QuickClock, connect, iscsi
 from tests.lab.arrays.hpe.lab import PASSWORD, USER, HpeLab
 from tests.lab.arrays.hpe.server import HpeSimulator, User
 from tests.lab.arrays.hpe.system import Template
+from tests.lab.arrays.rack import Rack
 from tests.lab.arrays.rest import Reply, Request
-from tests.lab.pki import Pki
-from tests.lab.san import San
-from vsphere.model import Initiator, InitiatorKind
+from vsphere.model import InitiatorKind
 
-HOST = "host-1234"
-IQN, IQN_2 = iscsi("iqn.1998-01.com.vmware:esx-1"), iscsi("iqn.1998-01.com.vmware:esx-1-b")
-FC, FC_2 = fc("20000025b5aa0001"), fc("20000025b5aa0002")
 WWN, WWN_2 = "20000025B5AA0001", "20000025B5AA0002"
 OTHER = "iqn.1998-01.com.vmware:worker-7"
-ALL = frozenset({IQN, IQN_2, FC, FC_2})
 OWN = "xcopy-host-1234-fc"
 
 
 @pytest.fixture
-def lab(pki: Pki, tmp_path: Path, trusted: None) -> Iterator[HpeLab]:
-    with HpeLab(pki, San(tmp_path / "san")) as hpe:
-        yield hpe
-
-
-@pytest.fixture
-def sim(lab: HpeLab) -> HpeSimulator:
-    return lab.simulator
-
-
-@pytest.fixture
-def array(lab: HpeLab) -> StorageArray:
-    return connect(lab)
-
-
-@pytest.fixture
-def lun(lab: HpeLab, array: StorageArray) -> Lun:
-    return array.find_lun(lab.add_volume())
+def lab(rack: Rack) -> HpeLab:
+    return rack.add(HpeLab)
 
 
 @pytest.fixture
@@ -77,10 +54,6 @@ def made(sim: HpeSimulator, what: str) -> list[object]:
 
     sim.before("POST", what, keep, times=100)
     return bodies
-
-
-def ensure(array: StorageArray, *initiators: Initiator) -> Group:
-    return array.ensure_group(array.plan_group(HOST, initiators))
 
 
 def unmap(array: StorageArray, lun: Lun) -> None:

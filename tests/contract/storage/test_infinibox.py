@@ -1,8 +1,7 @@
 """What is the InfiniBox's alone: approval, clusters, ids and serial numbers, hosts by their initiators, error codes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,36 +14,24 @@ from populator.storage.login import Basic
 from populator.storage.vendors.infinibox import names
 from populator.storage.vendors.infinibox.client import explain
 from tests.contract.storage.crowd import at_once
-from tests.contract.storage.hosts import FC, FC_2, HOST, IQN, IQN_2, PORTS, ensure, seen
+from tests.contract.storage.hosts import ALL, FC, FC_2, HOST, IQN, PORTS, ensure, seen
 from tests.lab.arrays import QuickClock, connect
 from tests.lab.arrays.infinibox.lab import InfiniBoxLab, ports
 from tests.lab.arrays.infinibox.server import InfiniBoxSimulator, refusal, result
 from tests.lab.arrays.infinibox.system import SimHost
+from tests.lab.arrays.rack import Rack
 from tests.lab.arrays.rest import Reply, Request, Step
-from tests.lab.pki import Pki
-from tests.lab.san import San
 from vsphere.model import Initiator, InitiatorKind
 
-ALL = frozenset({IQN, IQN_2, FC, FC_2})
 API = "/api/rest"
 WORKER = PORTS[InitiatorKind.FC].worker
 
 
 @pytest.fixture
-def lab(pki: Pki, tmp_path: Path, trusted: None) -> Iterator[InfiniBoxLab]:
-    with InfiniBoxLab(pki, San(tmp_path / "san")) as running:
-        running.know_host("esx-1", ALL)
-        yield running
-
-
-@pytest.fixture
-def sim(lab: InfiniBoxLab) -> InfiniBoxSimulator:
-    return lab.simulator
-
-
-@pytest.fixture
-def array(lab: InfiniBoxLab) -> StorageArray:
-    return connect(lab)
+def lab(rack: Rack) -> InfiniBoxLab:
+    lab = rack.add(InfiniBoxLab)
+    lab.know_host("esx-1", ALL)
+    return lab
 
 
 @pytest.fixture

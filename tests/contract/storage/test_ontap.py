@@ -6,7 +6,6 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -20,39 +19,24 @@ from populator.storage.failures import Refused, Unanswered
 from populator.storage.http import origin
 from populator.storage.own_names import stem
 from populator.storage.vendors.ontap import names
+from tests.contract.storage.hosts import FC, HOST, IQN, ensure
 from tests.lab.arrays import QuickClock, connect, fc, iscsi
 from tests.lab.arrays.ontap.lab import OntapLab
 from tests.lab.arrays.ontap.server import OntapSimulator, User
+from tests.lab.arrays.rack import Rack
 from tests.lab.arrays.rest import Reply, Request
 from tests.lab.pki import Pki
 from tests.lab.san import San
 from vsphere.model import Initiator, InitiatorKind
 
-HOST = "host-1234"
-IQN = "iqn.1998-01.com.vmware:esx-1"
 WWPN = "20:00:00:25:b5:aa:00:01"
-ISCSI, FC = iscsi(IQN), fc("20000025b5aa0001")
 ISCSI_GROUP, FC_GROUP = "xcopy-hostsystem-host-1234-iscsi", "xcopy-hostsystem-host-1234-fcp"
 GROUPS, MAPS, LUNS = "/protocols/san/igroups", "/protocols/san/lun-maps", "/storage/luns"
 
 
 @pytest.fixture
-def lab(pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OntapLab]:
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca_file))
-    with OntapLab(pki, San(tmp_path / "san")) as ontap:
-        yield ontap
-
-
-@pytest.fixture
-def sim(lab: OntapLab) -> OntapSimulator:
-    return lab.simulator
-
-
-@pytest.fixture
-def array(lab: OntapLab) -> StorageArray:
-    return connect(lab)
+def lab(rack: Rack) -> OntapLab:
+    return rack.add(OntapLab)
 
 
 def error(status: int, code: str, message: str = "the array's own words") -> Reply:
@@ -67,12 +51,8 @@ def volume(**attributes: str) -> Volume:
     return Volume("pvc-1", "csi.trident.netapp.io", "pvc-1", attributes)
 
 
-def ensure(array: StorageArray, *initiators: Initiator) -> Group:
-    return array.ensure_group(array.plan_group(HOST, initiators))
-
-
 def unmap(array: StorageArray, lun: Lun) -> None:
-    array.unmap(lun, HOST, {ISCSI, FC}, ())
+    array.unmap(lun, HOST, {IQN, FC}, ())
 
 
 def run(array: StorageArray, wanted: Volume, initiator: Initiator) -> Mapping:
@@ -139,7 +119,7 @@ def test_an_unknown_svm_is_an_error_and_never_a_query(lab: OntapLab, svm: str) -
 def test_the_credentials_of_one_svm_are_enough(lab: OntapLab, sim: OntapSimulator) -> None:
     sim.users["vsadmin"] = User("svm-secret", svm="svm1")
     array = connect(lab, username="vsadmin", password="svm-secret", options={})
-    assert run(array, lab.add_volume(), ISCSI).ours
+    assert run(array, lab.add_volume(), IQN).ours
     assert array.info().version == ""
     assert len(sim.calls) - 2 <= 12
 
@@ -275,12 +255,12 @@ def test_the_same_path_on_two_svms(array: StorageArray, lab: OntapLab, sim: Onta
     wanted = lab.add_volume()
     path = sim.luns[lab.uuid(wanted)].path
     twin = sim.add_lun(path, "svm2", 4096)
-    twin_group = sim.add_group(ISCSI_GROUP, "svm2", [IQN])
+    twin_group = sim.add_group(ISCSI_GROUP, "svm2", [IQN.name])
     sim.add_map(twin, twin_group)
     lun = array.find_lun(wanted)
     assert lun.id == lab.uuid(wanted)
     assert array.mappings_of(lun) == ()
-    array.map(lun, ensure(array, ISCSI))
+    array.map(lun, ensure(array, IQN))
     unmap(array, lun)
     assert sim.find_map(twin, twin_group) is not None
     assert sim.find_group(ISCSI_GROUP, "svm1") is None
@@ -312,13 +292,13 @@ def test_the_go_populators_names_are_used_and_known() -> None:
 
 
 def test_initiators_are_compared_without_case(array: StorageArray, sim: OntapSimulator) -> None:
-    sim.add_group(ISCSI_GROUP, "svm1", [IQN.upper().replace("IQN", "iqn"), WWPN.upper()])
-    ensure(array, ISCSI)
+    sim.add_group(ISCSI_GROUP, "svm1", [IQN.name.upper().replace("IQN.name", "iqn"), WWPN.upper()])
+    ensure(array, IQN)
     assert writes(sim) == []
 
 
 def test_the_first_kind_where_both_are_there(array: StorageArray, sim: OntapSimulator) -> None:
-    assert ensure(array, FC, ISCSI).name == FC_GROUP
+    assert ensure(array, FC, IQN).name == FC_GROUP
     assert [(g.name, g.initiators) for g in sim.groups.values()] == [(FC_GROUP, [WWPN])]
 
 
@@ -326,7 +306,7 @@ def test_a_user_who_may_not_see_logins_gets_the_first_kind(array: StorageArray, 
     sim.log_in("svm1", WWPN)
     for where in ("/network/fc/logins", "/protocols/san/iscsi/sessions"):
         sim.before("GET", where, lambda _: error(403, "6", "not authorized for that command"))
-    assert ensure(array, ISCSI, FC).name == ISCSI_GROUP
+    assert ensure(array, IQN, FC).name == ISCSI_GROUP
 
 
 @pytest.mark.parametrize(
@@ -339,10 +319,10 @@ def test_what_the_svm_does_not_serve_is_not_chosen(
     sim.svm("svm1").services = served
     for where in ("/network/fc/logins", "/protocols/san/iscsi/sessions"):
         sim.before("GET", where, lambda _: error(403, "6", "not authorized for that command"))
-    assert ensure(array, FC, ISCSI).name == group
+    assert ensure(array, FC, IQN).name == group
 
 
-@pytest.mark.parametrize("only", [ISCSI, FC])
+@pytest.mark.parametrize("only", [IQN, FC])
 def test_a_host_of_one_protocol_has_no_choice(
     array: StorageArray, sim: OntapSimulator, only: Initiator
 ) -> None:
@@ -357,13 +337,13 @@ def test_initiators_offered_twice_count_once_and_odd_ones_not_at_all(
     array: StorageArray, sim: OntapSimulator
 ) -> None:
     odd = [*map(iscsi, ODD), Initiator(InitiatorKind.SDC, "3f4b2c1d-0000")]
-    group = ensure(array, *odd, ISCSI, FC, ISCSI, *odd)
-    assert (group.name, group.initiators) == (ISCSI_GROUP, (ISCSI,))
-    assert sim.groups[group.id].initiators == [IQN]
+    group = ensure(array, *odd, IQN, FC, IQN, *odd)
+    assert (group.name, group.initiators) == (ISCSI_GROUP, (IQN,))
+    assert sim.groups[group.id].initiators == [IQN.name]
 
 
 def test_logins_are_asked_for_only_where_there_is_a_choice(array: StorageArray, sim: OntapSimulator) -> None:
-    ensure(array, ISCSI)
+    ensure(array, IQN)
     assert not [path for _, path in sim.calls if path.endswith(("logins", "sessions"))]
 
 
@@ -377,26 +357,26 @@ def test_names_that_ontap_would_refuse(array: StorageArray, sim: OntapSimulator,
 
 
 def test_a_plan_says_what_there_is_and_what_is_missing(array: StorageArray, sim: OntapSimulator) -> None:
-    plan = array.plan_group(HOST, [ISCSI])
-    assert (plan.group, plan.missing) == (Group("", ISCSI_GROUP, (ISCSI,)), (ISCSI,))
+    plan = array.plan_group(HOST, [IQN])
+    assert (plan.group, plan.missing) == (Group("", ISCSI_GROUP, (IQN,)), (IQN,))
     key = sim.add_group(ISCSI_GROUP, "svm1", [], "iscsi")
-    plan = array.plan_group(HOST, [ISCSI])
-    assert (plan.group, plan.missing) == (Group(key, ISCSI_GROUP, (ISCSI,)), (ISCSI,))
-    sim.add_initiators(key, [IQN])
-    assert array.plan_group(HOST, [ISCSI]).missing == ()
+    plan = array.plan_group(HOST, [IQN])
+    assert (plan.group, plan.missing) == (Group(key, ISCSI_GROUP, (IQN,)), (IQN,))
+    sim.add_initiators(key, [IQN.name])
+    assert array.plan_group(HOST, [IQN]).missing == ()
     assert writes(sim) == []
 
 
 def test_a_plan_may_be_out_of_date(array: StorageArray, sim: OntapSimulator) -> None:
     """Somebody made the igroup since; or it was there, and somebody took it away."""
-    plan = array.plan_group(HOST, [ISCSI])
+    plan = array.plan_group(HOST, [IQN])
     key = sim.add_group(ISCSI_GROUP, "svm1", [], "iscsi")
     assert array.ensure_group(plan).id == key
-    assert sim.groups[key].initiators == [IQN]
-    plan = array.plan_group(HOST, [ISCSI, iscsi(f"{IQN}-b")])
+    assert sim.groups[key].initiators == [IQN.name]
+    plan = array.plan_group(HOST, [IQN, iscsi(f"{IQN.name}-b")])
     sim.remove_group(key)
     again = array.ensure_group(plan)
-    assert sim.groups[again.id].initiators == [IQN, f"{IQN}-b"]
+    assert sim.groups[again.id].initiators == [IQN.name, f"{IQN.name}-b"]
 
 
 def test_somebody_creates_the_igroup_first(array: StorageArray, sim: OntapSimulator) -> None:
@@ -404,15 +384,15 @@ def test_somebody_creates_the_igroup_first(array: StorageArray, sim: OntapSimula
         sim.add_group(ISCSI_GROUP, "svm1", [], "iscsi")
 
     sim.before("POST", GROUPS, first)
-    group = ensure(array, ISCSI)
-    assert sim.groups[group.id].initiators == [IQN]
+    group = ensure(array, IQN)
+    assert sim.groups[group.id].initiators == [IQN.name]
 
 
 def test_somebody_adds_the_initiator_first(array: StorageArray, sim: OntapSimulator) -> None:
     key = sim.add_group(ISCSI_GROUP, "svm1", [], "iscsi")
-    sim.before("POST", f"{GROUPS}/{key}/initiators", lambda _: sim.add_initiators(key, [IQN]))
-    assert ensure(array, ISCSI).id == key
-    assert sim.groups[key].initiators == [IQN]
+    sim.before("POST", f"{GROUPS}/{key}/initiators", lambda _: sim.add_initiators(key, [IQN.name]))
+    assert ensure(array, IQN).id == key
+    assert sim.groups[key].initiators == [IQN.name]
 
 
 def test_somebody_deletes_the_igroup_before_the_initiator_is_added(
@@ -420,18 +400,18 @@ def test_somebody_deletes_the_igroup_before_the_initiator_is_added(
 ) -> None:
     key = sim.add_group(ISCSI_GROUP, "svm1", [], "iscsi")
     sim.before("POST", f"{GROUPS}/{key}/initiators", lambda _: sim.remove_group(key))
-    group = ensure(array, ISCSI)
+    group = ensure(array, IQN)
     assert group.id != key
-    assert sim.groups[group.id].initiators == [IQN]
+    assert sim.groups[group.id].initiators == [IQN.name]
 
 
 def test_another_conflict_is_not_taken_for_a_race(array: StorageArray, sim: OntapSimulator) -> None:
-    sim.add_group("linux-group", "svm1", [IQN], os_type="linux")
+    sim.add_group("linux-group", "svm1", [IQN.name], os_type="linux")
     with pytest.raises(StorageError, match=r"linux-group.*5374732"):
-        ensure(array, ISCSI)
+        ensure(array, IQN)
     key = sim.add_group(ISCSI_GROUP, "svm1", [], "iscsi")
     with pytest.raises(StorageError, match=r"linux-group.*5374734"):
-        ensure(array, ISCSI)
+        ensure(array, IQN)
     assert sim.groups[key].initiators == []
 
 
@@ -441,7 +421,7 @@ def test_an_igroup_of_our_name_that_is_not_ours(
 ) -> None:
     sim.add_group(ISCSI_GROUP, "svm1", [], protocol, os_type)
     with pytest.raises(StorageError, match="exists with protocol"):
-        ensure(array, ISCSI)
+        ensure(array, IQN)
     assert writes(sim) == []
 
 
@@ -461,14 +441,14 @@ def test_all_pages_of_maps_are_read(array: StorageArray, lab: OntapLab, sim: Ont
 
 def test_mapped_already(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
     wanted = lab.add_volume()
-    lun, group = array.find_lun(wanted), ensure(array, ISCSI)
+    lun, group = array.find_lun(wanted), ensure(array, IQN)
     sim.add_map(lun.id, group.id, 17)
     mapping = array.map(lun, group)
     assert (mapping.lun_id, mapping.ours, mapping.group) == (17, True, group)
 
 
 def test_no_interface_for_the_protocol(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
-    lun, group = array.find_lun(lab.add_volume()), ensure(array, ISCSI)
+    lun, group = array.find_lun(lab.add_volume()), ensure(array, IQN)
     sim.before("POST", MAPS, lambda _: error(400, "5374573", "A node has no interface for iSCSI"), times=9)
     with pytest.raises(Refused, match=r"A node has no interface for iSCSI.*5374573"):
         array.map(lun, group)
@@ -476,18 +456,18 @@ def test_no_interface_for_the_protocol(array: StorageArray, lab: OntapLab, sim: 
 
 
 def test_the_igroup_vanishes_before_the_map(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
-    lun, group = array.find_lun(lab.add_volume()), ensure(array, ISCSI)
+    lun, group = array.find_lun(lab.add_volume()), ensure(array, IQN)
     sim.before("POST", MAPS, lambda _: sim.remove_group(group.id))
     mapping = array.map(lun, group)
     assert mapping.ours
     assert mapping.group.id != group.id
-    assert lab.san.seen_by([IQN]) == {lun.device: mapping.lun_id}
+    assert lab.san.seen_by([IQN.name]) == {lun.device: mapping.lun_id}
 
 
 def test_an_igroup_that_always_vanishes_is_an_error(
     array: StorageArray, lab: OntapLab, sim: OntapSimulator
 ) -> None:
-    lun, group = array.find_lun(lab.add_volume()), ensure(array, ISCSI)
+    lun, group = array.find_lun(lab.add_volume()), ensure(array, IQN)
 
     def vanish(_: Request) -> None:
         for key in list(sim.groups):
@@ -513,7 +493,7 @@ def test_seen_through_another_group_whatever_the_code(
 
 def test_a_lun_id_that_esxi_does_not_see(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
     wanted = lab.add_volume()
-    lun, group = array.find_lun(wanted), ensure(array, ISCSI)
+    lun, group = array.find_lun(wanted), ensure(array, IQN)
     sim.add_map(lun.id, group.id, 1024)
     with pytest.raises(StorageError, match=r"LUN id 1024.*0 to 1023") as caught:
         array.map(lun, group)
@@ -523,7 +503,7 @@ def test_a_lun_id_that_esxi_does_not_see(array: StorageArray, lab: OntapLab, sim
 
 
 def test_lun_id_1023_is_fine(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
-    lun, group = array.find_lun(lab.add_volume()), ensure(array, ISCSI)
+    lun, group = array.find_lun(lab.add_volume()), ensure(array, IQN)
     sim.add_map(lun.id, group.id, 1023)
     assert array.map(lun, group).lun_id == 1023
 
@@ -536,14 +516,14 @@ def test_unmapping_what_is_gone_is_success(
     array: StorageArray, lab: OntapLab, sim: OntapSimulator, code: str
 ) -> None:
     lun = array.find_lun(lab.add_volume())
-    array.map(lun, ensure(array, ISCSI))
+    array.map(lun, ensure(array, IQN))
     sim.before("DELETE", MAPS, lambda _: error(404, code))
     unmap(array, lun)
 
 
 def test_other_refusals_to_unmap_are_not(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
     lun = array.find_lun(lab.add_volume())
-    array.map(lun, ensure(array, ISCSI))
+    array.map(lun, ensure(array, IQN))
     sim.before("DELETE", MAPS, lambda _: error(401, "6691623"))
     with pytest.raises(Refused) as caught:
         unmap(array, lun)
@@ -555,7 +535,7 @@ def test_a_step_that_fails_does_not_keep_the_others_from_being_done(
 ) -> None:
     wanted = lab.add_volume()
     lun = array.find_lun(wanted)
-    stuck, _ = [array.map(lun, ensure(array, initiator)).group for initiator in (ISCSI, FC)]
+    stuck, _ = [array.map(lun, ensure(array, initiator)).group for initiator in (IQN, FC)]
 
     def move(request: Request) -> Reply | None:
         return error(409, "5374316", "being moved") if stuck.id in request.path else None
@@ -576,7 +556,7 @@ def test_a_list_that_is_none_is_not_taken_for_an_empty_one(
     array: StorageArray, lab: OntapLab, sim: OntapSimulator, reply: Reply
 ) -> None:
     lun = array.find_lun(lab.add_volume())
-    array.map(lun, ensure(array, ISCSI))
+    array.map(lun, ensure(array, IQN))
     sim.before("GET", MAPS, lambda _: reply)
     with pytest.raises(StorageError):
         unmap(array, lun)
@@ -590,12 +570,12 @@ def test_a_map_that_is_said_to_be_gone_is_looked_for(
     array: StorageArray, lab: OntapLab, sim: OntapSimulator, code: str
 ) -> None:
     lun = array.find_lun(lab.add_volume())
-    array.map(lun, ensure(array, ISCSI))
+    array.map(lun, ensure(array, IQN))
     sim.before("DELETE", MAPS, lambda _: error(404, code, "entry doesn't exist"))
     unmap(array, lun)
     assert sim.groups == {}
     sim.before("DELETE", MAPS, lambda _: error(404, code, "entry doesn't exist"), times=1000)
-    array.map(lun, ensure(array, ISCSI))
+    array.map(lun, ensure(array, IQN))
     with pytest.raises(StorageError, match="lists it all the same"):
         unmap(array, lun)
 
@@ -604,7 +584,7 @@ def test_a_group_that_is_said_to_be_gone_is_looked_for(
     array: StorageArray, lab: OntapLab, sim: OntapSimulator
 ) -> None:
     lun = array.find_lun(lab.add_volume())
-    array.map(lun, ensure(array, ISCSI))
+    array.map(lun, ensure(array, IQN))
     sim.before("DELETE", GROUPS, lambda _: NOT_THERE)
     unmap(array, lun)
     assert sim.groups == {}
@@ -614,7 +594,7 @@ def test_a_group_that_is_said_to_be_gone_is_looked_for(
 def test_a_map_whose_answer_says_nothing_is_looked_for(
     array: StorageArray, lab: OntapLab, sim: OntapSimulator, reply: Reply
 ) -> None:
-    lun, group = array.find_lun(lab.add_volume()), ensure(array, ISCSI)
+    lun, group = array.find_lun(lab.add_volume()), ensure(array, IQN)
 
     def mapped_all_the_same(_: Request) -> Reply:
         sim.add_map(lun.id, group.id)
@@ -627,7 +607,7 @@ def test_a_map_whose_answer_says_nothing_is_looked_for(
 def test_both_groups_of_the_host_are_removed(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
     wanted = lab.add_volume()
     lun = array.find_lun(wanted)
-    for initiator in (ISCSI, FC):
+    for initiator in (IQN, FC):
         array.map(lun, ensure(array, initiator))
     sim.add_map(lun.id, sim.add_group("admin", "svm1", ["iqn.1998-01.com.lab:a"]))
     before = array.mappings_of(lun)
@@ -651,7 +631,7 @@ def test_an_igroup_that_vanishes_from_restore_is_no_error(
     array: StorageArray, lab: OntapLab, sim: OntapSimulator
 ) -> None:
     lun = array.find_lun(lab.add_volume())
-    group = ensure(array, ISCSI)
+    group = ensure(array, IQN)
     array.map(lun, group)
     sim.before("DELETE", GROUPS, lambda _: sim.remove_group(group.id))
     unmap(array, lun)
@@ -725,7 +705,7 @@ def test_busy_for_ever_ends_at_the_deadline(lab: OntapLab, sim: OntapSimulator) 
 
 
 def test_a_map_whose_answer_is_lost_is_found(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
-    lun, group = array.find_lun(lab.add_volume()), ensure(array, ISCSI)
+    lun, group = array.find_lun(lab.add_volume()), ensure(array, IQN)
 
     def done_but_not_told(_: Request) -> Reply:
         sim.add_map(lun.id, group.id, 5)
@@ -849,12 +829,12 @@ def test_a_list_without_end_is_given_up(lab: OntapLab, sim: OntapSimulator) -> N
 
 
 def test_one_connection_serves_a_whole_run(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
-    run(array, lab.add_volume(), ISCSI)
+    run(array, lab.add_volume(), IQN)
     assert sim.server.accepted == 1
 
 
 def test_calls_of_a_run(array: StorageArray, lab: OntapLab, sim: OntapSimulator) -> None:
-    run(array, lab.add_volume(), ISCSI)
+    run(array, lab.add_volume(), IQN)
     assert len(sim.calls) == 11
 
 
@@ -870,19 +850,19 @@ def test_a_map_made_since_the_maps_were_last_read_is_taken_away_too(
     """As by a run that took our place and died: its group has our group's name, and is another one."""
     volume = lab.add_volume()
     lun = array.find_lun(volume)
-    group = array.ensure_group(array.plan_group(HOST, [ISCSI]))
+    group = array.ensure_group(array.plan_group(HOST, [IQN]))
     array.map(lun, group)
     array.mappings_of(lun)
     lab.remove_map(volume, group.id)
     sim.remove_group(group.id)
-    lab.add_map(volume, lab.add_group(group.name, [ISCSI]))
-    array.unmap(lun, HOST, {ISCSI}, ())
+    lab.add_map(volume, lab.add_group(group.name, [IQN]))
+    array.unmap(lun, HOST, {IQN}, ())
     assert lab.state() == ([], [])
 
 
 def test_a_lun_id_just_freed_is_not_the_next_one_given(array: StorageArray, lab: OntapLab) -> None:
     """ESXi refuses a LUN under an id by which it still has paths to another one."""
-    group = array.ensure_group(array.plan_group(HOST, [ISCSI]))
+    group = array.ensure_group(array.plan_group(HOST, [IQN]))
     array.map(array.find_lun(lab.add_volume()), group)  # keeps the group
     first, second = (array.find_lun(lab.add_volume()) for _ in range(2))
     freed = array.map(first, group).lun_id
@@ -895,7 +875,7 @@ def test_where_the_luns_own_id_is_in_use_the_array_chooses(
 ) -> None:
     volume, other = lab.add_volume(), lab.add_volume()
     lun = array.find_lun(volume)
-    group = array.ensure_group(array.plan_group(HOST, [ISCSI]))
+    group = array.ensure_group(array.plan_group(HOST, [IQN]))
     sim.add_map(array.find_lun(other).id, group.id, names.lun_id(lun.id))
     assert array.map(lun, group).lun_id == 0
     assert [request for request in sim.calls if request == ("POST", "/api/protocols/san/lun-maps")] == [

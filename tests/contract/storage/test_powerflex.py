@@ -1,8 +1,7 @@
 """PowerFlex's own cases: log-ins, handles, SDCs, generations, odd answers, and what the Go populator gets wrong."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +15,8 @@ from tests.contract.storage.hosts import FC, HOST, IQN, PORTS, SDC, ensure, know
 from tests.lab.arrays import QuickClock, connect, sdc
 from tests.lab.arrays.powerflex.lab import PASSWORD, USER, PowerFlexLab
 from tests.lab.arrays.powerflex.server import PowerFlexSimulator
+from tests.lab.arrays.rack import Rack
 from tests.lab.arrays.rest import Reply, Request
-from tests.lab.pki import Pki
-from tests.lab.san import San
 from vsphere.model import InitiatorKind
 
 WORKER = PORTS[InitiatorKind.SDC].worker
@@ -27,35 +25,21 @@ Start = Callable[..., PowerFlexLab]
 
 
 @pytest.fixture
-def start(pki: Pki, tmp_path: Path, trusted: None) -> Iterator[Start]:
-    """Return what starts an array of these versions; it ends with the test."""
-    running: list[PowerFlexLab] = []
+def start(rack: Rack) -> Start:
+    """Return what starts an array of these versions."""
 
     def begin(*versions: str | None) -> PowerFlexLab:
-        lab = PowerFlexLab(pki, San(tmp_path / f"san-{len(running)}"), *versions)  # type: ignore[arg-type]
-        running.append(lab)
+        lab = rack.add(PowerFlexLab, *versions)  # type: ignore[arg-type]
         know_hosts(lab)
         lab.simulator.add_sdc(WORKER.name, name="worker-7", os="Linux")
         return lab
 
-    yield begin
-    for lab in running:
-        lab.simulator.close()
+    return begin
 
 
 @pytest.fixture
 def lab(start: Start) -> PowerFlexLab:
     return start()
-
-
-@pytest.fixture
-def sim(lab: PowerFlexLab) -> PowerFlexSimulator:
-    return lab.simulator
-
-
-@pytest.fixture
-def array(lab: PowerFlexLab) -> StorageArray:
-    return connect(lab)
 
 
 def error(status: int, code: int, message: str = "the array's own words", **more: Any) -> Reply:

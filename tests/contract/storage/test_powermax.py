@@ -1,9 +1,8 @@
 """PowerMax's own cases: versions, port groups, hosts, handles, views, jobs, and what the Go populator gets wrong."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +16,8 @@ from tests.lab.arrays import QuickClock, connect, fc
 from tests.lab.arrays.powermax.lab import CSI_GROUP, FC_PORTS, ISCSI_PORTS, PASSWORD, USER, PowerMaxLab
 from tests.lab.arrays.powermax.server import PowerMaxSimulator
 from tests.lab.arrays.powermax.system import IN_PROGRESS
+from tests.lab.arrays.rack import Rack
 from tests.lab.arrays.rest import Reply, Request
-from tests.lab.pki import Pki
-from tests.lab.san import San
 from vsphere.model import InitiatorKind
 
 WORKER = PORTS[InitiatorKind.FC].worker
@@ -27,34 +25,20 @@ Start = Callable[..., PowerMaxLab]
 
 
 @pytest.fixture
-def start(pki: Pki, tmp_path: Path, trusted: None) -> Iterator[Start]:
-    """Return what starts an array behind such a Unisphere; it ends with the test."""
-    running: list[PowerMaxLab] = []
+def start(rack: Rack) -> Start:
+    """Return what starts an array behind such a Unisphere."""
 
     def begin(**simulator: Any) -> PowerMaxLab:
-        lab = PowerMaxLab(pki, San(tmp_path / f"san-{len(running)}"), **simulator)
-        running.append(lab)
+        lab = rack.add(PowerMaxLab, **simulator)
         know_hosts(lab)
         return lab
 
-    yield begin
-    for lab in running:
-        lab.simulator.close()
+    return begin
 
 
 @pytest.fixture
 def lab(start: Start) -> PowerMaxLab:
     return start()
-
-
-@pytest.fixture
-def sim(lab: PowerMaxLab) -> PowerMaxSimulator:
-    return lab.simulator
-
-
-@pytest.fixture
-def array(lab: PowerMaxLab) -> StorageArray:
-    return connect(lab)
 
 
 def error(status: int, message: str) -> Callable[[Request], Reply]:

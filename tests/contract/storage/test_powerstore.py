@@ -3,9 +3,7 @@
 import base64
 import http.client
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,42 +12,27 @@ from populator.errors import StorageError
 from populator.storage.array import Group, Lun, Mapping, StorageArray, Volume
 from populator.storage.failures import Refused
 from tests.contract.storage.crowd import at_once
-from tests.lab.arrays import QuickClock, connect, fc, iscsi, lab_of
+from tests.contract.storage.hosts import ALL, FC, FC_2, HOST, IQN, IQN_2, ensure
+from tests.lab.arrays import QuickClock, connect, iscsi, lab_of
 from tests.lab.arrays.powerstore.cluster import SimHost
 from tests.lab.arrays.powerstore.lab import PASSWORD, USER, PowerStoreLab, port_of
 from tests.lab.arrays.powerstore.server import PowerStoreSimulator
 from tests.lab.arrays.powerstore.sessions import User
+from tests.lab.arrays.rack import Rack
 from tests.lab.arrays.rest import Reply, Request
 from tests.lab.lab import Lab
 from tests.lab.pki import Pki
-from tests.lab.san import San
 from vsphere.model import Initiator, InitiatorKind
 
-HOST = "host-1234"
-IQN = iscsi("iqn.1998-01.com.vmware:esx-1")
-IQN_2 = iscsi("iqn.1998-01.com.vmware:esx-1-b")
-FC, FC_2 = fc("20000025b5aa0001"), fc("20000025b5aa0002")
 WORKER = iscsi("iqn.1998-01.com.vmware:worker-7")
-US = frozenset({IQN, IQN_2, FC, FC_2})
 OWN = "xcopy-hostsystem-host-1234-iscsi"
 GONE = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
-def lab(pki: Pki, tmp_path: Path, trusted: None) -> Iterator[PowerStoreLab]:
+def lab(rack: Rack) -> PowerStoreLab:
     """An array that knows no ESXi host, unless a test describes one."""
-    with PowerStoreLab(pki, San(tmp_path / "san")) as powerstore:
-        yield powerstore
-
-
-@pytest.fixture
-def sim(lab: PowerStoreLab) -> PowerStoreSimulator:
-    return lab.simulator
-
-
-@pytest.fixture
-def array(lab: PowerStoreLab) -> StorageArray:
-    return connect(lab)
+    return rack.add(PowerStoreLab)
 
 
 def error(status: int, code: str = "0xE0A000000001", message: str = "the array's own words") -> Reply:
@@ -64,12 +47,8 @@ def posts(sim: PowerStoreSimulator) -> list[str]:
     ]
 
 
-def ensure(array: StorageArray, *initiators: Initiator, host: str = HOST) -> Group:
-    return array.ensure_group(array.plan_group(host, initiators))
-
-
 def unmap(array: StorageArray, lun: Lun, keep: tuple[Mapping, ...] = ()) -> None:
-    array.unmap(lun, HOST, US, [mapping for mapping in keep if not mapping.ours])
+    array.unmap(lun, HOST, ALL, [mapping for mapping in keep if not mapping.ours])
 
 
 def handle(volume: Volume, handle: str, **attributes: str) -> Volume:

@@ -1,10 +1,8 @@
 """What is the FlashArray's alone: log-in by two APIs, Portworx's names, hosts, connections, errors known by words."""
 
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,34 +10,22 @@ import pytest
 from populator.errors import StorageError
 from populator.storage.array import Group, Lun, StorageArray, Volume
 from tests.contract.storage.crowd import at_once
-from tests.contract.storage.hosts import FC, FC_2, HOST, IQN, IQN_2, ensure
+from tests.contract.storage.hosts import ALL, FC, FC_2, HOST, IQN, IQN_2, ensure
 from tests.lab.arrays import QuickClock, connect
 from tests.lab.arrays.pure.lab import PREFIX, USERS, PureLab
 from tests.lab.arrays.pure.server import PureSimulator
+from tests.lab.arrays.rack import Rack
 from tests.lab.arrays.rest import Reply, Request, Step
-from tests.lab.pki import Pki
-from tests.lab.san import San
 
-ALL = frozenset({IQN, IQN_2, FC, FC_2})
 HOSTS, VOLUMES, CONNECTIONS = (f"/api/2.26/{name}" for name in ("hosts", "volumes", "connections"))
 USER: dict[str, Any] = {"token": "", "username": "admin", "password": USERS["admin"].password}
 
 
 @pytest.fixture
-def lab(pki: Pki, tmp_path: Path, trusted: None) -> Iterator[PureLab]:
-    with PureLab(pki, San(tmp_path / "san")) as running:
-        running.know_host("esx-1", ALL)
-        yield running
-
-
-@pytest.fixture
-def sim(lab: PureLab) -> PureSimulator:
-    return lab.simulator
-
-
-@pytest.fixture
-def array(lab: PureLab) -> StorageArray:
-    return connect(lab)
+def lab(rack: Rack) -> PureLab:
+    lab = rack.add(PureLab)
+    lab.know_host("esx-1", ALL)
+    return lab
 
 
 def refuse(message: str, status: int = 400, **headers: str) -> Reply:

@@ -1,7 +1,5 @@
 """Copies by a FlashArray: which volume is meant, what is refused, and the size that must stay."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -12,9 +10,8 @@ from populator.storage.copies import Backing, CannotCopy, CopyingArray
 from tests.lab.arrays import connect
 from tests.lab.arrays.pure.flasharray import OUI, SimVolume
 from tests.lab.arrays.pure.lab import PureLab
+from tests.lab.arrays.rack import Rack
 from tests.lab.arrays.rest import Reply
-from tests.lab.pki import Pki
-from tests.lab.san import San
 from vsphere.model import DiskKind
 
 MIB = 1 << 20
@@ -24,9 +21,8 @@ VVOL = Backing(DiskKind.VVOL, ID)
 
 
 @pytest.fixture
-def lab(pki: Pki, tmp_path: Path, trusted: None) -> Iterator[PureLab]:
-    with PureLab(pki, San(tmp_path / "san")) as running:
-        yield running
+def lab(rack: Rack) -> PureLab:
+    return rack.add(PureLab)
 
 
 @pytest.fixture

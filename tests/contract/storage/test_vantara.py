@@ -3,9 +3,7 @@ point of the Go populator's driver that is known.
 """
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,18 +14,15 @@ from populator.storage.failures import Refused, Unanswered
 from populator.storage.vendors.vantara import names
 from populator.storage.vendors.vantara.names import HostGroup
 from tests.contract.storage.crowd import at_once
-from tests.lab.arrays import QuickClock, connect, fc, iscsi
+from tests.contract.storage.hosts import FC, FC_2, HOST, IQN, ensure
+from tests.lab.arrays import QuickClock, connect, fc
+from tests.lab.arrays.rack import Rack
 from tests.lab.arrays.rest import Reply, Request
 from tests.lab.arrays.vantara.lab import DATASTORE, PASSWORD, USER, VantaraLab, number_of
 from tests.lab.arrays.vantara.server import User, VantaraSimulator
 from tests.lab.arrays.vantara.system import LUN_TAKEN, Failure, SimPath
-from tests.lab.pki import Pki
-from tests.lab.san import San
 from vsphere.model import Initiator
 
-HOST = "host-1234"
-IQN = iscsi("iqn.1998-01.com.vmware:esx-1")
-FC, FC_2 = fc("20000025b5aa0001"), fc("20000025b5aa0002")
 OTHER = "20000025b5aa0009"
 ALL = frozenset({IQN, FC, FC_2})
 FIRST, SECOND, BY_ISCSI = "CL1-A,1", "CL2-A,1", "CL5-A,1"
@@ -35,9 +30,8 @@ BOTH = f"{FIRST}\n{SECOND}"
 
 
 @pytest.fixture
-def lab(pki: Pki, tmp_path: Path, trusted: None) -> Iterator[VantaraLab]:
-    with VantaraLab(pki, San(tmp_path / "san")) as vantara:
-        yield vantara
+def lab(rack: Rack) -> VantaraLab:
+    return rack.add(VantaraLab)
 
 
 @pytest.fixture
@@ -53,11 +47,6 @@ def array(lab: VantaraLab, sim: VantaraSimulator) -> StorageArray:
     return connect(lab)
 
 
-@pytest.fixture
-def lun(lab: VantaraLab, array: StorageArray) -> Lun:
-    return array.find_lun(lab.add_volume())
-
-
 def error(status: int, message_id: str, **more: Any) -> Reply:
     return Reply(
         status, {"errorSource": "/", "messageId": message_id, "message": "the array's own words", **more}
@@ -68,10 +57,6 @@ def writes(sim: VantaraSimulator) -> list[tuple[str, str]]:
     """Return the changes of the array, without log-ins and log-outs."""
     paths = [(method, path.removeprefix(sim.base)) for method, path in sim.calls if method != "GET"]
     return [call for call in paths if not call[1].startswith("/sessions")]
-
-
-def ensure(array: StorageArray, *initiators: Initiator) -> Group:
-    return array.ensure_group(array.plan_group(HOST, initiators))
 
 
 def unmap(array: StorageArray, lun: Lun, *keep: Mapping) -> None:

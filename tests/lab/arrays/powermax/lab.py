@@ -29,7 +29,7 @@ class PowerMaxLab(ArrayLab):
     vendor = "powermax"
     tells_ours = True
 
-    def __init__(self, pki: Pki, san: San, **simulator: Any) -> None:
+    def __init__(self, pki: Pki, san: San, /, **simulator: Any) -> None:
         """`simulator` are further arguments of the simulator."""
         users = {USER: User(PASSWORD), READER: User(PASSWORD, writes=False)}
         self.simulator = PowerMaxSimulator(san, pki.server_context("powermax"), users, **simulator)
