@@ -14,9 +14,9 @@ from tests.judges import Judge, JudgeError
 from tests.lab.arrays import connect, fc
 from tests.lab.arrays.flashsystem.lab import PASSWORD, READER, USER, FlashSystemLab
 from tests.lab.arrays.flashsystem.server import FlashSystemSimulator
+from tests.lab.arrays.rack import Rack
 from tests.lab.arrays.rest import Reply
 from tests.lab.pki import Pki
-from tests.lab.san import San
 
 PORT = 7443
 WWPN, WWPN_2, IQN = "20000025B5AA0001", "20000025B5AA0002", "iqn.1998-01.com.vmware:esx-1"
@@ -25,18 +25,9 @@ FAILED, UNREACHABLE = "Failed", "Unreachable"
 
 
 @pytest.fixture
-def lab(pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlashSystemLab]:
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca_file))
+def lab(rack: Rack) -> FlashSystemLab:
     host = f"127.{100 + secrets.randbelow(100)}.{secrets.randbelow(256)}.{1 + secrets.randbelow(254)}"
-    with FlashSystemLab(pki, San(tmp_path / "san"), (host, PORT)) as flashsystem:
-        yield flashsystem
-
-
-@pytest.fixture
-def sim(lab: FlashSystemLab) -> FlashSystemSimulator:
-    return lab.simulator
+    return rack.add(FlashSystemLab, (host, PORT))
 
 
 def let(sim: FlashSystemSimulator, pki: Pki, **options: str) -> Judge:

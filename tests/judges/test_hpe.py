@@ -14,8 +14,8 @@ from tests.lab.arrays import connect, fc
 from tests.lab.arrays.hpe.lab import PASSWORD, USER, HpeLab
 from tests.lab.arrays.hpe.server import HpeSimulator
 from tests.lab.arrays.hpe.system import PERSONA_VMWARE, Template
+from tests.lab.arrays.rack import Rack
 from tests.lab.pki import Pki
-from tests.lab.san import San
 
 WWN, WWN_2, IQN = "20000025B5AA0001", "20000025B5AA0002", "iqn.1998-01.com.vmware:esx-1"
 FC = fc(WWN.lower())
@@ -25,17 +25,8 @@ FORBIDDEN, NOT_FOUND, CONFLICT, BAD = "HTTPForbidden", "HTTPNotFound", "HTTPConf
 
 
 @pytest.fixture
-def lab(pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HpeLab]:
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca_file))
-    with HpeLab(pki, San(tmp_path / "san")) as hpe:
-        yield hpe
-
-
-@pytest.fixture
-def sim(lab: HpeLab) -> HpeSimulator:
-    return lab.simulator
+def lab(rack: Rack) -> HpeLab:
+    return rack.add(HpeLab)
 
 
 def log_in(sim: HpeSimulator, pki: Pki, client: str, password: str = PASSWORD) -> Judge:

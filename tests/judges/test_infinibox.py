@@ -14,8 +14,8 @@ from tests.lab.arrays import connect, fc, iscsi
 from tests.lab.arrays.infinibox.lab import USERS, InfiniBoxLab
 from tests.lab.arrays.infinibox.server import InfiniBoxSimulator
 from tests.lab.arrays.infinibox.system import SYSTEM_ID
+from tests.lab.arrays.rack import Rack
 from tests.lab.pki import Pki
-from tests.lab.san import San
 
 HOST, JUDGE = "host-1234", "infinibox"
 FC, FC_2, IQN = fc("20000025b5aa0001"), fc("20000025b5aa0002"), iscsi("iqn.1998-01.com.vmware:esx-1")
@@ -24,18 +24,10 @@ FAILED = "APICommandFailed"
 
 
 @pytest.fixture
-def lab(pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InfiniBoxLab]:
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca_file))
-    with InfiniBoxLab(pki, San(tmp_path / "san")) as running:
-        running.know_host("esx-1", ALL)
-        yield running
-
-
-@pytest.fixture
-def sim(lab: InfiniBoxLab) -> InfiniBoxSimulator:
-    return lab.simulator
+def lab(rack: Rack) -> InfiniBoxLab:
+    lab = rack.add(InfiniBoxLab)
+    lab.know_host("esx-1", ALL)
+    return lab
 
 
 def log_in(sim: InfiniBoxSimulator, pki: Pki, user: str = "admin", password: str = "") -> Judge:

@@ -11,8 +11,8 @@ from tests.judges import Judge, JudgeError
 from tests.lab.arrays import connect, sdc
 from tests.lab.arrays.powerflex.lab import PASSWORD, USER, PowerFlexLab
 from tests.lab.arrays.powerflex.system import WRONG_GENERATION, SimVolume
+from tests.lab.arrays.rack import Rack
 from tests.lab.pki import Pki
-from tests.lab.san import San
 
 GUID = "9e56672f-2f4b-4a42-bff4-88b6846fbfda"
 ESX, WORKER = sdc(GUID), sdc("9e56672f-2f4b-4a42-bff4-88b6846fbfdb")
@@ -32,14 +32,11 @@ def version(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def lab(version: str, pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PowerFlexLab]:
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca_file))
-    with PowerFlexLab(pki, San(tmp_path / "san"), *VERSIONS[version][:2]) as running:
-        running.know_host("esx-1", [ESX])
-        running.simulator.add_sdc(WORKER.name, name="worker-7", os="Linux")
-        yield running
+def lab(version: str, rack: Rack) -> PowerFlexLab:
+    lab = rack.add(PowerFlexLab, *VERSIONS[version][:2])
+    lab.know_host("esx-1", [ESX])
+    lab.simulator.add_sdc(WORKER.name, name="worker-7", os="Linux")
+    return lab
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from tests.judges import Judge, JudgeError
 from tests.lab.arrays import connect, fc, iscsi
 from tests.lab.arrays.powermax.lab import CSI_GROUP, FC_PORTS, PASSWORD, USER, PowerMaxLab
 from tests.lab.arrays.powermax.server import PowerMaxSimulator
+from tests.lab.arrays.rack import Rack
 from tests.lab.pki import Pki
-from tests.lab.san import San
 
 WWPN, WWPN_2, IQN = fc("20000025b5aa0001"), fc("20000025b5aa0002"), iscsi("iqn.1998-01.com.vmware:esx-1")
 HOST, OURS = "host-1234", "xcopy-hostsystem-host-1234-{}"
@@ -32,20 +32,10 @@ def way(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 
 @pytest.fixture
-def lab(
-    way: tuple[str, str], pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[PowerMaxLab]:
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca_file))
-    with PowerMaxLab(pki, San(tmp_path / "san"), **UNISPHERES[way]) as running:
-        running.know_host("esx-1", [WWPN, WWPN_2, IQN])
-        yield running
-
-
-@pytest.fixture
-def sim(lab: PowerMaxLab) -> PowerMaxSimulator:
-    return lab.simulator
+def lab(way: tuple[str, str], rack: Rack) -> PowerMaxLab:
+    lab = rack.add(PowerMaxLab, **UNISPHERES[way])
+    lab.know_host("esx-1", [WWPN, WWPN_2, IQN])
+    return lab
 
 
 def options(lab: PowerMaxLab, password: str = PASSWORD) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Dell's PyPowerStore and our simulator, and crosswise with our driver: what one maps, the other finds and unmaps."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +9,8 @@ from populator.storage.array import StorageArray
 from tests.judges import Judge, JudgeError
 from tests.lab.arrays import connect, fc, iscsi
 from tests.lab.arrays.powerstore.lab import PASSWORD, USER, PowerStoreLab
+from tests.lab.arrays.rack import Rack
 from tests.lab.pki import Pki
-from tests.lab.san import San
 
 IQN, IQN_2 = "iqn.1998-01.com.vmware:esx-1", "iqn.1998-01.com.vmware:esx-2"
 WWPN = "20:00:00:25:b5:aa:00:01"
@@ -20,12 +19,8 @@ Call = Callable[..., Any]
 
 
 @pytest.fixture
-def lab(pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PowerStoreLab]:
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca_file))
-    with PowerStoreLab(pki, San(tmp_path / "san")) as powerstore:
-        yield powerstore
+def lab(rack: Rack) -> PowerStoreLab:
+    return rack.add(PowerStoreLab)
 
 
 def open_judge(lab: PowerStoreLab, pki: Pki, password: str = PASSWORD) -> Judge:

@@ -14,12 +14,12 @@ import pytest
 from populator.storage.array import Lun
 from tests.judges import Judge, JudgeError
 from tests.lab.arrays import connect, fc, iscsi
+from tests.lab.arrays.rack import Rack
 from tests.lab.arrays.rest import Reply
 from tests.lab.arrays.vantara.lab import PASSWORD, USER, VantaraLab, number_of
 from tests.lab.arrays.vantara.server import VantaraSimulator
 from tests.lab.arrays.vantara.system import LUN_TAKEN, Failure, SimPath
 from tests.lab.pki import Pki
-from tests.lab.san import San
 
 WWN, WWN_2, IQN = "20000025b5aa0001", "20000025b5aa0002", "iqn.1998-01.com.vmware:esx-1"
 FC, ISCSI = fc(WWN), iscsi(IQN)
@@ -28,20 +28,12 @@ FAILED = "VolumeDriverException"
 
 
 @pytest.fixture
-def lab(pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[VantaraLab]:
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca_file))
-    with VantaraLab(pki, San(tmp_path / "san")) as vantara:
-        for port in ("CL1-A", "CL2-A"):
-            vantara.simulator.add_group(port, "HBSD-esx1", [WWN])
-        vantara.simulator.add_group("CL5-A", "HBSD-esx1", [IQN])
-        yield vantara
-
-
-@pytest.fixture
-def sim(lab: VantaraLab) -> VantaraSimulator:
-    return lab.simulator
+def lab(rack: Rack) -> VantaraLab:
+    lab = rack.add(VantaraLab)
+    for port in ("CL1-A", "CL2-A"):
+        lab.simulator.add_group(port, "HBSD-esx1", [WWN])
+    lab.simulator.add_group("CL5-A", "HBSD-esx1", [IQN])
+    return lab
 
 
 def log_in(sim: VantaraSimulator, pki: Pki, protocol: str = "fc", password: str = PASSWORD) -> Judge:
