@@ -2,7 +2,8 @@
 
 Tests run against the real Kubernetes API, with our wrapper under busybox. `@pytest.mark.wrappers(…)` names wrappers;
 all but ours run against the simulated API, as does a test with `@pytest.mark.any_kube`, to which the kind of API makes
-no difference. `@pytest.mark.each_kube` runs against both.
+no difference. `@pytest.mark.each_kube` runs against both. `@pytest.mark.arrays(…)` names vendors, whose arrays stand in
+place of ONTAP's, with our wrapper and the simulated API.
 """
 
 from collections.abc import Iterator
@@ -16,19 +17,32 @@ from tests.lab.kube import Kube, start_kube
 from tests.lab.lab import Lab
 from tests.lab.pki import Pki
 
+ARRAY = "ontap"
+"""of the vendor whose array a lab has unless a test names others"""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare what is this file's alone."""
+    config.addinivalue_line("markers", "arrays(*vendors): whose array the lab has; see tests/conftest.py")
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Choose the labs that a test runs in."""
     if "running_lab" not in metafunc.fixturenames:
         return
+    if vendors := metafunc.definition.get_closest_marker("arrays"):
+        labs = [("simulated", OURS, vendor) for vendor in vendors.args]
+        metafunc.parametrize("running_lab", labs, ids=vendors.args, indirect=True, scope="session")
+        return
     marks = {mark.name: mark for mark in metafunc.definition.iter_markers()}
     wrappers = marks["wrappers"].args if "wrappers" in marks else (OURS,)
     labs = [
-        ("simulated" if wrapper != OURS or "any_kube" in marks else "real", wrapper) for wrapper in wrappers
+        ("simulated" if wrapper != OURS or "any_kube" in marks else "real", wrapper, ARRAY)
+        for wrapper in wrappers
     ]
     if "each_kube" in marks:
-        labs.append(("simulated", OURS))
-    names = [kube if wrapper == OURS else f"{kube}-{wrapper}" for kube, wrapper in labs]
+        labs.append(("simulated", OURS, ARRAY))
+    names = [kube if wrapper == OURS else f"{kube}-{wrapper}" for kube, wrapper, _ in labs]
     metafunc.parametrize("running_lab", labs, ids=names, indirect=True, scope="session")
 
 
@@ -40,8 +54,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def running_lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """A lab; see above for which."""
-    kube, wrapper = request.param
-    with Lab(kube, wrapper=wrapper) as lab:
+    kube, wrapper, array = request.param
+    with Lab(kube, wrapper=wrapper, array=array) as lab:
         yield lab
 
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 
 import pytest
 
@@ -25,20 +24,13 @@ COPYING = [name for name, vendor in sorted(VENDORS.items()) if vendor.copies]
 TAKING_TIME = [name for name in COPYING if name not in AT_ONCE]
 LONG = 20.0
 """seconds of a copy that is not meant to end by itself"""
-
-
-@pytest.fixture(scope="module", params=COPYING)
-def running(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    with Lab("simulated", array=request.param) as lab:
-        yield lab
+pytestmark = pytest.mark.arrays(*COPYING)
 
 
 @pytest.fixture
-def lab(running: Lab) -> Iterator[Lab]:
-    running.tidy()
-    arrays.copying(running.array).copy_seconds = 0.3
-    yield running
-    running.tidy()
+def lab(lab: Lab) -> Lab:
+    arrays.copying(lab.array).copy_seconds = 0.3
+    return lab
 
 
 @pytest.fixture
@@ -141,7 +133,7 @@ def wait_until_it_copies(lab: Lab, program: Program) -> None:
         assert program.code is None, program.text()
 
 
-@pytest.mark.parametrize("running", TAKING_TIME, indirect=True)
+@pytest.mark.arrays(*TAKING_TIME)
 def test_sigterm_ends_the_arrays_copy(lab: Lab, source: tuple[str, str]) -> None:
     device = lab.add_source(source[1])
     target = lab.add_target()
@@ -157,7 +149,7 @@ def test_sigterm_ends_the_arrays_copy(lab: Lab, source: tuple[str, str]) -> None
     assert program.status.result == "failure"
 
 
-@pytest.mark.parametrize("running", TAKING_TIME, indirect=True)
+@pytest.mark.arrays(*TAKING_TIME)
 def test_sigterm_while_the_array_does_not_answer_leaves_the_copy_and_says_so(
     lab: Lab, source: tuple[str, str]
 ) -> None:
@@ -173,7 +165,7 @@ def test_sigterm_while_the_array_does_not_answer_leaves_the_copy_and_says_so(
     assert arrays.copying(lab.array).copies == 1
 
 
-@pytest.mark.parametrize("running", TAKING_TIME, indirect=True)
+@pytest.mark.arrays(*TAKING_TIME)
 def test_what_a_killed_run_has_the_array_copy_is_ended_by_the_next(lab: Lab, source: tuple[str, str]) -> None:
     lab.add_source(source[1])
     target = lab.add_target()
@@ -192,7 +184,7 @@ def test_what_a_killed_run_has_the_array_copy_is_ended_by_the_next(lab: Lab, sou
     assert [left for left in lab.leftovers(target) if " is held by " not in left] == []
 
 
-@pytest.mark.parametrize("running", TAKING_TIME, indirect=True)
+@pytest.mark.arrays(*TAKING_TIME)
 def test_a_copy_that_fails_on_the_array_is_a_failure_and_nothing_is_left(
     lab: Lab, source: tuple[str, str]
 ) -> None:
@@ -206,7 +198,7 @@ def test_a_copy_that_fails_on_the_array_is_a_failure_and_nothing_is_left(
     assert program.status.result == "failure"
 
 
-@pytest.mark.parametrize("running", TAKING_TIME, indirect=True)
+@pytest.mark.arrays(*TAKING_TIME)
 def test_an_array_that_is_away_for_a_while_keeps_no_copy_from_its_end(
     lab: Lab, source: tuple[str, str]
 ) -> None:

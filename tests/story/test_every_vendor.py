@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,19 +20,7 @@ DISKS = {
 """VM and disk on a datastore of each kind"""
 EXPIRED = re.compile(r"^esxi-lock-.* is held by populate-pod_")
 """the slot of one that died, which nobody has needed since"""
-
-
-@pytest.fixture(scope="module", params=sorted(VENDORS))
-def running(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    with Lab("simulated", array=request.param) as lab:
-        yield lab
-
-
-@pytest.fixture
-def lab(running: Lab) -> Iterator[Lab]:
-    running.tidy()
-    yield running
-    running.tidy()
+pytestmark = pytest.mark.arrays(*sorted(VENDORS))
 
 
 def populate(lab: Lab, target: Target, kind: InitiatorKind) -> Any:

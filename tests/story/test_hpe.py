@@ -1,7 +1,5 @@
 """A whole run with an HPE array: by both protocols, and with what others have made and left there."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.lab import world
@@ -10,17 +8,7 @@ from tests.lab.arrays.hpe.lab import HpeLab
 from tests.lab.arrays.hpe.server import HpeSimulator
 from tests.lab.lab import Lab, Target
 
-
-@pytest.fixture(scope="module")
-def array_lab() -> Iterator[Lab]:
-    with Lab(array="primera3par") as started:
-        yield started
-
-
-@pytest.fixture
-def lab(array_lab: Lab) -> Lab:
-    array_lab.tidy()
-    return array_lab
+pytestmark = pytest.mark.arrays("primera3par")
 
 
 @pytest.fixture

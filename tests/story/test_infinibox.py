@@ -1,25 +1,12 @@
 """The main job on an InfiniBox, with what is its own: ESXi hosts in host clusters."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.lab.arrays import lab_of
 from tests.lab.arrays.infinibox.lab import InfiniBoxLab
 from tests.lab.lab import Lab, Target
 
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Lab]:
-    with Lab("simulated", array="infinibox") as lab:
-        yield lab
-
-
-@pytest.fixture
-def lab(running: Lab) -> Iterator[Lab]:
-    running.tidy()
-    yield running
-    running.tidy()
+pytestmark = pytest.mark.arrays("infinibox")
 
 
 @pytest.fixture

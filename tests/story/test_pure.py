@@ -1,7 +1,6 @@
 """The main job on a FlashArray, with what is its own: user and password, pods and realms, imported volumes."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,19 +14,7 @@ BY_PASSWORD: dict[str, str | None] = {
     "STORAGE_USERNAME": "admin",
     "STORAGE_PASSWORD": USERS["admin"].password,
 }
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Lab]:
-    with Lab("simulated", array="pureFlashArray") as lab:
-        yield lab
-
-
-@pytest.fixture
-def lab(running: Lab) -> Iterator[Lab]:
-    running.tidy()
-    yield running
-    running.tidy()
+pytestmark = pytest.mark.arrays("pureFlashArray")
 
 
 @pytest.fixture

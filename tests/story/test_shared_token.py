@@ -8,18 +8,7 @@ from populator.shared_token import SECRET
 from tests.lab.kube import path
 from tests.lab.lab import LEASE_NAMESPACE, Lab
 
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Lab]:
-    with Lab("simulated", array="flashsystem") as lab:
-        yield lab
-
-
-@pytest.fixture
-def lab(running: Lab) -> Iterator[Lab]:
-    running.tidy()
-    yield running
-    running.tidy()
+pytestmark = pytest.mark.arrays("flashsystem")
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ The host of world.FC_VM has one WWPN, registered on both ports, as where a fabri
 import os
 import signal
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,22 +17,16 @@ from tests.lab.lab import Lab, Target
 from vsphere.model import InitiatorKind
 
 HERE, THERE = PORTS[InitiatorKind.FC], "CL2-A"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Lab]:
-    with Lab("simulated", array="vantara") as lab:
-        yield lab
+pytestmark = pytest.mark.arrays("vantara")
 
 
 @pytest.fixture
-def lab(running: Lab) -> Iterator[Lab]:
-    running.tidy()
-    sim = lab_of(VantaraLab, running.array).simulator
+def lab(lab: Lab) -> Lab:
+    """The lab, in which hosts are on both ports."""
+    sim = lab_of(VantaraLab, lab.array).simulator
     for group in [group for group in sim.groups.values() if group.port == HERE]:
         sim.add_group(THERE, group.name, group.initiators)
-    yield running
-    running.tidy()
+    return lab
 
 
 @pytest.fixture
