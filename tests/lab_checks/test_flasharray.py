@@ -62,7 +62,7 @@ def test_names_may_be_in_the_body(sim: PureSimulator, ask: Ask) -> None:
         ("GET", "volumes", None, {"continuation_token": "nonsense"}, 400),
         ("GET", "volumes", None, {"names": "v", "ids": "1"}, 400),
         ("GET", "fridges", None, {}, 404),
-        ("PATCH", "volumes", {}, {"names": "v"}, 405),
+        ("PATCH", "hosts", {}, {"names": "h1"}, 405),
         ("POST", "connections", {}, {"host_names": "h1"}, 400),
         ("POST", "connections", {}, {"volume_names": "v"}, 400),
         ("POST", "connections", {}, {"volume_names": "v", "host_names": "h1", "host_group_names": "g"}, 400),
