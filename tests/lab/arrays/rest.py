@@ -89,6 +89,10 @@ class RestServer:
     def port(self) -> int:
         return int(self._server.server_address[1])
 
+    @property
+    def address(self) -> str:
+        return f"{self._server.server_address[0]!s}:{self.port}"
+
     def before(self, method: str, prefix: str, action: Step, times: int = 1) -> None:
         """Call `action` right before so many calls; what it returns, if anything, is the answer."""
         with self._lock:

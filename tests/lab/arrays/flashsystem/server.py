@@ -12,13 +12,14 @@ from tests.lab.arrays.flashsystem.commands import Commands
 from tests.lab.arrays.flashsystem.sessions import ADMINISTRATOR, Sessions, User
 from tests.lab.arrays.flashsystem.system import NO_SUCH_COMMAND, NOT_ALLOWED, Failure, System
 from tests.lab.arrays.rest import Reply, Request, RestServer
+from tests.lab.arrays.service import Service
 from tests.lab.san import San
 
 V1, OLD = "/rest/v1/", "/rest/"
 TOO_MANY = Reply(429, ["Too Many Requests"])
 
 
-class FlashSystemSimulator(System):
+class FlashSystemSimulator(System, Service):
     """Runs from its making to `close`.
 
     May be set at any time besides what `System`, `Commands` and `Sessions` have: `refuses_with` (of `/rest/v1`), and
@@ -38,11 +39,6 @@ class FlashSystemSimulator(System):
         self.refuses_with = 409
         self.stale = 403
         self.server = RestServer("flashsystem", context, self._respond, address)
-        self.address = f"{address[0]}:{self.server.port}"
-
-    @property
-    def calls(self) -> list[tuple[str, str]]:
-        return self.server.calls
 
     def before(self, command: str, action: Any, times: int = 1) -> None:
         """Step in right before so many calls of a command, with or without arguments."""
@@ -51,9 +47,6 @@ class FlashSystemSimulator(System):
     def refuse(self, code: str, status: int | None = None) -> Reply:
         """Return how a command is refused."""
         return self._refusal(Failure(code, "The array's own words."), status or self.refuses_with)
-
-    def close(self) -> None:
-        self.server.close()
 
     def _respond(self, request: Request) -> Reply:
         base = next((base for base in (V1, OLD) if request.path.startswith(base)), "")

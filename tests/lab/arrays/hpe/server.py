@@ -9,7 +9,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from tests.lab.arrays.hpe.query import BadQuery, select
 from tests.lab.arrays.hpe.system import (
@@ -38,6 +38,7 @@ from tests.lab.arrays.hpe.system import (
     Template,
 )
 from tests.lab.arrays.rest import Reply, Request, RestServer, Step
+from tests.lab.arrays.service import Service
 from tests.lab.san import San
 
 API = "/api/v1"
@@ -65,7 +66,7 @@ class Session:
     used: float = field(default_factory=time.monotonic)
 
 
-class HpeSimulator(System):
+class HpeSimulator(System, Service):
     """One array, served from its making to `close`.
 
     May be set at any time, beside what `System` names: `most_sessions`, `full` (status and code of a log-in beyond
@@ -94,32 +95,9 @@ class HpeSimulator(System):
         """sessions that were open at one time"""
         self.server = RestServer("hpe", context, self._respond)
 
-    @property
-    def port(self) -> int:
-        return self.server.port
-
-    @property
-    def address(self) -> str:
-        """As for STORAGE_HOSTNAME."""
-        return f"127.0.0.1:{self.port}"
-
-    @property
-    def calls(self) -> list[tuple[str, str]]:
-        """Method and path of each call, oldest first; may be cleared."""
-        return self.server.calls
-
     def before(self, method: str, path: str, action: Step, times: int = 1) -> None:
         """Step in right before the next calls of a path (`/vluns`); see `RestServer.before`."""
         self.server.before(method, f"{API}{path}", action, times)
-
-    def close(self) -> None:
-        self.server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def _respond(self, request: Request) -> Reply:
         with self._lock:

@@ -8,11 +8,12 @@ import secrets
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from tests.lab.arrays.infinibox.query import BadQuery, Record, page, plucked
 from tests.lab.arrays.infinibox.system import Failure, InfiniBox
 from tests.lab.arrays.rest import Reply, Request, RestServer
+from tests.lab.arrays.service import Service
 from tests.lab.san import San
 
 API = "/api/rest/"
@@ -65,7 +66,7 @@ class Asked:
         return self.body
 
 
-class InfiniBoxSimulator(InfiniBox):
+class InfiniBoxSimulator(InfiniBox, Service):
     """One array, served from its making to `close`.
 
     May be set at any time: `page_size` (the most rows of a page), `version`, `forbidden` (paths that nobody may use),
@@ -81,20 +82,6 @@ class InfiniBoxSimulator(InfiniBox):
         self.sessions: dict[str, str] = {}
         """user by cookie"""
         self.server = RestServer("infinibox", context, self._respond)
-
-    @property
-    def address(self) -> str:
-        """As for STORAGE_HOSTNAME."""
-        return f"127.0.0.1:{self.server.port}"
-
-    def close(self) -> None:
-        self.server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def _respond(self, request: Request) -> Reply:
         with self.lock:

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from tests.lab.arrays.ontap import fields as ontap_fields
 from tests.lab.arrays.ontap.cluster import (
@@ -52,6 +52,7 @@ from tests.lab.arrays.ontap.query import (
     without_links,
 )
 from tests.lab.arrays.rest import Reply, Request, RestServer, Step
+from tests.lab.arrays.service import Service
 from tests.lab.san import San
 
 CLUSTER_ONLY = ("/cluster", "/cluster/nodes")
@@ -77,7 +78,7 @@ class Job:
     code: int = 0
 
 
-class OntapSimulator(Cluster):
+class OntapSimulator(Cluster, Service):
     """One cluster, served from its making to `close`.
 
     May be set at any time, beside what `Cluster` names: `page_size` (records in a page when the client names no
@@ -103,32 +104,9 @@ class OntapSimulator(Cluster):
         self._routes = self._table()
         self.server = RestServer("ontap", context, self._respond)
 
-    @property
-    def port(self) -> int:
-        return self.server.port
-
-    @property
-    def address(self) -> str:
-        """As for STORAGE_HOSTNAME."""
-        return f"127.0.0.1:{self.port}"
-
-    @property
-    def calls(self) -> list[tuple[str, str]]:
-        """Method and path of each call, oldest first; may be cleared."""
-        return self.server.calls
-
     def before(self, method: str, path: str, action: Step, times: int = 1) -> None:
         """Step in right before the next calls of a path (`/protocols/san/igroups`); see `RestServer.before`."""
         self.server.before(method, f"/api{path}", action, times)
-
-    def close(self) -> None:
-        self.server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def _respond(self, request: Request) -> Reply:
         try:

@@ -8,7 +8,7 @@ case, ignores keys of a body that it does not know, and pages nothing; unlike it
 import re
 import ssl
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 from tests.lab.arrays.powerflex.sessions import Sessions, User, unauthorized
 from tests.lab.arrays.powerflex.system import (
@@ -24,6 +24,7 @@ from tests.lab.arrays.powerflex.system import (
     Systems,
 )
 from tests.lab.arrays.rest import Reply, Request, RestServer
+from tests.lab.arrays.service import Service
 from tests.lab.san import San
 
 Record = dict[str, Any]
@@ -31,7 +32,7 @@ ACTION = re.compile(r"/api/instances/Volume::([^/]+)/action/(\w+)")
 GB = 1 << 30
 
 
-class PowerFlexSimulator(Systems):
+class PowerFlexSimulator(Systems, Service):
     """One gateway, served from its making to `close`.
 
     May be set at any time, beside what `Systems` names: `codes_in_details` (error codes are given there alone).
@@ -51,15 +52,6 @@ class PowerFlexSimulator(Systems):
         self.bodies: list[tuple[str, Any]] = []
         """path and body of all writes that were let in"""
         self.server = RestServer("powerflex", context, self._respond)
-
-    def close(self) -> None:
-        self.server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def _respond(self, request: Request) -> Reply:
         with self._lock:

@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 from tests.lab.arrays.powermax.bodies import Record, check, devices_of, read_view
 from tests.lab.arrays.powermax.rows import Rows
 from tests.lab.arrays.powermax.system import IN_PROGRESS, Failure, System
 from tests.lab.arrays.rest import Reply, Request, RestServer
+from tests.lab.arrays.service import Service
 from tests.lab.san import San
 
 BASE = "/univmax/restapi"
@@ -55,7 +56,7 @@ class SimJob:
             self.status, self.result = "FAILED", failure.message
 
 
-class PowerMaxSimulator(System):
+class PowerMaxSimulator(System, Service):
     """One Unisphere with one array, served from its making to `close`.
 
     May be set at any time, beside what `System` names: `page_size` (the most volumes that a list gives at once),
@@ -86,10 +87,6 @@ class PowerMaxSimulator(System):
         self.server = RestServer("powermax", context, self._respond)
 
     @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.server.port}"
-
-    @property
     def older(self) -> bool:
         """Whether this is a PowerMax 2000 behind Unisphere 9.2, whose objects have other fields."""
         return self.version.startswith("V9")
@@ -102,15 +99,6 @@ class PowerMaxSimulator(System):
     def path(self, rest: str, api: str = "") -> str:
         """Return the whole path of `maskingview/v1`, for `server.before`."""
         return f"{BASE}/{api or self.apis[-1]}/sloprovisioning/symmetrix/{self.id}/{rest}"
-
-    def close(self) -> None:
-        self.server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def _respond(self, request: Request) -> Reply:
         with self._lock:

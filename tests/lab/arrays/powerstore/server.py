@@ -8,7 +8,7 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 from tests.lab.arrays.powerstore import query
 from tests.lab.arrays.powerstore.cluster import (
@@ -23,6 +23,7 @@ from tests.lab.arrays.powerstore.query import Record, Resource
 from tests.lab.arrays.powerstore.records import SESSION, resources
 from tests.lab.arrays.powerstore.sessions import Session, Sessions, User
 from tests.lab.arrays.rest import Reply, Request, RestServer, Step
+from tests.lab.arrays.service import Service
 from tests.lab.san import San
 
 BASE = "/api/rest/"
@@ -30,7 +31,7 @@ ID = r"([^/]+)"
 DONE = Reply(204, b"")
 
 
-class PowerStoreSimulator(Cluster):
+class PowerStoreSimulator(Cluster, Service):
     """One cluster, served from its making to `close`.
 
     May be set at any time, beside what `Cluster` and `Sessions` name: `page_size` (the most rows of a page).
@@ -51,24 +52,9 @@ class PowerStoreSimulator(Cluster):
         self._routes = self._table()
         self.server = RestServer("powerstore", context, self._respond)
 
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.server.port}"
-
-    @property
-    def calls(self) -> list[tuple[str, str]]:
-        """Method and path of each call, oldest first; may be cleared."""
-        return self.server.calls
-
     def before(self, method: str, path: str, action: Step, times: int = 1) -> None:
         """Step in right before the next calls of a path (`host`); see `RestServer.before`."""
         self.server.before(method, BASE + path, action, times)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.server.close()
 
     def _respond(self, request: Request) -> Reply:
         with self._lock:

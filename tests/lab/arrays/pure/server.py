@@ -7,12 +7,13 @@ import re
 import secrets
 import ssl
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 from tests.lab.arrays.pure.flasharray import Failure, FlashArray
 from tests.lab.arrays.pure.query import COMMON, BadQuery, Record, page
 from tests.lab.arrays.pure.rest_one import RestOne, User
 from tests.lab.arrays.rest import Reply, Request, RestServer
+from tests.lab.arrays.service import Service
 from tests.lab.san import San
 
 VERSIONS = ("1.0", "1.9", "1.19", "2.0", "2.2", "2.9", "2.26", "2.X", "2.s-1f00")
@@ -59,7 +60,7 @@ FIELDS = {
 }
 
 
-class PureSimulator(FlashArray):
+class PureSimulator(FlashArray, Service):
     """One array, served from its making to `close`.
 
     May be set at any time: `versions`, `page_size` (the most rows of a page), `model`, `purity`, `forbidden` (resources
@@ -77,20 +78,6 @@ class PureSimulator(FlashArray):
         """of REST 2: the user's name by token"""
         self.old = RestOne(self)
         self.server = RestServer("pure", context, self._respond)
-
-    @property
-    def address(self) -> str:
-        """As for STORAGE_HOSTNAME."""
-        return f"127.0.0.1:{self.server.port}"
-
-    def close(self) -> None:
-        self.server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def _respond(self, request: Request) -> Reply:
         with self.lock:

@@ -12,9 +12,10 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from tests.lab.arrays.rest import Reply, Request, RestServer, Step
+from tests.lab.arrays.service import Service
 from tests.lab.arrays.vantara.system import (
     FC,
     INVALID,
@@ -67,7 +68,7 @@ class Job:
     error: Record | None = None
 
 
-class VantaraSimulator(System):
+class VantaraSimulator(System, Service):
     """One array, served from its making to `close`.
 
     May be set at any time, beside what `System` names: `version` (of the API), `others` (more arrays of the server, by
@@ -92,20 +93,6 @@ class VantaraSimulator(System):
         self.server = RestServer("vantara", context, self._respond)
 
     @property
-    def port(self) -> int:
-        return self.server.port
-
-    @property
-    def address(self) -> str:
-        """As for STORAGE_HOSTNAME."""
-        return f"127.0.0.1:{self.port}"
-
-    @property
-    def calls(self) -> list[tuple[str, str]]:
-        """Method and path of each call, oldest first; may be cleared."""
-        return self.server.calls
-
-    @property
     def base(self) -> str:
         """Path of the array's objects, as our driver asks for them."""
         return f"{V1}/objects/storages/{self.device_id}"
@@ -120,15 +107,6 @@ class VantaraSimulator(System):
             for job in self.jobs.values():
                 while job.status != "Completed":
                     self._advance(job)
-
-    def close(self) -> None:
-        self.server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def _respond(self, request: Request) -> Reply:
         with self.lock:
