@@ -92,7 +92,7 @@ def test_what_there_is(way: tuple[str, str], lab: PowerMaxLab, sim: PowerMaxSimu
     assert [f"{port['directorId']}:{port['portId']}" for port in ports] == ["FA-1D:4", "FA-2D:4"]
     ids = judge("initiators", in_a_host="true", initiator_hba=WWPN.name)
     assert ids == [f"FA-1D:4:{WWPN.name}", f"FA-2D:4:{WWPN.name}"]
-    assert {judge("host_of", initiator=one) for one in ids} == {"esx-1-fc"}
+    assert {judge("host_of", initiator=name) for name in ids} == {"esx-1-fc"}
     assert judge("host", name="esx-1-fc")["initiator"] == [WWPN.name, WWPN_2.name]
     (first, _) = judge("initiators", initiator_hba=IQN.name)
     assert judge("host_of", initiator=first) == "esx-1-iscsi"
@@ -204,5 +204,5 @@ def test_what_the_judge_maps_our_driver_finds_and_takes_away_if_it_is_ours(
     assert mapping.lun_id == judge("lun_id", view=name, device=lun.id)
     mapped = lab.state()
     assert array.map(lun, array.ensure_group(array.plan_group(HOST, [WWPN]))).group.name == name
-    array.unmap(lun, HOST, {WWPN, WWPN_2}, [one for one in before if not one.ours])
+    array.unmap(lun, HOST, {WWPN, WWPN_2}, [mapping for mapping in before if not mapping.ours])
     assert lab.state() == (state if ours else mapped)

@@ -122,8 +122,8 @@ def test_it_makes_changes_and_deletes_hosts(lab: PowerStoreLab, ask: Call) -> No
     ask("remove_initiators_from_host", host_id=key, remove_initiators=[IQN_2])
     assert lab.state() == state
     details = ask("get_host_details", host_id=key)
-    assert [one["port_name"] for one in details["host_initiators"]] == [IQN]
-    assert [one["port_name"] for one in details["initiators"]] == [IQN]
+    assert [port["port_name"] for port in details["host_initiators"]] == [IQN]
+    assert [port["port_name"] for port in details["initiators"]] == [IQN]
     assert ask("get_host_by_name", host_name="esx-1")[0]["id"] == key
     ask("delete_host", host_id=key)
     assert lab.state() == ([], [], [])
@@ -163,7 +163,7 @@ def test_it_attaches_to_a_group_and_not_to_its_members(lab: PowerStoreLab, ask: 
     (row,) = ask("get_host_volume_mapping", volume_id=key)
     assert (row["host_id"], row["host_group_id"]) == (None, group)
     details = ask("get_host_group_details", host_group_id=group)
-    assert [one["id"] for one in details["hosts"]] == [host]
+    assert [row["id"] for row in details["hosts"]] == [host]
     ask("unmap_volume_from_host_group", volume_id=key, host_group_id=group)
     ask("remove_hosts_from_host_group", host_group_id=group, remove_host_ids=[host])
     ask("delete_host_group", host_group_id=group)

@@ -158,8 +158,8 @@ def test_close_logs_out_and_never_raises(server: RestServer, sessions: Sessions)
     unused, used, lost = door(server), door(server), door(server)
     unused.close()
     assert server.calls == []
-    for one in (used, lost):
-        one.call("GET", "/thing", "answer")
+    for opened in (used, lost):
+        opened.call("GET", "/thing", "answer")
     used.close()
     assert sessions.alive == {"token-2"}
     server.before("DELETE", "/sessions", lambda _: Reply(500, b"on fire"))

@@ -353,7 +353,7 @@ def test_initiators_are_found_in_whatever_case_they_were_entered(
         sim.add_host("by-fc", "ESXi", [("20:00:00:25:B5:AA:00:01", "FC")]),
         sim.add_host("by-iscsi", "ESXi", [(IQN.name.replace("esx", "ESX"), "iSCSI")]),
     ]
-    found = [array.plan_group(HOST, [one]).group for one in (FC, IQN)]
+    found = [array.plan_group(HOST, [initiator]).group for initiator in (FC, IQN)]
     assert found == [Group(f"host/{keys[0]}", "by-fc", (FC,)), Group(f"host/{keys[1]}", "by-iscsi", (IQN,))]
 
 
@@ -421,8 +421,8 @@ def test_what_was_mapped_to_a_group_before_stays_for_all_its_members(
 def test_initiators_in_two_hosts_are_an_error_unless_a_group_joins_them(
     lab: PowerStoreLab, sim: PowerStoreSimulator, array: StorageArray
 ) -> None:
-    for number, one in enumerate((FC, FC_2)):
-        sim.add_host(f"port-{number}", "ESXi", [port_of(one)])
+    for number, initiator in enumerate((FC, FC_2)):
+        sim.add_host(f"port-{number}", "ESXi", [port_of(initiator)])
     state = lab.state()
     with pytest.raises(StorageError, match="in 2 hosts: port-0 and port-1") as caught:
         array.plan_group(HOST, [FC, FC_2])
@@ -901,10 +901,12 @@ def test_the_whole_program_runs_with_it(kind: str, grouped: bool) -> None:
     """By the protocol that the array sees logged in; of a cluster's host, by its group."""
     with Lab(array="powerstore") as lab:
         sim = lab_of(PowerStoreLab, lab.array).simulator
-        own = next(one for one in lab.host.adapters if one.kind == kind)
+        own = next(adapter for adapter in lab.host.adapters if adapter.kind == kind)
         lab.array.log_in(Initiator(InitiatorKind(kind), own.port))
         if grouped:
-            sim.add_host_group("cluster", [one.id for one in sim.hosts.values() if one.name.endswith(kind)])
+            sim.add_host_group(
+                "cluster", [host.id for host in sim.hosts.values() if host.name.endswith(kind)]
+            )
         state = lab.array.state()
         target = lab.add_target()
         with lab.program(target) as program:

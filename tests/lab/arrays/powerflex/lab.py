@@ -86,7 +86,7 @@ class PowerFlexLab(ArrayLab):
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
         """Return the SDC that one of the initiators is, registered where there is none."""
         self.know_host(name, initiators)
-        known = (self.simulator.sdc_of(one.name) for one in sorted(initiators, key=str))
+        known = (self.simulator.sdc_of(initiator.name) for initiator in sorted(initiators, key=str))
         return next(sdc.id for sdc in known if sdc)
 
     def add_map(self, volume: Volume, group: str) -> None:

@@ -81,9 +81,9 @@ class PowerMaxLab(ArrayLab):
 
     def contradictions(self, volume: Volume) -> list[Volume]:
         own = self.volume(volume)
-        others = [one for one in self.simulator.volumes.values() if one is not own]
-        renamed = [f"{one.name}-{self.simulator.id}-{own.device}" for one in others]
-        renumbered = [f"{own.name}-{self.simulator.id}-{one.device}" for one in others]
+        others = [other for other in self.simulator.volumes.values() if other is not own]
+        renamed = [f"{other.name}-{self.simulator.id}-{own.device}" for other in others]
+        renumbered = [f"{own.name}-{self.simulator.id}-{other.device}" for other in others]
         elsewhere = f"{own.name}-999999999999-{own.device}"
         return [replace(volume, handle=handle) for handle in (*renamed, *renumbered, elsewhere)]
 
@@ -93,10 +93,10 @@ class PowerMaxLab(ArrayLab):
 
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
         """Return the name of views to come, of the host that has the initiators; a new one where none has."""
-        first = min(one.name for one in initiators)
+        first = min(initiator.name for initiator in initiators)
         self._aliases[name] = (
             self.simulator.owner(first)
-            or self.simulator.add_host(name, sorted(one.name for one in initiators)).name
+            or self.simulator.add_host(name, sorted(initiator.name for initiator in initiators)).name
         )
         return name
 

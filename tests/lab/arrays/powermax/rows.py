@@ -95,12 +95,12 @@ class Rows:
         sim, hba = self._sim, wanted.get("initiator_hba", "").lower()
         in_host, logged_in = wanted.get("in_a_host"), wanted.get("logged_in")
         found = [
-            f"{port}:{one.name}"
-            for one in sim.initiators.values()
-            for port in sim.ports_for(one.name)
-            if (not hba or one.name == hba)
-            and in_host in {None, str(bool(sim.owner(one.name))).lower()}
-            and logged_in in {None, str(one.logged_in).lower()}
+            f"{port}:{initiator.name}"
+            for initiator in sim.initiators.values()
+            for port in sim.ports_for(initiator.name)
+            if (not hba or initiator.name == hba)
+            and in_host in {None, str(bool(sim.owner(initiator.name))).lower()}
+            and logged_in in {None, str(initiator.logged_in).lower()}
         ]
         return _filled(initiatorId=found)
 
@@ -110,16 +110,16 @@ class Rows:
         port = f"{director}:{number}"
         if name not in sim.initiators or port not in sim.ports_for(name):
             raise Failure(404, f"Could not find Initiator {spelled}")
-        one, host = sim.initiators[name], sim.owner(name)
-        if port in one.hostless_at:
+        initiator, host = sim.initiators[name], sim.owner(name)
+        if port in initiator.hostless_at:
             host = ""
         groups = [group for group, members in sim.host_groups.items() if host in members]
         views = [view.name for view in sim.views.values() if name in sim.seers(view)]
         return {
             "initiatorId": spelled,
             "type": "iSCSI" if name.startswith("iqn.") else "Fibre",
-            "logged_in": one.logged_in,
-            "on_fabric": one.logged_in,
+            "logged_in": initiator.logged_in,
+            "on_fabric": initiator.logged_in,
             "num_of_host_groups": len(groups),
             "number_of_masking_views": len(views),
             "symmetrixPortKey": [{"directorId": director, "portId": number}],
@@ -131,7 +131,7 @@ class Rows:
     def host(self, name: str) -> Record:
         sim, host = self._sim, find(self._sim.hosts, name, "Host")
         views = [view.name for view in sim.views.values() if view.host == name]
-        fibre = not any(one.startswith("iqn.") for one in host.initiators)
+        fibre = not any(initiator.startswith("iqn.") for initiator in host.initiators)
         return {
             "hostId": name,
             "type": "Fibre" if fibre else "iSCSI",
@@ -141,7 +141,7 @@ class Rows:
 
     def host_group(self, name: str) -> Record:
         members = find(self._sim.host_groups, name, "Host Group")
-        hosts = [{"hostId": one, "initiator": self._sim.hosts[one].initiators} for one in members]
+        hosts = [{"hostId": member, "initiator": self._sim.hosts[member].initiators} for member in members]
         return {"hostGroupId": name, "num_of_hosts": len(hosts), "type": "Fibre"} | _filled(host=hosts)
 
     def views(self, **wanted: str) -> Record:
@@ -180,14 +180,14 @@ class Rows:
                     "volumeId": device,
                     "host_lun_address": f"{lun_id:04X}",
                     "cap_gb": str(self.volume(device)["cap_gb"]),
-                    "initiatorId": one,
+                    "initiatorId": initiator,
                     "dir_port": port,
-                    "logged_in": sim.initiators[one].logged_in,
-                    "on_fabric": sim.initiators[one].logged_in,
+                    "logged_in": sim.initiators[initiator].logged_in,
+                    "on_fabric": sim.initiators[initiator].logged_in,
                 }
                 for device, lun_id in view.lun_ids.items()
                 if volume_id in {"", device}
-                for one in sim.seers(view)
+                for initiator in sim.seers(view)
                 for port in sim.port_groups[view.port_group].ports
             ]
         )

@@ -239,7 +239,7 @@ class PowerMaxSimulator(System, Service):
         found = self.iterators[key][first - 1 : last]
         if not page or not found or last - first >= self.page_size:
             raise Failure(400, f"The iterator {key} has no page from {first} to {last}")
-        return Reply(200, {"result": [{"volumeId": one} for one in found], "from": first, "to": last})
+        return Reply(200, {"result": [{"volumeId": device} for device in found], "from": first, "to": last})
 
     def _post_group(self, body: Record) -> Record:
         more = {"executionOption": str, "sloBasedStorageGroupParam": list, "snapshot_policies": list}

@@ -190,7 +190,7 @@ class System:
         return [view for view in self.views.values() if view.storage_group == storage_group]
 
     def parents_of(self, storage_group: str) -> list[str]:
-        return [one.name for one in self.storage_groups.values() if storage_group in one.children]
+        return [group.name for group in self.storage_groups.values() if storage_group in group.children]
 
     def views_above(self, storage_group: str) -> list[SimView]:
         """Return the views by which the volumes of a group are seen, by way of its parents, too."""
@@ -211,13 +211,13 @@ class System:
     def add_host(self, name: str, initiators: Iterable[str]) -> SimHost:
         with self._lock:
             _check_name(name)
-            listed = [one.lower() for one in initiators]
+            listed = [initiator.lower() for initiator in initiators]
             if name in self.hosts or name in self.host_groups:
                 raise Failure(409, f"A host or host group with the name {name} already exists")
-            if taken := [one for one in listed if self.owner(one)]:
+            if taken := [initiator for initiator in listed if self.owner(initiator)]:
                 raise Failure(500, f"Initiator {taken[0]} is already in use in another Initiator Group")
-            for one in listed:
-                self.initiators.setdefault(one, SimInitiator(one))
+            for initiator in listed:
+                self.initiators.setdefault(initiator, SimInitiator(initiator))
             self.hosts[name] = SimHost(name, listed)
             return self.hosts[name]
 
@@ -246,7 +246,12 @@ class System:
     def initiators_of(self, host: str) -> list[str]:
         """Return the initiators of a host, or of a group of hosts."""
         members = self.host_groups.get(host, [host])
-        return [one for member in members if member in self.hosts for one in self.hosts[member].initiators]
+        return [
+            initiator
+            for member in members
+            if member in self.hosts
+            for initiator in self.hosts[member].initiators
+        ]
 
     def ports_for(self, initiator: str) -> list[str]:
         """Return all ports of an initiator's protocol."""
@@ -293,7 +298,11 @@ class System:
     def seers(self, view: SimView) -> list[str]:
         """Return the initiators that see volumes by a view: those of its port group's protocol."""
         ports = self.port_groups[view.port_group].ports
-        return [one for one in self.initiators_of(view.host) if set(self.ports_for(one)) & set(ports)]
+        return [
+            initiator
+            for initiator in self.initiators_of(view.host)
+            if set(self.ports_for(initiator)) & set(ports)
+        ]
 
     def shown(self, view: SimView) -> list[str]:
         """Return the devices in a view's storage group, and in those below it."""
@@ -313,7 +322,9 @@ class System:
     def _check_view(self, view: SimView) -> None:
         if not self.shown(view):
             raise Failure(500, f"The storage group {view.storage_group} has no volumes")
-        wrong = [one for one in self.initiators_of(view.host) if one not in self.seers(view)]
+        wrong = [
+            initiator for initiator in self.initiators_of(view.host) if initiator not in self.seers(view)
+        ]
         if wrong:
             raise Failure(500, f"The protocol of initiator {wrong[0]} is not that of the director ports")
         self._check_not_masked(view, self.shown(view))
@@ -325,9 +336,9 @@ class System:
             if set(self.seers(other)) & set(self.seers(view)) and self._share_ports(other, view):
                 raise Failure(500, "A device is already masked within a view to the same initiator and port")
 
-    def _share_ports(self, one: SimView, other: SimView) -> bool:
+    def _share_ports(self, view: SimView, other: SimView) -> bool:
         return bool(
-            set(self.port_groups[one.port_group].ports) & set(self.port_groups[other.port_group].ports)
+            set(self.port_groups[view.port_group].ports) & set(self.port_groups[other.port_group].ports)
         )
 
     def _present(self, view: SimView, first: int = 1) -> None:

@@ -61,7 +61,7 @@ class PowerStoreLab(ArrayLab):
 
     def contradictions(self, volume: Volume) -> list[Volume]:
         key = self.key(volume)
-        others = [one.name for one in self.simulator.volumes.values() if one.id != key]
+        others = [item.name for item in self.simulator.volumes.values() if item.id != key]
         return [replace(volume, attributes={**volume.attributes, "Name": name}) for name in others]
 
     def know_host(self, name: str, initiators: Collection[Initiator]) -> None:
@@ -69,7 +69,7 @@ class PowerStoreLab(ArrayLab):
             self._add_host(f"{name}-{kind}", own, "ESXi")
 
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
-        wanted = {one.name for one in initiators}
+        wanted = {initiator.name for initiator in initiators}
         for host in self.simulator.hosts.values():
             if wanted <= {port.in_san for port in host.ports}:
                 return host.id

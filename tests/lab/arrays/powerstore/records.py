@@ -79,7 +79,7 @@ def resources(cluster: Cluster, release: str, model: str) -> dict[str, Resource]
         return _group(cluster.host_groups[key]) if key else None
 
     def hosts(row: Record) -> list[Record]:
-        return [_host(one) for one in cluster.members(cluster.host_groups[row["id"]])]
+        return [_host(item) for item in cluster.members(cluster.host_groups[row["id"]])]
 
     def ports(row: Record) -> list[Record]:
         return [_initiator(cluster.hosts[row["id"]], port) for port in cluster.hosts[row["id"]].ports]
@@ -92,7 +92,7 @@ def resources(cluster: Cluster, release: str, model: str) -> dict[str, Resource]
         Resource(
             "volume",
             VOLUME,
-            lambda: [_volume(one) for one in cluster.volumes.values()],
+            lambda: [_volume(item) for item in cluster.volumes.values()],
             {
                 "appliance": ("appliance", lambda _: _appliance(model)),
                 "mapped_volumes": ("host_volume_mapping", mappings("volume_id")),
@@ -104,7 +104,7 @@ def resources(cluster: Cluster, release: str, model: str) -> dict[str, Resource]
         Resource(
             "host",
             HOST,
-            lambda: [_host(one) for one in cluster.hosts.values()],
+            lambda: [_host(item) for item in cluster.hosts.values()],
             {
                 "initiators": ("initiator", ports),
                 "host_group": ("host_group", group),
@@ -116,7 +116,7 @@ def resources(cluster: Cluster, release: str, model: str) -> dict[str, Resource]
         Resource(
             "host_group",
             HOST_GROUP,
-            lambda: [_group(one) for one in cluster.host_groups.values()],
+            lambda: [_group(item) for item in cluster.host_groups.values()],
             {
                 "hosts": ("host", hosts),
                 "mapped_host_groups": ("host_volume_mapping", mappings("host_group_id")),
@@ -126,13 +126,13 @@ def resources(cluster: Cluster, release: str, model: str) -> dict[str, Resource]
         Resource(
             "initiator",
             INITIATOR,
-            lambda: [_initiator(one, port) for one in cluster.hosts.values() for port in one.ports],
+            lambda: [_initiator(item, port) for item in cluster.hosts.values() for port in item.ports],
             {"host": ("host", host)},
         ),
         Resource(
             "host_volume_mapping",
             MAPPING,
-            lambda: [_mapping(one) for one in cluster.mappings],
+            lambda: [_mapping(item) for item in cluster.mappings],
             {
                 "host": ("host", host),
                 "host_group": ("host_group", group),
@@ -148,7 +148,7 @@ def resources(cluster: Cluster, release: str, model: str) -> dict[str, Resource]
             lambda: [_appliance(model)],
             {
                 "software_installed": ("software_installed", software),
-                "volumes": ("volume", lambda _: [_volume(one) for one in cluster.volumes.values()]),
+                "volumes": ("volume", lambda _: [_volume(item) for item in cluster.volumes.values()]),
                 **dict.fromkeys(PARTS, ("part", EMPTY)),
             },
         ),

@@ -82,7 +82,7 @@ class PureLab(CopyingLab):
 
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
         """Return the host that has the initiators, made where there is none."""
-        wanted = {one.name for one in initiators}
+        wanted = {initiator.name for initiator in initiators}
         known = (host.name for host in self.simulator.hosts.values() if wanted <= set(host.initiators))
         return next(known, None) or self._add_host(name, initiators)
 
@@ -127,9 +127,11 @@ class PureLab(CopyingLab):
         return Access(self.simulator.address, token=token, options={"PURE_CLUSTER_PREFIX": PREFIX})
 
     def _add_host(self, name: str, initiators: Collection[Initiator]) -> str:
-        iqns = [one.name for one in initiators if one.kind == InitiatorKind.ISCSI]
+        iqns = [initiator.name for initiator in initiators if initiator.kind == InitiatorKind.ISCSI]
         wwns = [
-            ":".join(re.findall("..", one.name.upper())) for one in initiators if one.kind == InitiatorKind.FC
+            ":".join(re.findall("..", initiator.name.upper()))
+            for initiator in initiators
+            if initiator.kind == InitiatorKind.FC
         ]
         return self.simulator.add_host(name, iqns, wwns).name
 

@@ -83,11 +83,16 @@ class ToyArray:
             (row, read_initiators(row.texts("initiators")))
             for row in self._ask("/hosts", "list its hosts").rows()
         ]
-        first = [one for one in initiators for row, _ in hosts if one.name in row.texts("logged_in")]
+        first = [
+            initiator
+            for initiator in initiators
+            for row, _ in hosts
+            if initiator.name in row.texts("logged_in")
+        ]
         for initiator in [*first, *initiators]:
             for row, own in hosts:
                 if initiator in own:
-                    mine = tuple(one for one in initiators if one in own)
+                    mine = tuple(initiator for initiator in initiators if initiator in own)
                     return GroupPlan(Group(row.text("id"), row.text("name"), mine))
         raise StorageError(
             f"The array knows no host with any of {', '.join(map(str, initiators)) or 'no initiators'}.",

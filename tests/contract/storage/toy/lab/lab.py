@@ -29,8 +29,10 @@ class Host:
     @property
     def record(self) -> dict[str, object]:
         spelled = [
-            ":".join(re.findall("..", one.name.upper())) if one.kind == InitiatorKind.FC else one.name
-            for one in self.initiators
+            ":".join(re.findall("..", initiator.name.upper()))
+            if initiator.kind == InitiatorKind.FC
+            else initiator.name
+            for initiator in self.initiators
         ]
         return {"id": self.id, "name": self.name, "initiators": spelled, "logged_in": sorted(self.logged_in)}
 
