@@ -21,5 +21,5 @@ def at_once(populate: Callable[[Volume], None], volumes: Sequence[Volume]) -> No
         thread.start()
     for thread in threads:
         thread.join(120)
-    assert failures == []
-    assert not any(thread.is_alive() for thread in threads)
+    assert failures == [], failures
+    assert not any(thread.is_alive() for thread in threads), "some never end"
