@@ -9,7 +9,7 @@ followed, since they would carry the credentials elsewhere.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
@@ -57,6 +57,12 @@ def read_address(hostname: str) -> Address:
         raise StorageError(
             "STORAGE_HOSTNAME is not the name of a host.", "Give it as host, host:port or https://host."
         ) from error
+
+
+def with_port(hostname: str, port: int) -> str:
+    """Return the address as text, with this port where it names none."""
+    address = read_address(hostname)
+    return str(address if address.port else replace(address, port=port))
 
 
 def proxy_to(hostname: str) -> Proxy | None:

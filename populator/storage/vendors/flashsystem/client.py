@@ -13,13 +13,15 @@ from populator.clock import Clock
 from populator.storage.access import Access
 from populator.storage.answer import Answer
 from populator.storage.failures import Refused, beyond_us
-from populator.storage.http import Http
+from populator.storage.http import Http, with_port
 from populator.storage.initiators import in_capitals
 from populator.storage.vendors.flashsystem import names, records
 from populator.storage.vendors.flashsystem.records import HostRecord, MapRecord, SystemRecord, VolumeRecord
 from populator.storage.vendors.flashsystem.session import API, Session
 from vsphere.model import Initiator, InitiatorKind
 
+PORT = 7443
+"""of the REST API, always"""
 CODE = re.compile(r"CMMVC\d{4}[EWI]")
 MISSING = {"CMMVC5753E", "CMMVC5754E", "CMMVC5804E", "CMMVC5868E", "CMMVC8957E"}
 """there is no such object"""
@@ -42,7 +44,7 @@ class Client:
 
     def __init__(self, access: Access, clock: Clock) -> None:
         self._session = Session(access, clock)
-        where = replace(access, hostname=names.address(access.hostname))
+        where = replace(access, hostname=with_port(access.hostname, PORT))
         self._http = Http(where, clock, "FlashSystem", explain, self._session)
         self.name = self._http.name
 

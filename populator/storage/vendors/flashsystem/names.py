@@ -1,20 +1,17 @@
-"""FlashSystem's names: address, volume handles, host objects, initiators, devices, LUN ids. Pure."""
+"""FlashSystem's names: volume handles, host objects, initiators, devices, LUN ids. Pure."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.array import Volume
-from populator.storage.http import read_address
 from populator.storage.initiators import OfOneKind, by_kind, in_capitals, iscsi_names, usable_by
 from populator.storage.own_names import FOR_A_HOST, in_names, stem
 from vsphere.model import Initiator, InitiatorKind
 
-PORT = 7443
-"""of the REST API, always"""
 OF_A_HOST = re.compile(rf"{FOR_A_HOST}(?P<host>.+?)(-(fc|iscsi)|(?<=\d)-\d{{10}})?")
 """a host object that a populator made: ours end with the protocol, the Go populator's not at all, or with seconds"""
 HANDLE = re.compile(r"SVC:((?:[^:;]+:)?(?P<id>\d+);)?(?P<uid>6005076[0-9A-F]{25})", re.IGNORECASE)
@@ -36,12 +33,6 @@ class Place:
     """of the volume on the array; empty where the handle has none"""
     name: str
     """on the array; empty where the attributes have none"""
-
-
-def address(hostname: str) -> str:
-    """Return host and port of the REST API: the API's own, unless another one is given."""
-    given = read_address(hostname)
-    return str(given if given.port else replace(given, port=PORT))
 
 
 def place(volume: Volume) -> Place:

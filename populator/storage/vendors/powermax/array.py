@@ -14,7 +14,7 @@ from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import Refused
-from populator.storage.http import read_address
+from populator.storage.http import with_port
 from populator.storage.looks import FRESH, LastLook
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.powermax import names, volumes
@@ -31,9 +31,8 @@ class PowerMaxArray:
 
     def __init__(self, access: Access, clock: Clock) -> None:
         array, port_groups = names.array_id(access.options), names.port_groups(access.options)
-        address = read_address(access.hostname)
-        at = replace(access, hostname=str(replace(address, port=address.port or PORT)))
-        self._client = Client(at, clock, array)
+        where = replace(access, hostname=with_port(access.hostname, PORT))
+        self._client = Client(where, clock, array)
         self._repeat = Repeat(clock)
         self._hosts = Hosts(self._client, port_groups)
         self._views = Views(self._client, clock)

@@ -4,7 +4,9 @@ import pytest
 
 from populator.errors import StorageError
 from populator.storage.array import Volume
+from populator.storage.http import with_port
 from populator.storage.vendors.flashsystem import names
+from populator.storage.vendors.flashsystem.client import PORT
 from vsphere.model import Initiator, InitiatorKind
 
 UID = "600507607181869980000000000030E8"
@@ -27,7 +29,7 @@ def volume(handle: str, **attributes: str) -> Volume:
     ],
 )
 def test_the_port_is_that_of_the_rest_api_unless_another_is_given(given: str, address: str) -> None:
-    assert names.address(given) == address
+    assert with_port(given, PORT) == address
 
 
 @pytest.mark.parametrize(
