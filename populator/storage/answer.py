@@ -48,6 +48,10 @@ class Answer:
             raise self._odd(name, "a number")
         return value
 
+    def number_if_any(self, name: str) -> int | None:
+        """Return a field as a whole number, `None` where there is none."""
+        return None if self.find(name) is None else self.number(name)
+
     def optional(self, name: str, default: str = "") -> str:
         """Return a field as text, or the default where there is none."""
         value = self.find(name)

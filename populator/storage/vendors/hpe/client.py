@@ -194,10 +194,9 @@ class Client:
                 raise
             return self._list(what, act)
         rows = answer.records("members")
-        if answer.find("total") is not None and answer.number("total") > len(rows):
-            raise StorageError(
-                f"{self.name} was asked to {act} and gave only {len(rows)} of {answer.number('total')}."
-            )
+        total = answer.number_if_any("total") or 0
+        if total > len(rows):
+            raise StorageError(f"{self.name} was asked to {act} and gave only {len(rows)} of {total}.")
         return rows
 
     def _delete(self, path: str, act: str, missing: str) -> bool:

@@ -125,4 +125,4 @@ def lun(row: Answer, at: str = "") -> LunRecord:
 
 def _id(row: Answer, name: str) -> int:
     """Return another object's id; 0, which the array puts for none, where the field is missing or null."""
-    return row.number(name) if row.find(name) is not None else 0
+    return row.number_if_any(name) or 0

@@ -165,7 +165,7 @@ class Client:
         if wanted is not None:
             body["logical_unit_number"] = wanted
         answer = self._create("protocols/san/lun-maps", f"map {lun}", body)
-        return None if answer.find("logical_unit_number") is None else answer.number("logical_unit_number")
+        return answer.number_if_any("logical_unit_number")
 
     def unmap(self, lun: str, lun_uuid: str, igroup_uuid: str) -> bool:
         """Remove a map; return whether there was one."""

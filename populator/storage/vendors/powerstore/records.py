@@ -130,8 +130,8 @@ def mapping(row: Answer) -> MappingRecord:
     """Read a mapping, which is one to a host or to a group of hosts."""
     at = "host." if row.find("host_group") is None else "host_group."
     ports = row.records("host.initiators") if at == "host." else ports_of_group(row, at)
-    lun_id = None if row.find("logical_unit_number") is None else row.number("logical_unit_number")
     key = f"{at.replace('.', '/')}{row.text(f'{at}id')}"
+    lun_id = row.number_if_any("logical_unit_number")
     return MappingRecord(key, row.text(f"{at}name"), initiators(ports), lun_id)
 
 

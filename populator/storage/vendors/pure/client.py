@@ -218,5 +218,5 @@ def connection(row: Answer) -> Connection:
         volume_id=row.optional("volume.id"),
         host=row.optional("host.name"),
         host_group=row.optional("host_group.name"),
-        lun_id=None if row.find("lun") is None else row.number("lun"),
+        lun_id=row.number_if_any("lun"),
     )

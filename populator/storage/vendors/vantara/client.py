@@ -246,7 +246,7 @@ def explain(body: Answer) -> tuple[str, str]:
 def ldev(row: Answer) -> Ldev:
     """Read an LDEV; most fields are not there where it is not defined."""
     number = row.number("ldevId")
-    virtual = row.find("virtualLdevId")
+    virtual = row.number_if_any("virtualLdevId")
     defined = row.optional("emulationType", "NOT DEFINED") != "NOT DEFINED"
     return Ldev(
         id=number,
@@ -257,7 +257,7 @@ def ldev(row: Answer) -> Ldev:
         attributes=frozenset(row.texts("attributes")),
         naa=row.optional("naaId"),
         resource_group=row.number("resourceGroupId") if row.has("resourceGroupId") else 0,
-        virtual=number if virtual is None else row.number("virtualLdevId"),
+        virtual=number if virtual is None else virtual,
         paths=tuple(map(path, row.objects("ports"))),
     )
 
