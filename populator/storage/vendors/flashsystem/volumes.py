@@ -2,6 +2,7 @@
 
 from populator.errors import StorageError
 from populator.storage.array import Lun
+from populator.storage.identity import GONE, RENAMED
 from populator.storage.vendors.flashsystem import names
 from populator.storage.vendors.flashsystem.client import Client
 from populator.storage.vendors.flashsystem.records import SystemRecord, VolumeRecord
@@ -21,7 +22,7 @@ class Volumes:
             raise StorageError(
                 f"{self._client.name} has {place.uid} as the volume {record.name} under the id {record.id}, not "
                 f"{wanted}.",
-                "The PersistentVolume's own volume was deleted or renamed. See which one belongs to it.",
+                RENAMED,
             )
         if record.status == "offline":
             raise StorageError(f"The volume {record.name} is offline.", "Bring it online on the array.")
@@ -41,7 +42,7 @@ class Volumes:
             )
         raise StorageError(
             f"{self._client.name} has no volume {place.uid} ({place.name or 'of an unknown name'}).",
-            "Check that STORAGE_HOSTNAME is the array of the volume, and that the volume still exists.",
+            GONE,
         )
 
     def _refuse_protected(self, record: VolumeRecord, system: SystemRecord) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.array import Volume
+from populator.storage.identity import untraceable
 from populator.storage.initiators import iscsi_names, usable_by
 from vsphere.model import Initiator
 
@@ -40,11 +41,7 @@ def place(volume: Volume) -> Place:
     if match is None:
         if name:
             return Place(None, name)
-        raise StorageError(
-            f"The volume {volume.name!r} has neither an id in its handle {volume.handle!r} nor the attribute Name, "
-            "which lead to it on the array.",
-            CSI_HINT,
-        )
+        raise untraceable(volume, CSI_HINT)
     protocol = match["protocol"].lower()
     if protocol.startswith("nfs"):
         raise StorageError(f"The volume {volume.name!r} is a file system, shared by NFS.", CSI_HINT)

@@ -4,6 +4,7 @@ import logging
 
 from populator.errors import StorageError
 from populator.storage.array import Lun
+from populator.storage.identity import GONE, misnamed, only_named
 from populator.storage.vendors.infinibox import names
 from populator.storage.vendors.infinibox.client import Client
 from populator.storage.vendors.infinibox.records import VolumeRecord
@@ -13,12 +14,12 @@ log = logging.getLogger(__name__)
 
 def find(client: Client, place: names.Place) -> Lun:
     """Return the one volume of a place; raise where it is another's, or cannot be written to."""
-    record = _by_name(client, place.name) if place.id is None else _by_id(client, place.id)
+    if place.id is None:
+        record = only_named(client.name, place.name, client.volumes_named(place.name), names.CSI_HINT)
+    else:
+        record = _by_id(client, place.id)
     if place.name not in {"", record.name}:
-        raise StorageError(
-            f"{client.name} has the volume {record.name} under the id {record.id}, not {place.name}.",
-            "The PersistentVolume's own volume was deleted or renamed. See which one belongs to it.",
-        )
+        raise misnamed(client.name, record.name, record.id, place.name)
     if record.kind != "MASTER" or record.write_protected:
         reason = (
             "is write-protected"
@@ -43,18 +44,5 @@ def find(client: Client, place: names.Place) -> Lun:
 def _by_id(client: Client, key: int) -> VolumeRecord:
     record = client.volume(key)
     if record is None or record.id != key:
-        raise StorageError(
-            f"{client.name} has no volume of the id {key}.",
-            "Check that STORAGE_HOSTNAME is the array of the volume, and that the volume still exists.",
-        )
+        raise StorageError(f"{client.name} has no volume of the id {key}.", GONE)
     return record
-
-
-def _by_name(client: Client, name: str) -> VolumeRecord:
-    records = [record for record in client.volumes_named(name) if record.name == name]
-    if len(records) != 1:
-        raise StorageError(
-            f"{client.name} has {len(records) or 'no'} volumes {name}, and the handle holds no id.",
-            names.CSI_HINT,
-        )
-    return records[0]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from populator.errors import StorageError
 from populator.storage.array import Volume
+from populator.storage.identity import untraceable
 from populator.storage.initiators import in_pairs, iscsi_names, usable_by
 from populator.storage.own_names import FOR_A_HOST, in_names, stem
 from vsphere.model import Initiator, InitiatorKind
@@ -75,11 +76,7 @@ def place(volume: Volume) -> Place:
         raise StorageError(f"The volume {volume.name!r} is shared by NFS from a node.", CSI_HINT)
     halves = tuple(_half(half) for half in (local, remote) if UUID.search(half.split("/")[0].lower()))
     if not halves and not name:
-        raise StorageError(
-            f"The volume {volume.name!r} has neither an id in its handle {volume.handle!r} nor the attribute Name, "
-            "which lead to it on the array.",
-            CSI_HINT,
-        )
+        raise untraceable(volume, CSI_HINT)
     return Place(halves, name)
 
 

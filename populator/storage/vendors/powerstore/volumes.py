@@ -5,6 +5,7 @@ from functools import cached_property
 
 from populator.errors import StorageError
 from populator.storage.array import Lun
+from populator.storage.identity import GONE, misnamed, only_named
 from populator.storage.vendors.powerstore import names
 from populator.storage.vendors.powerstore.client import Client
 from populator.storage.vendors.powerstore.records import VolumeRecord
@@ -22,10 +23,7 @@ class Volumes:
         """Return the one volume of a place; raise where it is another's, or cannot be used."""
         record = self._by_id(place) if place.halves else self._by_name(place.name)
         if place.name not in {"", record.name}:
-            raise StorageError(
-                f"{self._client.name} has the volume {record.name} under the id {record.id}, not {place.name}.",
-                "The PersistentVolume's own volume was deleted or renamed. See which one belongs to it.",
-            )
+            raise misnamed(self._client.name, record.name, record.id, place.name)
         return _usable(record)
 
     @cached_property
@@ -34,14 +32,14 @@ class Volumes:
 
     def _by_id(self, place: names.Place) -> VolumeRecord:
         key, where = self._half(place)
-        found = [record for record in self._client.volumes("id", key) if record.id == key]
-        if len(found) != 1:
+        records = [record for record in self._client.volumes("id", key) if record.id == key]
+        if len(records) != 1:
             raise StorageError(
                 f"{self._client.name} has no volume {key} ({place.name or 'of an unknown name'}), which its "
                 f"handle places on {where or 'an array it does not name'}.",
-                "Check that STORAGE_HOSTNAME is the array of the volume, and that the volume still exists.",
+                GONE,
             )
-        return found[0]
+        return records[0]
 
     def _half(self, place: names.Place) -> tuple[str, str]:
         """Return the volume; of a metro volume, which is one on each of two arrays, the one that is here."""
@@ -60,13 +58,7 @@ class Volumes:
         )
 
     def _by_name(self, name: str) -> VolumeRecord:
-        found = [record for record in self._client.volumes("name", name) if record.name == name]
-        if len(found) != 1:
-            raise StorageError(
-                f"{self._client.name} has {len(found) or 'no'} volumes {name}, and the handle holds no id.",
-                names.CSI_HINT,
-            )
-        return found[0]
+        return only_named(self._client.name, name, self._client.volumes("name", name), names.CSI_HINT)
 
 
 def _usable(record: VolumeRecord) -> Lun:
