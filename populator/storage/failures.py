@@ -72,9 +72,9 @@ def translate(error: BaseException, name: str, act: str, proxy: Proxy | None) ->
     if proxy and any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes):
         return _proxy_failed(proxy, causes, name, act)
     for kind, words in CAUSES:
-        found = next((cause for cause in causes if isinstance(cause, kind)), None)
-        if found is not None:
-            text, hint, heals = words(found)
+        cause = next((each for each in causes if isinstance(each, kind)), None)
+        if cause is not None:
+            text, hint, heals = words(cause)
             way = f", reached through the proxy {proxy}," if proxy else ""
             return Unanswered(f"{name}{way} {text} (asked to {act}).", hint, passing=heals)
     return Unanswered(f"{name} could not be asked to {act}: {type(error).__name__}.")
@@ -82,7 +82,7 @@ def translate(error: BaseException, name: str, act: str, proxy: Proxy | None) ->
 
 def _proxy_failed(proxy: Proxy, causes: list[BaseException], name: str, act: str) -> Unanswered:
     """Put into words that the proxy is not there, or does not let us through."""
-    refusal = next((found[1] for cause in causes if (found := TUNNEL_REFUSED.search(str(cause)))), "")
+    refusal = next((match[1] for cause in causes if (match := TUNNEL_REFUSED.search(str(cause)))), "")
     kinds = (words for kind, words in NO_PROXY_THERE if any(isinstance(cause, kind) for cause in causes))
     why = refusal or next(kinds, "it broke off the connection")
     text = f"{name} cannot be asked to {act} through the proxy {proxy}: {why}."

@@ -79,9 +79,9 @@ def usable(initiators: Sequence[Initiator]) -> list[OfOneKind]:
 
 def ports(initiators: Iterable[Initiator]) -> dict[str, object]:
     """Return initiators of one kind as commands take them: WWPNs joined by colons, iSCSI names by commas."""
-    some = list(initiators)
-    field, between = ("fcwwpn", ":") if some[0].kind == InitiatorKind.FC else ("iscsiname", ",")
-    return {field: between.join(map(in_capitals, some))}
+    members = list(initiators)
+    field, between = ("fcwwpn", ":") if members[0].kind == InitiatorKind.FC else ("iscsiname", ",")
+    return {field: between.join(map(in_capitals, members))}
 
 
 def part(name: str) -> str:

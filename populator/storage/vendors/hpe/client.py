@@ -108,16 +108,16 @@ class Client:
 
     def vluns(self, volume: str) -> list[Vlun]:
         """Return all VLUNs of a volume."""
-        found = self._list("vluns", f"list the VLUNs of {volume}", f"volumeName EQ {volume}")
-        return [row for row in map(vlun, found) if row.volume == volume]
+        rows = self._list("vluns", f"list the VLUNs of {volume}", f"volumeName EQ {volume}")
+        return [row for row in map(vlun, rows) if row.volume == volume]
 
     def hosts(self, initiators: Iterable[Initiator] = ()) -> list[HostRecord]:
         """Return the host objects that hold any of the initiators, and perhaps more."""
         query, act = names.hosts_with(initiators), "list its hosts"
-        found = self._list("hosts", act, query)
-        if query and not found:  # some versions take the query and find nothing by it
-            found = self._list("hosts", act)
-        return [host_record(row) for row in found]
+        rows = self._list("hosts", act, query)
+        if query and not rows:  # some versions take the query and find nothing by it
+            rows = self._list("hosts", act)
+        return [host_record(row) for row in rows]
 
     def host(self, name: str) -> HostRecord | None:
         """Return a host object, if there is one of that name."""
@@ -216,9 +216,9 @@ def explain(body: Answer) -> tuple[str, str]:
 
 def paths(initiators: Iterable[Initiator]) -> dict[str, object]:
     """Return initiators of one kind as a request names them."""
-    found = list(initiators)
-    field = "FCWWNs" if found[0].kind == InitiatorKind.FC else "iSCSINames"
-    return {field: [in_capitals(initiator) for initiator in found]}
+    members = list(initiators)
+    field = "FCWWNs" if members[0].kind == InitiatorKind.FC else "iSCSINames"
+    return {field: [in_capitals(initiator) for initiator in members]}
 
 
 def volume_record(row: Answer) -> VolumeRecord:
@@ -234,13 +234,13 @@ def volume_record(row: Answer) -> VolumeRecord:
 
 def host_record(row: Answer) -> HostRecord:
     """Read a host object; where a path has a port, the initiator is logged in there."""
-    found = [(path.text("wwn"), path) for path in row.objects("FCPaths")]
-    found += [(path.text("name"), path) for path in row.objects("iSCSIPaths")]
+    named_paths = [(path.text("wwn"), path) for path in row.objects("FCPaths")]
+    named_paths += [(path.text("name"), path) for path in row.objects("iSCSIPaths")]
     return HostRecord(
         name=row.optional("name"),
         domain=row.optional("domain"),
-        initiators=read_initiators(name for name, _ in found),
-        logged_in=read_initiators(name for name, path in found if path.find("portPos") is not None),
+        initiators=read_initiators(name for name, _ in named_paths),
+        logged_in=read_initiators(name for name, path in named_paths if path.find("portPos") is not None),
     )
 
 

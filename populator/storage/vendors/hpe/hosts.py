@@ -29,16 +29,16 @@ class Hosts:
 
     def plan(self, host: str, usable: Sequence[OfOneKind]) -> GroupPlan:
         """Return the host object for the best kind of initiators."""
-        found = self._find(initiator for chosen in usable for initiator in chosen.initiators)
-        chosen = _choose(usable, found)
-        return self._plan(names.own_host(host, chosen.kind), chosen.initiators, found)
+        records = self._find(initiator for chosen in usable for initiator in chosen.initiators)
+        chosen = _choose(usable, records)
+        return self._plan(names.own_host(host, chosen.kind), chosen.initiators, records)
 
     def plan_again(self, group: Group) -> GroupPlan:
         """Look once more; also for our own host object, should it hold none of the initiators."""
-        found = self._find(group.initiators)
-        if names.is_ours(group.name) and not any(record.name == group.name for record in found):
-            found += [record for record in [self._client.host(group.name)] if record]
-        return self._plan(group.name, group.initiators, found)
+        records = self._find(group.initiators)
+        if names.is_ours(group.name) and not any(record.name == group.name for record in records):
+            records += [record for record in [self._client.host(group.name)] if record]
+        return self._plan(group.name, group.initiators, records)
 
     def ensure(self, plan: GroupPlan) -> Group:
         """Return the plan's host object, created or completed where that is still needed."""
@@ -72,15 +72,15 @@ class Hosts:
         return self._known[host].domain if host in self._known else None
 
     def _find(self, initiators: Iterable[Initiator]) -> list[HostRecord]:
-        found = self._client.hosts(initiators)
-        self._remember(found)
-        return found
+        records = self._client.hosts(initiators)
+        self._remember(records)
+        return records
 
     def _remember(self, records: Iterable[HostRecord]) -> None:
         self._known |= {record.name: record for record in records if record.name}
 
-    def _plan(self, own: str, wanted: Sequence[Initiator], found: Sequence[HostRecord]) -> GroupPlan:
-        named = [record for record in found if record.name]
+    def _plan(self, own: str, wanted: Sequence[Initiator], records: Sequence[HostRecord]) -> GroupPlan:
+        named = [record for record in records if record.name]
         owners = [record for record in named if record.initiators & set(wanted) or record.name == own]
         if not owners:
             self.own = own
@@ -110,11 +110,11 @@ class Hosts:
         return group
 
 
-def _choose(usable: Sequence[OfOneKind], found: Sequence[HostRecord]) -> OfOneKind:
+def _choose(usable: Sequence[OfOneKind], records: Sequence[HostRecord]) -> OfOneKind:
     """Return the initiators of the first kind that the array sees logged in, else that a host object holds."""
-    logged_in = {initiator for record in found for initiator in record.logged_in}
-    held = {initiator for record in found if record.name for initiator in record.initiators}
-    for some in (logged_in, held):
-        if first := next((chosen for chosen in usable if some & set(chosen.initiators)), None):
+    logged_in = {initiator for record in records for initiator in record.logged_in}
+    held = {initiator for record in records if record.name for initiator in record.initiators}
+    for preferred in (logged_in, held):
+        if first := next((chosen for chosen in usable if preferred & set(chosen.initiators)), None):
             return first
     return usable[0]

@@ -114,13 +114,13 @@ def usable(initiators: Sequence[Initiator]) -> list[OfOneKind]:
 
 def hosts_with(initiators: Iterable[Initiator]) -> str:
     """Return the query for hosts that hold any of these; empty where a name could be read as part of the query."""
-    names = [(initiator.kind, in_capitals(initiator)) for initiator in initiators]
-    if not names or not all(PLAIN.fullmatch(name) for _, name in names):
+    wanted = [(initiator.kind, in_capitals(initiator)) for initiator in initiators]
+    if not wanted or not all(PLAIN.fullmatch(name) for _, name in wanted):
         return ""
     fields = ((InitiatorKind.FC, "FCPaths", "wwn"), (InitiatorKind.ISCSI, "iSCSIPaths", "name"))
     parts = []
     for kind, paths, field in fields:
-        if tests := [f"{field}=={name}" for one, name in names if one == kind]:
+        if tests := [f"{field}=={name}" for its_kind, name in wanted if its_kind == kind]:
             parts.append(f"{paths}[{' OR '.join(tests)}]")
     return " OR ".join(parts)
 

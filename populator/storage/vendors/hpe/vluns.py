@@ -144,11 +144,11 @@ def _without_template(
     """Return what comes of templates that the volume's own list has not: those of a volume set."""
     explained = {(name, row.lun_id) for row in templates for name in hosts.get(row.host, ())}
     ports = {(row.port, row.lun_id) for row in templates if row.kind == Kind.PORT}
-    found: dict[tuple[str, int], list[Vlun]] = {}
+    by_target: dict[tuple[str, int], list[Vlun]] = {}
     for row in active:
         if (row.host, row.lun_id) not in explained and (row.port, row.lun_id) not in ports:
-            found.setdefault((row.host, row.lun_id), []).append(row)
+            by_target.setdefault((row.host, row.lun_id), []).append(row)
     return [
         _sight(rows[0], frozenset().union(*(row.initiator for row in rows)), f"{host},active")
-        for (host, _), rows in found.items()
+        for (host, _), rows in by_target.items()
     ]

@@ -53,9 +53,9 @@ class OntapArray:
             )
         anywhere = bool(place.flexvol) and names.quoted(place.flexvol) == place.flexvol
         query = f"/vol/{place.flexvol}/*" if anywhere else names.quoted(place.path)
-        found = self._repeat.read(partial(self._client.luns, self._svm, query))
+        records = self._repeat.read(partial(self._client.luns, self._svm, query))
         record = self._only(
-            [lun for lun in found if lun.name == place.path] or (found if anywhere else []), place
+            [lun for lun in records if lun.name == place.path] or (records if anywhere else []), place
         )
         return _usable(record)
 
@@ -111,37 +111,37 @@ class OntapArray:
     def _svm(self) -> Svm:
         """The SVM of ONTAP_SVM, or the only one that the credentials can see."""
         query = names.quoted(self._svm_name) if self._svm_name else "*"
-        found = self._repeat.read(partial(self._client.svms, query))
+        svms = self._repeat.read(partial(self._client.svms, query))
         if self._svm_name:
-            found = [svm for svm in found if svm.name == self._svm_name]
-        if len(found) == 1:
-            return found[0]
+            svms = [svm for svm in svms if svm.name == self._svm_name]
+        if len(svms) == 1:
+            return svms[0]
         if self._svm_name:
             text = f"{self._client.name} has no SVM {self._svm_name!r} that our user may see."
         else:
-            listed = _some(svm.name for svm in found)
-            text = f"{self._client.name} shows {len(found)} SVMs to our user: {listed}."
+            listed = _some(svm.name for svm in svms)
+            text = f"{self._client.name} shows {len(svms)} SVMs to our user: {listed}."
         raise StorageError(text, "Set ONTAP_SVM to the SVM of the Trident backend.")
 
-    def _only(self, found: Sequence[LunRecord], place: names.Place) -> LunRecord:
-        if len(found) == 1:
-            return found[0]
+    def _only(self, records: Sequence[LunRecord], place: names.Place) -> LunRecord:
+        if len(records) == 1:
+            return records[0]
         where = f"the SVM {self._svm.name!r} of the {self._client.name.removeprefix('The ')}"
-        if not found:
+        if not records:
             raise StorageError(f"There is no LUN {place.path} on {where}.", names.CSI_HINT)
         raise StorageError(
-            f"The FlexVol {place.flexvol} on {where} holds {len(found)} LUNs, none of them lun0: "
-            f"{_some(lun.name for lun in found)}.",
+            f"The FlexVol {place.flexvol} on {where} holds {len(records)} LUNs, none of them lun0: "
+            f"{_some(lun.name for lun in records)}.",
             "Leave just the volume's own LUN in it.",
         )
 
     def _look(self, name: str, wanted: tuple[Initiator, ...]) -> GroupPlan:
-        found = self._igroups(name)
-        if not found:
+        igroups = self._igroups(name)
+        if not igroups:
             return GroupPlan(Group("", name, wanted), wanted)
-        _check(found[0], names.PROTOCOLS[wanted[0].kind])
-        missing = (initiator for initiator in wanted if initiator not in found[0].initiators)
-        return GroupPlan(Group(found[0].uuid, name, wanted), tuple(missing))
+        _check(igroups[0], names.PROTOCOLS[wanted[0].kind])
+        missing = (initiator for initiator in wanted if initiator not in igroups[0].initiators)
+        return GroupPlan(Group(igroups[0].uuid, name, wanted), tuple(missing))
 
     def _look_again(self, group: Group) -> GroupPlan:
         return self._look(group.name, group.initiators)
@@ -205,8 +205,8 @@ class OntapArray:
         return [group for group in self._client.igroups(self._svm, name) if group.name == name]
 
     def _exists(self, group: Group) -> bool:
-        found = self._client.igroups(self._svm, names.quoted(group.name))
-        return any(item.uuid == group.id for item in found)
+        igroups = self._client.igroups(self._svm, names.quoted(group.name))
+        return any(item.uuid == group.id for item in igroups)
 
     def _unmap(self, lun: Lun, item: LunMap) -> None:
         """Remove a map, and do not take "there is none" for an answer where there is one."""
@@ -246,8 +246,8 @@ class OntapArray:
 
         Of several who unmap at the same moment, the last one sees the group empty.
         """
-        found = self._repeat.read(partial(self._client.mapped_luns, self._svm, "|".join(own)))
-        groups = [group for group in found if group.name in own and group.uuid not in kept]
+        igroups = self._repeat.read(partial(self._client.mapped_luns, self._svm, "|".join(own)))
+        groups = [group for group in igroups if group.name in own and group.uuid not in kept]
         steps: list[Callable[[], object]] = [
             partial(self._client.unmap, lun.name, lun.id, group.uuid)
             for group in groups
@@ -288,9 +288,9 @@ def _mapping(item: LunMap) -> Mapping:
     return Mapping(group, item.lun_id, names.is_ours(name), names.host_of(name), item.initiators)
 
 
-def _some(found: Iterable[str]) -> str:
-    listed = sorted(found)
-    return ", ".join(listed[:5]) + (", …" if len(listed) > 5 else "")
+def _some(items: Iterable[str]) -> str:
+    ordered = sorted(items)
+    return ", ".join(ordered[:5]) + (", …" if len(ordered) > 5 else "")
 
 
 def _ordinal(version: str) -> list[int]:

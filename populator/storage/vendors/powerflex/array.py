@@ -119,17 +119,17 @@ class PowerFlexArray:
     @cached_property
     def _system(self) -> System:
         """The system of the id or name that was set."""
-        found = self._repeat.read(self._client.systems)
-        chosen = [system for system in found if self._is(system, self._wanted)]
+        systems = self._repeat.read(self._client.systems)
+        chosen = [system for system in systems if self._is(system, self._wanted)]
         if len(chosen) == 1:
             return chosen[0]
-        there = (
-            ", ".join(f"{system.id} ({system.name})" if system.name else system.id for system in found)
+        listed = (
+            ", ".join(f"{system.id} ({system.name})" if system.name else system.id for system in systems)
             or "none"
         )
         raise StorageError(
             f"{self._client.name} has {len(chosen) or 'no'} systems of the id or name {self._wanted!r}; it has: "
-            f"{there}.",
+            f"{listed}.",
             f"Set {SETTING} to the id of the system on which the volumes are.",
         )
 

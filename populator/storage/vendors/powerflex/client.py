@@ -101,12 +101,12 @@ class Client:
 
     def volume(self, volume_id: str) -> VolumeRecord:
         """Return a volume; raise where the answer is about another one."""
-        found = volume(self._get(f"instances/Volume::{volume_id}", f"show the volume {volume_id}"))
-        if found.id.lower() != volume_id:
+        record = volume(self._get(f"instances/Volume::{volume_id}", f"show the volume {volume_id}"))
+        if record.id.lower() != volume_id:
             raise StorageError(
-                f"{self.name} was asked for the volume {volume_id}, and answered with {found.id}."
+                f"{self.name} was asked for the volume {volume_id}, and answered with {record.id}."
             )
-        return found
+        return record
 
     def map(self, volume_id: str, name: str, sdc_id: str, *, to_hosts: bool) -> None:
         """Map a volume to an SDC, beside all that it is mapped to."""
@@ -157,9 +157,9 @@ def explain(body: Answer) -> tuple[str, str]:
 
 def system(row: Answer) -> System:
     """Read a row of /types/System/instances."""
-    said = row.optional("mdmCluster.master.versionInfo") or row.optional("systemVersionName")
+    version = row.optional("mdmCluster.master.versionInfo") or row.optional("systemVersionName")
     restricted = row.optional("restrictedSdcMode", "None") != "None"
-    return System(row.text("id"), row.optional("name"), names.component_version(said), restricted)
+    return System(row.text("id"), row.optional("name"), names.component_version(version), restricted)
 
 
 def sdc(row: Answer) -> Sdc:

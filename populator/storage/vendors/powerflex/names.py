@@ -54,34 +54,34 @@ def device(system: str, volume: str) -> str:
 
 def usable(initiators: Sequence[Initiator]) -> list[Initiator]:
     """Return those that are SDCs, each once; raise without any."""
-    found = [
+    sdcs = [
         initiator
         for initiator in initiators
         if initiator.kind == InitiatorKind.SDC and GUID.fullmatch(initiator.name)
     ]
-    if not found:
+    if not sdcs:
         raise StorageError(
             "The host has no PowerFlex client (SDC) whose GUID is known, only "
             f"{listed(initiators) or 'no adapters at all'}.",
             "Install the SDC on the host, and give the vCenter user the privilege Host.Config.Settings: the GUID is an "
             "option of the kernel module scini.",
         )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(sdcs))
 
 
-def api_version(said: str) -> str:
+def api_version(text: str) -> str:
     """Return the API's version; raise for what is none."""
-    if not API_VERSION.fullmatch(said.strip()):
+    if not API_VERSION.fullmatch(text.strip()):
         raise StorageError(
-            f"The array says that the version of its API is {said[:40]!r}.",
+            f"The array says that the version of its API is {text[:40]!r}.",
             "Check that STORAGE_HOSTNAME is the address of the PowerFlex gateway.",
         )
-    return said.strip()
+    return text.strip()
 
 
-def component_version(said: str) -> str:
+def component_version(text: str) -> str:
     """Return `4.5.2100.105` of what a system calls its version; empty where that holds none."""
-    match = COMPONENT_VERSION.search(said)
+    match = COMPONENT_VERSION.search(text)
     return f"{match[1]}.{match[2]}{match[3]}" if match else ""
 
 

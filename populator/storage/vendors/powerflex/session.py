@@ -40,8 +40,8 @@ class Session:
         self._accepted, first = True, basic("", token)
         self._leftover.append(first)
         try:
-            said = send("GET", "/api/version", "tell the version of its API", headers=first).string()
-            self.version = names.api_version(said)
+            version = send("GET", "/api/version", "tell the version of its API", headers=first).string()
+            self.version = names.api_version(version)
             headers = self._begin_on_platform(send, token) if names.is_platform(self.version) else first
             if not self._refresh_token:
                 self._leftover.remove(first)

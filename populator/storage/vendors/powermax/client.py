@@ -69,8 +69,8 @@ class Client:
         """Return what the array's ports call an initiator that belongs to a host."""
         query = {"in_a_host": "true", "initiator_hba": initiator.name}
         body = self._unisphere.find("initiator", f"find the initiator {initiator}", query)
-        found = body.texts("initiatorId") if body else []
-        return [spelled for spelled in found if records.initiator(spelled) == initiator]
+        spellings = body.texts("initiatorId") if body else []
+        return [spelled for spelled in spellings if records.initiator(spelled) == initiator]
 
     def port(self, spelled: str) -> Port | None:
         """Return what one of the array's ports knows of an initiator."""

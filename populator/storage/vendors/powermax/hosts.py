@@ -29,16 +29,16 @@ class Hosts:
     @cached_property
     def port_groups(self) -> Mapping[InitiatorKind, str]:
         """The port groups of the settings, by the kind of initiators that reach them."""
-        found: dict[InitiatorKind, str] = {}
+        by_kind: dict[InitiatorKind, str] = {}
         for name in self._names:
             kind = self._kind(name)
-            if kind in found:
+            if kind in by_kind:
                 raise StorageError(
-                    f"{names.PORT_GROUPS} names two port groups of {kind}: {found[kind]} and {name}.",
+                    f"{names.PORT_GROUPS} names two port groups of {kind}: {by_kind[kind]} and {name}.",
                     "Leave one of each protocol.",
                 )
-            found[kind] = name
-        return found
+            by_kind[kind] = name
+        return by_kind
 
     def plan(self, host: str, usable: Sequence[Initiator]) -> GroupPlan:
         """Return the host object that has the initiators of one kind."""
@@ -117,12 +117,12 @@ class Hosts:
 
     def _port(self, initiator: Initiator, *, thorough: bool = False) -> Port | None:
         """Return what the array knows of an initiator in a host; thorough, whether any of its ports sees it now."""
-        found: Port | None = None
+        first: Port | None = None
         for spelled in self._client.ports(initiator):
             port = self._client.port(spelled)
             if port is None or not port.host:
                 continue
-            found = found or port
+            first = first or port
             if port.logged_in or not thorough:
                 return port
-        return found
+        return first

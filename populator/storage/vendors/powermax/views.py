@@ -62,12 +62,12 @@ class Views:
                 f"now, not {lun.name}.",
                 "Somebody has replaced it; look at it, and start the migration again.",
             )
-        found: dict[str, Sight] = {}
+        sights: dict[str, Sight] = {}
         for group in record.storage_groups:
             for view in self._views_of(group, lun.id):
-                if view not in found and (sight := self._sight(view, group, lun.id)):
-                    found[view] = sight
-        return Look(frozenset(record.storage_groups), tuple(found.values()))
+                if view not in sights and (sight := self._sight(view, group, lun.id)):
+                    sights[view] = sight
+        return Look(frozenset(record.storage_groups), tuple(sights.values()))
 
     def show(self, lun: Lun, group: Group, port_group: str, known: Look | None) -> Sight:
         """Let the host see the volume, or return by what it does already; a look just taken may be handed in."""
@@ -188,8 +188,8 @@ class Views:
 def visible(look: Look, initiators: Iterable[Initiator], own: str) -> Sight | None:
     """Return by what initiators see a volume: our own view, or another."""
     wanted = frozenset(initiators)
-    found = [sight for sight in look.sights if sight.initiators & wanted]
-    return min(found, key=lambda sight: sight.view != own, default=None)
+    sights = [sight for sight in look.sights if sight.initiators & wanted]
+    return min(sights, key=lambda sight: sight.view != own, default=None)
 
 
 def _is_race(error: StorageError) -> bool:

@@ -76,8 +76,8 @@ class Client:
             "select": f"port_name,port_type,active_sessions,host({HOST_AND_GROUP})",
             "or": names.any_of(initiators),
         }
-        found = (port(row) for row in self._list("initiator", "find the host's initiators", query))
-        return [each for each in found if each and each.initiator in initiators]
+        ports = (port(row) for row in self._list("initiator", "find the host's initiators", query))
+        return [each for each in ports if each and each.initiator in initiators]
 
     def discovered(self) -> frozenset[Initiator]:
         """Return the initiators that are logged in and belong to no host."""

@@ -43,8 +43,8 @@ class PureArray:
         """Return the volume's LUN, looked for in one call by all that the volume says of its id and its names."""
         wanted = names.wanted(volume, self._prefix)
         self._check_array(volume)
-        found = self._repeat.read(partial(self._client.volumes, wanted.query))
-        return volumes.usable(volumes.choose(found, wanted, self._client.name), wanted)
+        records = self._repeat.read(partial(self._client.volumes, wanted.query))
+        return volumes.usable(volumes.choose(records, wanted, self._client.name), wanted)
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all connections; whose one is, the array cannot tell."""

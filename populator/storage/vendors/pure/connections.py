@@ -42,29 +42,29 @@ class Connections:
     def hosts_with(self, initiators: Sequence[Initiator]) -> list[HostRecord]:
         """Return hosts of this array; all of them where a filter finds none, since it may heed the case of letters."""
         for query in (names.hosts_with(initiators), ""):
-            found = [host for host in self._client.hosts(query) if host.local]
-            if found:
+            hosts = [host for host in self._client.hosts(query) if host.local]
+            if hosts:
                 break
-        self._hosts |= {host.name: host for host in found}
-        return found
+        self._hosts |= {host.name: host for host in hosts}
+        return hosts
 
     def of(self, lun: Lun) -> list[Connection]:
         """Return a volume's connections, and know their hosts; none where the volume is gone."""
         try:
-            found = self._client.connections(lun.name)
+            connections = self._client.connections(lun.name)
         except Refused as error:
             if not says(error, MISSING):
                 raise
-            found = self._elsewhere(lun)
-        if any(item.volume_id not in {"", lun.id} for item in found):
+            connections = self._elsewhere(lun)
+        if any(item.volume_id not in {"", lun.id} for item in connections):
             raise StorageError(
                 f"{lun.name} is another volume than it was when this run began.",
                 "Somebody has replaced it; look at it, and start the migration again.",
             )
-        new = sorted({item.host for item in found if item.host} - self._hosts.keys())
+        new = sorted({item.host for item in connections if item.host} - self._hosts.keys())
         if new:
             self._hosts |= {host.name: host for host in self._client.hosts(names.any_named(new))}
-        return found
+        return connections
 
     def mapping(self, item: Connection) -> Mapping:
         """Return a connection in the contract's words."""
@@ -118,8 +118,8 @@ class Connections:
         return replace(mapping, ours=True)
 
     def _there(self, lun: Lun, group: Group) -> Mapping | None:
-        found = [item for item in self.of(lun) if item.host == group.id]
-        return self.mapping(found[0]) if found else None
+        own = [item for item in self.of(lun) if item.host == group.id]
+        return self.mapping(own[0]) if own else None
 
     def _own(self, lun: Lun, us: frozenset[Initiator], kept: Collection[str]) -> list[Connection]:
         """Return the connections that a populator made for the host of these initiators."""
@@ -137,6 +137,6 @@ class Connections:
 
     def _elsewhere(self, lun: Lun) -> list[Connection]:
         """Return the connections of a volume that was given another name."""
-        found = self._client.volumes(names.with_id(lun.id))
-        live = [record.name for record in found if not record.destroyed]
+        records = self._client.volumes(names.with_id(lun.id))
+        live = [record.name for record in records if not record.destroyed]
         return self._client.connections(live[0]) if live else []

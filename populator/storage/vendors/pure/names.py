@@ -74,22 +74,22 @@ def wanted(volume: Volume, prefix: str) -> Wanted:
     names = [name for name in imported if name]
     if volume.driver == OLD_DRIVER:
         names.append(volume.handle)
-    found = Wanted(
+    search = Wanted(
         pv=volume.name,
         id=volume.handle.lower() if ID.fullmatch(volume.handle) else "",
         last=f"{prefix}-{volume.name}" if prefix else "",
         names=tuple(dict.fromkeys(names)),
     )
-    for name in filter(None, (found.last, *found.names)):
+    for name in filter(None, (search.last, *search.names)):
         if not NAME.fullmatch(name):
             raise StorageError(f"{name!r} cannot be the name of a volume on a FlashArray.", CSI_HINT)
-    if not found.query:
+    if not search.query:
         raise StorageError(
             f"The volume {volume.name!r} is looked for by its name, which begins with the prefix of the Portworx "
             "cluster, and PURE_CLUSTER_PREFIX is not set.",
             "Set it in the Secret: px_ and the first 8 characters of the StorageCluster's status.clusterUid.",
         )
-    return found
+    return search
 
 
 def last_part(name: str) -> str:
@@ -167,5 +167,5 @@ def newest(versions: Sequence[str], major: int) -> str:
     known = (
         tuple(int(part) for part in version.split(".")) for version in versions if VERSION.fullmatch(version)
     )
-    found = max((version for version in known if version[0] == major), default=())
-    return ".".join(map(str, found))
+    latest = max((version for version in known if version[0] == major), default=())
+    return ".".join(map(str, latest))

@@ -8,9 +8,9 @@ from populator.storage.vendors.pure import names
 from populator.storage.vendors.pure.client import VolumeRecord
 
 
-def choose(found: Sequence[VolumeRecord], wanted: names.Wanted, array: str) -> VolumeRecord:
+def choose(records: Sequence[VolumeRecord], wanted: names.Wanted, array: str) -> VolumeRecord:
     """Return the one volume; raise when none or several match, or the one is destroyed. `array` names it in errors."""
-    matching = [record for record in found if record.id == wanted.id or wanted.is_named(record.name)]
+    matching = [record for record in records if record.id == wanted.id or wanted.is_named(record.name)]
     live = [record for record in matching if not record.destroyed]
     if len(live) == 1:
         return live[0]
