@@ -21,7 +21,7 @@ def by_number(number: int, among: range = USABLE) -> int:
 
 
 def by_name(name: str, among: range = USABLE) -> int:
-    """Return the LUN id to ask for where only a name tells volumes apart."""
+    """Return the LUN id to ask for where only a name distinguishes volumes."""
     return by_number(crc32(name.encode()), among)
 
 

@@ -1,3 +1,4 @@
-"""HPE 3PAR, Primera and Alletra by their WSAPI: `names` (pure rules), `session` (log-in), `client` (calls, fields),
-`hosts` (host objects and the initiators they hold), `array` (what we mean by them).
+"""HPE 3PAR, Primera and Alletra by their WSAPI.
+
+`names` (pure rules), `session` (log-in), `client` (calls, fields), `hosts`, `vluns`, `array` (what we mean by them).
 """

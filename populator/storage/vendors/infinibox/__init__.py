@@ -1,1 +1,4 @@
-"""Infinidat InfiniBox by its REST API: `names` (rules), `records` and `client`, `hosts`, `mappings`, `array`."""
+"""Infinidat InfiniBox by its REST API.
+
+`names` (pure rules), `client` and `records` (calls), `volumes`, `hosts`, `mappings`, `array` (what we mean by them).
+"""

@@ -105,7 +105,7 @@ class Client:
         return [records.lun(row) for row in rows]
 
     def map(self, target: str, name: str, volume: int, lun_id: int | None) -> LunRecord | None:
-        """Map a volume to a host, and return its mapping; None where the answer does not tell."""
+        """Map a volume to a host, and return its mapping; None where the answer holds none."""
         body = {"volume_id": volume} | ({} if lun_id is None else {"lun": lun_id})
         answer = self._call("POST", f"{target}/luns", f"map a volume to {name}", APPROVED, body)
         try:

@@ -1,7 +1,7 @@
 """Mapping a volume to a host, and taking it away again.
 
 The array does not say who made a mapping, and gives a volume to a host a second time where its cluster has it already.
-A step acts, and looks only where the answer does not tell.
+A step acts, and looks only where the answer leaves it open.
 """
 
 from dataclasses import replace

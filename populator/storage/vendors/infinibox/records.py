@@ -70,7 +70,7 @@ class LunRecord:
 
 
 def host_path(key: int) -> str:
-    """Return a host's path, by which it is told from a cluster of the same number."""
+    """Return a host's path, which a cluster of the same number does not have."""
     return f"hosts/{key}"
 
 

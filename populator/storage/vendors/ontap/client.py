@@ -39,7 +39,7 @@ class Svm:
 
 @dataclass(frozen=True)
 class LunRecord:
-    """A LUN as ONTAP tells of it."""
+    """A LUN as ONTAP describes it."""
 
     uuid: str
     name: str

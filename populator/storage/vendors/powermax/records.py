@@ -10,8 +10,6 @@ from vsphere.model import Initiator
 
 CYLINDER = 1966080
 """bytes: 15 tracks of 128 KiB. Unisphere's other capacities are rounded, also upwards"""
-
-
 AT_PORT = re.compile(r"[A-Z]{2}-\w+:\w+:")
 
 

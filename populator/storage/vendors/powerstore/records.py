@@ -11,9 +11,7 @@ from populator.storage.vendors.powerstore import names
 from vsphere.model import Initiator
 
 RANGE = re.compile(r"(\d+)-(\d+)/(\d+)")
-
 NONE_OF = re.compile(r"\*/\d+")
-
 PORT_TYPES = frozenset(names.PORT_TYPES.values())
 
 

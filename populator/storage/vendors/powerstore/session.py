@@ -55,7 +55,7 @@ class Session:
         _read(headers, self._headers)
 
     def expired(self, refusal: Refused) -> bool:
-        """Return whether the session has ended, as far as that can be told."""
+        """Return whether the session has ended, as far as that can be known."""
         return bool(self._headers) and refusal.status in EXPIRED
 
     def end(self, send: Send, headers: Mapping[str, str]) -> None:

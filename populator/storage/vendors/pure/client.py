@@ -69,7 +69,7 @@ class Connection:
 
     @property
     def id(self) -> str:
-        """What tells it from the volume's other ones; names have no slash but in those of volumes."""
+        """What distinguishes it from the volume's other ones; names have no slash but in those of volumes."""
         return f"{self.host_group}/{self.host}" if self.host_group else self.host
 
 

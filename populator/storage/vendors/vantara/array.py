@@ -1,6 +1,6 @@
 """A VSP as a storage array: LDEVs, and the LU paths of the host groups that its administrator has made.
 
-An LDEV's device name is told by the array only while some host group sees it. Before, it follows from that of any
+The array reports an LDEV's device name only while some host group sees it. Before, it follows from that of any
 other LDEV of the same resource group, which has the same array, or virtual storage machine, in it; so what is looked
 for on a host is known beforehand, and each look that finds a path compares it with what the array says by then.
 """
@@ -138,7 +138,7 @@ class VantaraArray:
             )
 
     def _device(self, ldev: Ldev) -> str:
-        """Return the device name that the array tells, or else will tell."""
+        """Return the device name that the array reports, or else will report."""
         if ldev.naa:
             return names.device(ldev.naa, ldev.id)
         if ldev.virtual in {names.UNASSIGNED, names.RESERVED} and ldev.virtual != ldev.id:

@@ -202,7 +202,7 @@ class Client:
         return self._ended(job, number, act)
 
     def _look_at(self, number: str, act: str) -> Answer | None:
-        """Return a job as it is now; None where the array has trouble to tell."""
+        """Return a job as it is now; None where the array cannot say at the moment."""
         try:
             return self._call("GET", f"/jobs/{number}", f"tell whether it could {act}")
         except (Refused, Unanswered) as error:

@@ -1,7 +1,7 @@
 """Which host groups stand for an ESXi host. The administrator has made them; they are used as they are.
 
 A host has one on each port of the array that it is to use, since an initiator belongs to one host group of a port. So
-all of them together are its group here. The ports tell which initiators they know, and mostly for which host group.
+all of them together are its group here. The ports report the initiators they know, and mostly for which host group.
 """
 
 from collections.abc import Iterable, Sequence

@@ -119,7 +119,7 @@ def device(naa: str, ldev: int) -> str:
 def foretold(neighbour: str, of: int, ldev: int) -> str:
     """Return the NAA id that an LDEV will have, by that of another one; empty where it does not follow from it.
 
-    The array tells it only once a host can see the LDEV. Numbers are the virtual ones, where there are such.
+    The array reports it only once a host can see the LDEV. Numbers are the virtual ones, where there are such.
     """
     if not NAA.fullmatch(neighbour.lower()) or int(neighbour[-NUMBER:], 16) != of:
         return ""
