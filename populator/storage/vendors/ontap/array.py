@@ -15,13 +15,13 @@ from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume, seen_by
 from populator.storage.failures import LISTED, UNLISTED, Refused, Unanswered, contradiction, passing
-from populator.storage.initiators import OfOneKind, in_pairs
 from populator.storage.looks import LastLook
-from populator.storage.own_names import stem
 from populator.storage.repeat import ROUNDS, Repeat, do_all
 from populator.storage.vendors.ontap import names
-from populator.storage.vendors.ontap.client import GROUP_RACES, Client, Igroup, LunMap, LunRecord, Svm
-from vsphere.model import Initiator, InitiatorKind
+from populator.storage.vendors.ontap.client import Client
+from populator.storage.vendors.ontap.igroups import Igroups
+from populator.storage.vendors.ontap.records import LunMap, LunRecord, Svm
+from vsphere.model import Initiator
 
 
 class OntapArray:
@@ -31,6 +31,7 @@ class OntapArray:
         self._client = Client(access, clock)
         self._repeat = Repeat(clock)
         self._svm_name = access.options.get("ONTAP_SVM", "").strip()
+        self._igroups = Igroups(self._client, self._repeat, lambda: self._svm)
         self._last: LastLook[list[LunMap]] = LastLook(clock)
         self._made: set[tuple[str, str]] = set()
         """the uuids of LUN and igroup of each map that this run has"""
@@ -67,13 +68,13 @@ class OntapArray:
 
     def plan_group(self, host: str, initiators: Sequence[Initiator]) -> GroupPlan:
         """Return what there is of the host's igroup for one protocol."""
-        chosen = self._choose(names.usable(initiators))
-        name = f"{stem(host)}-{names.PROTOCOLS[chosen.kind]}"
-        return self._repeat.read(partial(self._look, name, chosen.initiators))
+        return self._igroups.plan(host, names.usable(initiators))
 
     def ensure_group(self, plan: GroupPlan) -> Group:
         """Return the igroup; a try after the first begins by looking again."""
-        return self._repeat.write_by(plan, partial(self._look_again, plan.group), self._ensure)
+        return self._repeat.write_by(
+            plan, partial(self._igroups.look_again, plan.group), self._igroups.ensure
+        )
 
     def map(self, lun: Lun, group: Group) -> Mapping:
         """Map the LUN under a LUN id of its own; where that is in use, the array chooses."""
@@ -135,42 +136,6 @@ class OntapArray:
             "Leave just the volume's own LUN in it.",
         )
 
-    def _look(self, name: str, wanted: tuple[Initiator, ...]) -> GroupPlan:
-        igroups = self._igroups(name)
-        if not igroups:
-            return GroupPlan(Group("", name, wanted), wanted)
-        _check(igroups[0], names.PROTOCOLS[wanted[0].kind])
-        missing = (initiator for initiator in wanted if initiator not in igroups[0].initiators)
-        return GroupPlan(Group(igroups[0].uuid, name, wanted), tuple(missing))
-
-    def _look_again(self, group: Group) -> GroupPlan:
-        return self._look(group.name, group.initiators)
-
-    def _ensure(self, plan: GroupPlan) -> Group:
-        for last in range(ROUNDS):
-            try:
-                return self._complete(plan)
-            except Refused as error:
-                if error.code not in GROUP_RACES or last == ROUNDS - 1:
-                    raise
-            plan = self._look_again(plan.group)
-        raise AssertionError("the last round returns or raises")
-
-    def _complete(self, plan: GroupPlan) -> Group:
-        """Return the igroup, after making it what it should be."""
-        if not plan.group.id:
-            wanted = plan.group.initiators
-            protocol = names.PROTOCOLS[wanted[0].kind]
-            created = self._client.create_igroup(self._svm, plan.group.name, protocol, map(in_pairs, wanted))
-            if created:
-                return replace(plan.group, id=created)
-            plan = self._look_again(plan.group)
-        if not plan.group.id:
-            raise contradiction(self._client.name, f"it has made the igroup {plan.group.name}", UNLISTED)
-        if plan.missing:
-            self._client.add_initiators(plan.group.id, plan.group.name, map(in_pairs, plan.missing))
-        return plan.group
-
     def _map(self, lun: Lun, group: Group) -> Mapping:
         wanted: int | None = names.lun_id(lun.id)
         for last in range(ROUNDS):
@@ -187,26 +152,19 @@ class OntapArray:
                     return mapping
                 if passing(error) or last == ROUNDS - 1:
                     raise
-                there = self._exists(group)
+                there = self._igroups.exists(group)
                 if there and wanted is None:
                     raise
                 if there:
                     wanted = None  # the array chooses, as the id is in use or not to its liking
                 else:
-                    group = self._ensure(self._look_again(group))
+                    group = self._igroups.ensure(self._igroups.look_again(group))
         raise AssertionError("the last round returns or raises")
 
     def _visible(self, lun: Lun, group: Group) -> Mapping | None:
         """Return the map by which the group's initiators see the LUN now: the group's own, or another's."""
         mapping = seen_by(group, map(_mapping, self._client.maps(self._svm, lun.id)))
         return replace(mapping, group=group) if mapping and mapping.group.id == group.id else mapping
-
-    def _igroups(self, name: str) -> list[Igroup]:
-        return [group for group in self._client.igroups(self._svm, name) if group.name == name]
-
-    def _exists(self, group: Group) -> bool:
-        igroups = self._client.igroups(self._svm, names.quoted(group.name))
-        return any(item.uuid == group.id for item in igroups)
 
     def _unmap(self, lun: Lun, item: LunMap) -> None:
         """Remove a map, and do not take "there is none" for an answer where there is one."""
@@ -215,22 +173,6 @@ class OntapArray:
         if any(listed.igroup_uuid == item.igroup_uuid for listed in self._client.maps(self._svm, lun.id)):
             claim = f"it has no map of {lun.name} to the igroup {item.igroup_name}"
             raise contradiction(self._client.name, claim, LISTED)
-
-    def _delete(self, uuid: str, name: str) -> None:
-        """Delete an igroup that is not mapped, in the same way."""
-        if not self._client.delete_igroup(uuid, name) and self._exists(Group(uuid, name)):
-            raise contradiction(self._client.name, f"it has no igroup {name}", LISTED)
-
-    def _choose(self, usable: Sequence[OfOneKind]) -> OfOneKind:
-        """Return the initiators of the protocol by which the SVM sees the host, else those of the first it serves."""
-        services = self._svm.services
-        served = [chosen for chosen in usable if names.PROTOCOLS[chosen.kind] in services] or usable
-        return next((chosen for chosen in served if len(served) > 1 and self._logged_in(chosen)), served[0])
-
-    def _logged_in(self, chosen: OfOneKind) -> bool:
-        ask = self._client.fc_logins if chosen.kind == InitiatorKind.FC else self._client.iscsi_sessions
-        initiators = list(map(in_pairs, chosen.initiators))
-        return bool(self._repeat.read_if_allowed(partial(ask, self._svm, initiators)))
 
     def _maps(self, lun: Lun) -> list[LunMap]:
         return self._repeat.read(partial(self._client.maps, self._svm, lun.id))
@@ -253,7 +195,11 @@ class OntapArray:
             for group in groups
             if lun.id in group.luns
         ]
-        steps += [partial(self._delete, group.uuid, group.name) for group in groups if group.luns <= {lun.id}]
+        steps += [
+            partial(self._igroups.delete, group.uuid, group.name)
+            for group in groups
+            if group.luns <= {lun.id}
+        ]
         self._repeat.write_all(steps)
 
 
@@ -271,16 +217,6 @@ def _usable(record: LunRecord) -> Lun:
         state = record.state if record.enabled else "disabled"
         raise StorageError(f"The LUN {record.name} is {state}.", "Bring it online on the array.")
     return Lun(record.uuid, record.name, names.naa(record.serial), record.size)
-
-
-def _check(group: Igroup, protocol: str) -> None:
-    """Refuse an igroup of our name that was not made by a populator: its kind cannot be changed."""
-    if group.os_type != "vmware" or group.protocol not in {protocol, "mixed"}:
-        raise StorageError(
-            f"The igroup {group.name} exists with protocol {group.protocol} and OS type {group.os_type}, "
-            f"not {protocol} and vmware.",
-            "Rename or delete it on the array.",
-        )
 
 
 def _mapping(item: LunMap) -> Mapping:

@@ -4,16 +4,15 @@ Every call is made once. The error codes are those of the API reference ("ONTAP 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from populator.clock import Clock
 from populator.storage.access import Access
 from populator.storage.answer import Answer
 from populator.storage.failures import Refused
 from populator.storage.http import Http
-from populator.storage.initiators import read_initiators
 from populator.storage.login import Basic
-from vsphere.model import Initiator
+from populator.storage.vendors.ontap import records
+from populator.storage.vendors.ontap.records import Igroup, LunMap, LunRecord, MappedGroup, Svm
 
 NO_SUCH_ENTRY = "4"
 GROUP_EXISTS = "5374023"
@@ -27,61 +26,6 @@ GROUP_RACES = {GROUP_EXISTS, INITIATOR_EXISTS, *GROUP_GONE}
 """somebody else created, completed or deleted the igroup between our look and our act"""
 
 
-@dataclass(frozen=True)
-class Svm:
-    """A storage virtual machine."""
-
-    uuid: str
-    name: str
-    services: frozenset[str]
-    """`fcp` and `iscsi`, less what it is known not to serve"""
-
-
-@dataclass(frozen=True)
-class LunRecord:
-    """A LUN as ONTAP describes it."""
-
-    uuid: str
-    name: str
-    serial: str
-    size: int
-    kind: str
-    """`regular`, `vvol` or `protocol_endpoint`"""
-    state: str
-    enabled: bool
-
-
-@dataclass(frozen=True)
-class Igroup:
-    """An initiator group."""
-
-    uuid: str
-    name: str
-    protocol: str
-    os_type: str
-    initiators: frozenset[Initiator]
-
-
-@dataclass(frozen=True)
-class MappedGroup:
-    """An igroup, and the LUNs that are mapped to it."""
-
-    uuid: str
-    name: str
-    luns: frozenset[str]
-    """their uuids"""
-
-
-@dataclass(frozen=True)
-class LunMap:
-    """A LUN map, with the igroup's initiators."""
-
-    igroup_uuid: str
-    igroup_name: str
-    initiators: frozenset[Initiator]
-    lun_id: int
-
-
 class Client:
     """The calls, on one session."""
 
@@ -92,33 +36,36 @@ class Client:
     def svms(self, name: str) -> list[Svm]:
         """Return the SVMs that match a query."""
         query = {"name": name, "fields": "uuid,name,fcp.enabled,iscsi.enabled"}
-        return [svm(r) for r in self._list("svm/svms", "list its SVMs", query)]
+        return [records.svm(r) for r in self._list("svm/svms", "list its SVMs", query)]
 
     def nodes(self) -> list[tuple[str, str]]:
         """Return model and version of each node; needs the credentials of a cluster."""
-        records = self._list("cluster/nodes", "tell its model", {"fields": "model,version"})
-        return [(r.optional("model"), version(r)) for r in records]
+        nodes = self._list("cluster/nodes", "tell its model", {"fields": "model,version"})
+        return [(r.optional("model"), records.version(r)) for r in nodes]
 
     def version(self) -> str:
         """Return the cluster's version."""
-        return version(self._http.call("GET", "/api/cluster", "tell its version", {"fields": "version"}))
+        answer = self._http.call("GET", "/api/cluster", "tell its version", {"fields": "version"})
+        return records.version(answer)
 
     def luns(self, svm: Svm, name: str) -> list[LunRecord]:
         """Return the LUNs whose names match a query."""
         fields = "uuid,name,serial_number,space.size,enabled,status.state,class"
         query = {"svm.uuid": svm.uuid, "name": name, "fields": fields}
-        return [lun_record(r) for r in self._list("storage/luns", "find the LUN", query)]
+        return [records.lun(r) for r in self._list("storage/luns", "find the LUN", query)]
 
     def igroups(self, svm: Svm, name: str) -> list[Igroup]:
         """Return the igroups whose names match a query."""
         fields = "uuid,name,protocol,os_type,initiators.name"
         query = {"svm.uuid": svm.uuid, "name": name, "fields": fields}
-        return [igroup(r) for r in self._list("protocols/san/igroups", "find the igroup", query)]
+        return [records.igroup(r) for r in self._list("protocols/san/igroups", "find the igroup", query)]
 
     def mapped_luns(self, svm: Svm, name: str) -> list[MappedGroup]:
         """Return the igroups whose names match a query, with the LUNs that are mapped to each."""
         query = {"svm.uuid": svm.uuid, "name": name, "fields": "uuid,name,lun_maps.lun.uuid"}
-        return [mapped_group(r) for r in self._list("protocols/san/igroups", "find the igroup", query)]
+        return [
+            records.mapped_group(r) for r in self._list("protocols/san/igroups", "find the igroup", query)
+        ]
 
     def create_igroup(self, svm: Svm, name: str, protocol: str, initiators: Iterable[str]) -> str:
         """Create an igroup for ESXi with its initiators, and return its uuid; empty where the answer has none."""
@@ -151,7 +98,9 @@ class Client:
         """Return all maps of a LUN."""
         fields = "igroup.name,igroup.uuid,igroup.initiators,logical_unit_number"
         query = {"svm.uuid": svm.uuid, "lun.uuid": lun_uuid, "fields": fields}
-        return [lun_map(r) for r in self._list("protocols/san/lun-maps", "list the LUN's maps", query)]
+        return [
+            records.lun_map(r) for r in self._list("protocols/san/lun-maps", "list the LUN's maps", query)
+        ]
 
     def map(
         self, svm: Svm, lun: str, lun_uuid: str, igroup_uuid: str, wanted: int | None = None
@@ -203,55 +152,3 @@ class Client:
 def explain(body: Answer) -> tuple[str, str]:
     """Return code and message of an error; the code is a string in ONTAP's answers."""
     return body.optional("error.code"), body.optional("error.message")
-
-
-def version(record: Answer) -> str:
-    """Return `9.15.1` of the field `version`."""
-    parts = [record.optional(f"version.{part}") for part in ("generation", "major", "minor")]
-    return ".".join(parts) if all(parts) else ""
-
-
-def svm(record: Answer) -> Svm:
-    """Read one record of /svm/svms."""
-    services = (kind for kind in ("fcp", "iscsi") if record.find(f"{kind}.enabled") is not False)
-    return Svm(record.text("uuid"), record.text("name"), frozenset(services))
-
-
-def lun_record(record: Answer) -> LunRecord:
-    """Read one record of /storage/luns; where `class` or `enabled` is absent, the LUN is an ordinary one."""
-    return LunRecord(
-        uuid=record.text("uuid"),
-        name=record.text("name"),
-        serial=record.text("serial_number"),
-        size=record.number("space.size"),
-        kind=record.optional("class", "regular"),
-        state=record.optional("status.state", "unknown"),
-        enabled=record.find("enabled") is not False,
-    )
-
-
-def igroup(record: Answer) -> Igroup:
-    """Read one record of /protocols/san/igroups."""
-    return Igroup(
-        uuid=record.text("uuid"),
-        name=record.text("name"),
-        protocol=record.text("protocol"),
-        os_type=record.text("os_type"),
-        initiators=read_initiators(item.text("name") for item in record.objects("initiators")),
-    )
-
-
-def mapped_group(record: Answer) -> MappedGroup:
-    """Read one record of /protocols/san/igroups with its LUN maps; it has none where nothing is mapped."""
-    luns = (item.text("lun.uuid") for item in record.objects("lun_maps"))
-    return MappedGroup(record.text("uuid"), record.text("name"), frozenset(luns))
-
-
-def lun_map(record: Answer) -> LunMap:
-    """Read one record of /protocols/san/lun-maps."""
-    return LunMap(
-        igroup_uuid=record.text("igroup.uuid"),
-        igroup_name=record.text("igroup.name"),
-        initiators=read_initiators(record.texts("igroup.initiators")),
-        lun_id=record.number("logical_unit_number"),
-    )
