@@ -26,9 +26,9 @@ from populator.report.run import Report
 from populator.settings.values import SLOTS, Settings, SshSettings
 from populator.shared_token import SharedToken
 from populator.storage import registry
+from populator.storage.address import read_address
 from populator.storage.array import StorageArray, Volume
 from populator.storage.copies import CopyingArray
-from populator.storage.http import read_address
 from populator.stories.parts import HostLease
 from populator.writer import Writer
 from vsphere.copy.clone import Cloner

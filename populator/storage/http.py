@@ -9,7 +9,7 @@ followed, since they would carry the credentials elsewhere.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
@@ -17,11 +17,11 @@ from http.cookiejar import DefaultCookiePolicy
 import requests
 import urllib3
 
-from populator.address import Address, parse_address
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.proxy import Proxy, find_proxy
 from populator.storage.access import Access
+from populator.storage.address import origin, read_address
 from populator.storage.answer import NO_HEADERS, Answer
 from populator.storage.failures import CHECK_CREDENTIALS, Refused, Unanswered, translate
 from populator.storage.login import Login
@@ -42,27 +42,6 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-
-def origin(hostname: str) -> str:
-    """Return `https://host[:port]` of a host, a host:port or a URL; whatever else a URL holds is dropped."""
-    return f"https://{read_address(hostname)}"
-
-
-def read_address(hostname: str) -> Address:
-    """Return the array's address."""
-    try:
-        return parse_address(hostname)
-    except ValueError as error:
-        raise StorageError(
-            "STORAGE_HOSTNAME is not the name of a host.", "Give it as host, host:port or https://host."
-        ) from error
-
-
-def with_port(hostname: str, port: int) -> str:
-    """Return the address as text, with this port where it names none."""
-    address = read_address(hostname)
-    return str(address if address.port else replace(address, port=port))
 
 
 def proxy_to(hostname: str) -> Proxy | None:

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from populator.errors import Cancelled, StorageError
+from populator.storage.address import origin
 from populator.storage.array import Group, Lun, Mapping, StorageArray, Volume
 from populator.storage.failures import Refused, Unanswered
-from populator.storage.http import origin
 from populator.storage.own_names import stem
 from populator.storage.vendors.ontap import names
 from tests.contract.storage.hosts import FC, HOST, IQN, ensure

@@ -11,9 +11,10 @@ from http import HTTPStatus
 
 from populator.clock import Clock
 from populator.storage.access import Access
+from populator.storage.address import with_port
 from populator.storage.answer import Answer
 from populator.storage.failures import Refused, beyond_us
-from populator.storage.http import Http, with_port
+from populator.storage.http import Http
 from populator.storage.initiators import in_capitals
 from populator.storage.vendors.flashsystem import names, records
 from populator.storage.vendors.flashsystem.records import HostRecord, MapRecord, SystemRecord, VolumeRecord

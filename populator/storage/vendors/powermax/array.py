@@ -12,9 +12,9 @@ from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.access import Access
+from populator.storage.address import with_port
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import Refused
-from populator.storage.http import with_port
 from populator.storage.looks import FRESH, LastLook
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.powermax import names, volumes

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from populator.address import HIGHEST_PORT, Address
 from populator.errors import StorageError
+from populator.storage.address import read_address
 from populator.storage.array import Volume
-from populator.storage.http import read_address
 from populator.storage.initiators import iscsi_names, usable_by
 from vsphere.model import Initiator
 

@@ -3,8 +3,8 @@
 import pytest
 
 from populator.errors import StorageError
+from populator.storage.address import with_port
 from populator.storage.array import Volume
-from populator.storage.http import with_port
 from populator.storage.vendors.flashsystem import names
 from populator.storage.vendors.flashsystem.client import PORT
 from vsphere.model import Initiator, InitiatorKind
