@@ -85,7 +85,13 @@ VENDORS: Mapping[str, Vendor] = {
         ),
     ),
     "powerstore": Vendor("Dell PowerStore", ("csi-powerstore.dellemc.com",), SCSI, "powerstore"),
-    "primera3par": Vendor("HPE 3PAR, Primera or Alletra", ("csi.hpe.com",), SCSI, "hpe"),
+    "primera3par": Vendor(
+        "HPE 3PAR, Primera or Alletra",
+        ("csi.hpe.com",),
+        SCSI,
+        "hpe",
+        copies=frozenset({DiskKind.VVOL, DiskKind.RDM}),
+    ),
     "pureFlashArray": Vendor(
         "Pure Storage FlashArray",
         ("pxd.portworx.com", "pure-csi"),

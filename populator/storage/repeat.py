@@ -12,21 +12,23 @@ ROUNDS = 5
 """how often somebody else may be faster; with 20 populators for each host that is already unlikely"""
 Known = TypeVar("Known")
 Result = TypeVar("Result")
+Heals = Callable[[BaseException], bool]
 
 
 class Repeat:
-    """Makes calls again while their errors are passing ones."""
+    """Makes calls again while their errors are passing ones; `heals` says which, where more than the usual are."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, heals: Heals = passing) -> None:
         self._clock = clock
+        self._heals = heals
 
     def read(self, call: Callable[[], Result]) -> Result:
         """Return what a call returns that changes nothing."""
-        return retry.READ.run(call, passing, self._clock)
+        return retry.READ.run(call, self._heals, self._clock)
 
     def write(self, call: Callable[[], Result]) -> Result:
         """Return what a call returns that begins by looking at what a failed try before it may have done."""
-        return retry.WRITE.run(call, passing, self._clock)
+        return retry.WRITE.run(call, self._heals, self._clock)
 
     def write_by(
         self, known: Known, look_again: Callable[[], Known], act: Callable[[Known], Result]

@@ -28,6 +28,7 @@ def bad(results: Sequence[Verdict | stops.Ending]) -> list[str]:
         (Way(scope="rescan"), ("after",)),
         (Way(method="ssh"), ()),
         (Way(vendor="pureFlashArray", method="vvol"), FAULTS),
+        (Way(vendor="primera3par", method="rdm"), FAULTS),
     ],
     ids=str,
 )

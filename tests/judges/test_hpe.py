@@ -4,18 +4,24 @@ our driver did is read back by them, and the other way round.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from populator.errors import StorageError
 from populator.storage.array import Lun
+from populator.storage.copies import Backing, CopyingArray
 from tests.judges import Judge, JudgeError
 from tests.lab.arrays import connect, fc
+from tests.lab.arrays.hpe.copying import CopyingSimulator
 from tests.lab.arrays.hpe.lab import PASSWORD, USER, HpeLab
 from tests.lab.arrays.hpe.server import HpeSimulator
 from tests.lab.arrays.hpe.system import PERSONA_VMWARE, Template
 from tests.lab.arrays.rack import Rack
+from tests.lab.disks import MIB, noise
 from tests.lab.pki import Pki
+from tests.lab.san import LunFile
+from vsphere.model import DiskKind
 
 WWN, WWN_2, IQN = "20000025B5AA0001", "20000025B5AA0002", "iqn.1998-01.com.vmware:esx-1"
 FC = fc(WWN.lower())
@@ -27,6 +33,11 @@ FORBIDDEN, NOT_FOUND, CONFLICT, BAD = "HTTPForbidden", "HTTPNotFound", "HTTPConf
 @pytest.fixture
 def lab(rack: Rack) -> HpeLab:
     return rack.add(HpeLab)
+
+
+@pytest.fixture
+def sim(lab: HpeLab) -> CopyingSimulator:
+    return lab.simulator
 
 
 def log_in(sim: HpeSimulator, pki: Pki, client: str, password: str = PASSWORD) -> Judge:
@@ -264,3 +275,129 @@ def test_what_they_made_is_what_our_driver_sees(sim: HpeSimulator, lab: HpeLab, 
     array.close()
     assert not judge("vluns_of_volume", name=lun.name)
     assert names(judge("hosts")) == ["esx1"]
+
+
+LONG = 30.0
+"""seconds of a copy that is not meant to end by itself"""
+BYTES = noise(5, 0, 2 * MIB)
+COPY_FAILED, COPY_TARGET = 9, 13
+
+
+@pytest.fixture
+def source(lab: HpeLab, sim: CopyingSimulator) -> LunFile:
+    """The volume `source` with noise on it, and beside it an empty one of the same size, `target`."""
+    file = lab.san.lun(sim.add_volume("source", 2).naa)
+    file.path.write_bytes(BYTES)
+    sim.add_volume("target", 2)
+    return file
+
+
+def bytes_of(lab: HpeLab, sim: CopyingSimulator, name: str) -> bytes:
+    return lab.san.lun(sim.volumes[name].naa).read(0, 2 * MIB)
+
+
+def test_a_physical_copy_and_its_end(
+    lab: HpeLab, sim: CopyingSimulator, judge: Judge, source: LunFile
+) -> None:
+    sim.copies.seconds = LONG
+    task = judge("copy", source="source", target="target", saveSnapshot=False, priority=1)
+    shown = judge("task", task=task)
+    assert (shown["type"], shown["status"], shown["priority"]) == (1, 2, 1)
+    assert judge("task_named", name="source->target")[0] == task
+    record = judge("volume", name="target")
+    assert (record["copyType"], record["copyOf"], record["additionalStates"]) == (2, "source", [COPY_TARGET])
+    assert record["physParentId"] == judge("volume", name="source")["id"]
+    refused(judge, CONFLICT, 925, "copy", source="source", target="target")
+    judge("create_host", name="esx1", wwns=[WWN])
+    refused(judge, CONFLICT, 97, "map", volume="target", host="esx1")
+    judge("stop_copy", target="target")
+    assert judge("task", task=task)["status"] == 3
+    record = judge("volume", name="target")
+    assert (record["copyType"], record["additionalStates"]) == (1, [COPY_FAILED])
+    refused(judge, NOT_FOUND, 928, "stop_copy", target="target")
+    sim.copies.seconds = 0.0
+    task = judge("copy", source="source", target="target")
+    assert judge("task", task=task)["status"] == 1
+    assert {row["id"] for row in judge("tasks")} >= {task}
+    assert judge("volume", name="target")["copyType"] == 1
+    assert bytes_of(lab, sim, "target") == BYTES
+    assert source.bytes_written == 0
+
+
+def test_a_task_that_is_cancelled(sim: CopyingSimulator, judge: Judge, source: LunFile) -> None:
+    sim.copies.seconds = LONG
+    task = judge("copy", source="source", target="target")
+    for _ in range(2):
+        judge("cancel_task", task=task)
+        assert judge("task", task=task)["status"] == 3
+    refused(judge, NOT_FOUND, 145, "task", task=9)
+    refused(judge, BAD, 39, "task", task="x")
+
+
+def test_what_is_not_copied(lab: HpeLab, sim: CopyingSimulator, judge: Judge, source: LunFile) -> None:
+    sim.add_volume("small", 1)
+    judge("create_snapshot", name="frozen", volume="source", read_only=True)
+    judge("create_host", name="esx1", wwns=[WWN])
+    refused(judge, CONFLICT, 926, "copy", source="source", target="small")
+    refused(judge, FORBIDDEN, 921, "copy", source="source", target="source")
+    refused(judge, FORBIDDEN, 922, "copy", source="frozen", target="target")
+    refused(judge, FORBIDDEN, 920, "copy", source="target", target="frozen")
+    refused(judge, NOT_FOUND, 23, "copy", source="source", target="nothing")
+    refused(judge, BAD, 46, "copy", source="source", target="target", priority=7)
+    judge("map", volume="target", host="esx1")
+    refused(judge, FORBIDDEN, 26, "copy", source="source", target="target")
+    assert bytes_of(lab, sim, "target") == bytes(2 * MIB)
+
+
+def test_a_copy_whose_snapshot_is_saved(
+    lab: HpeLab, sim: CopyingSimulator, judge: Judge, source: LunFile
+) -> None:
+    judge("copy", source="source", target="target", saveSnapshot=True)
+    assert judge("volume", name="target")["copyType"] == 2
+    refused(judge, FORBIDDEN, 920, "copy", source="source", target="target")
+    source.write(0, b"changed since")
+    task = judge("resync", target="target")
+    assert (judge("task", task=task)["type"], judge("task", task=task)["status"]) == (2, 1)
+    assert bytes_of(lab, sim, "target").startswith(b"changed since")
+
+
+def test_a_promotion_overwrites_the_base(sim: CopyingSimulator, judge: Judge, source: LunFile) -> None:
+    judge("create_snapshot", name="before", volume="source")
+    assert judge("volume", name="before")["copyOf"] == "source"
+    source.write(0, b"changed since")
+    judge("promote", snapshot="before")
+    assert source.read(0, 2 * MIB) == BYTES
+
+
+def copied_by_us(lab: HpeLab, sim: CopyingSimulator) -> tuple[CopyingArray, Lun, Lun]:
+    array = cast("CopyingArray", connect(lab))
+    backing = Backing(DiskKind.RDM, sim.volumes["source"].naa)
+    return array, array.find_source(backing), array.find_lun(lab.add_volume(2 * MIB))
+
+
+def test_what_our_driver_copies_is_what_they_see(
+    lab: HpeLab, sim: CopyingSimulator, judge: Judge, source: LunFile
+) -> None:
+    sim.copies.seconds = LONG
+    array, origin, target = copied_by_us(lab, sim)
+    copy = array.begin_copy(origin, target)
+    assert judge("task", task=int(copy.id))["status"] == 2
+    assert judge("volume", name=target.name)["copyOf"] == "source"
+    judge("stop_copy", target=target.name)
+    with pytest.raises(StorageError, match="was cancelled"):
+        array.progress(copy)
+    assert list(array.copies_onto(target)) == []
+    array.close()
+
+
+def test_what_they_copy_is_what_our_driver_sees_and_ends(
+    lab: HpeLab, sim: CopyingSimulator, judge: Judge, source: LunFile
+) -> None:
+    sim.copies.seconds = LONG
+    array, origin, target = copied_by_us(lab, sim)
+    task = judge("copy", source="source", target=target.name)
+    (copy,) = array.copies_onto(target)
+    assert (copy.id, copy.source, copy.target) == (str(task), origin.id, target.id)
+    array.end_copy(copy)
+    assert judge("task", task=task)["status"] == 3
+    array.close()

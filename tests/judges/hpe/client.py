@@ -88,6 +88,33 @@ class Client:
     def unmap(self, volume, lun, host, port=None):
         self.api.deleteVLUN(volume, lun, host, port)
 
+    def copy(self, source, target, **options):
+        return self.api.copyVolume(source, target, "SSD_r6", {"online": False, **options})["taskid"]
+
+    def stop_copy(self, target):
+        self.api.stopOfflinePhysicalCopy(target)
+
+    def resync(self, target):
+        return self.api.resyncPhysicalCopy(target)["taskid"]
+
+    def tasks(self):
+        return self.api.getAllTasks()["members"]
+
+    def task(self, task):
+        return self.api.getTask(task)
+
+    def task_named(self, name):
+        return self.api._findTask(name)
+
+    def cancel_task(self, task):
+        self.api._cancelTask(task)
+
+    def create_snapshot(self, name, volume, read_only=False):
+        self.api.createSnapshot(name, volume, {"readOnly": read_only})
+
+    def promote(self, snapshot, **options):
+        self.api.promoteVirtualCopy(snapshot, options)
+
 
 def connect(address, ca_file, options):
     client = Client(f"{address}/api/v1", ca_file)

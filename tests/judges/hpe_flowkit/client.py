@@ -1,9 +1,13 @@
 """flowkit, HPE's newer client of the WSAPI, which shares no code with the older one."""
 
 from hpe_storage_flowkit_py.v1.core.session import SessionManager
+from hpe_storage_flowkit_py.v1.utils.clone_utils import preprocess_copyVolume
+from hpe_storage_flowkit_py.v1.workflows.clone import CloneWorkflow
 from hpe_storage_flowkit_py.v1.workflows.host import HostWorkflow
 from hpe_storage_flowkit_py.v1.workflows.hostset import HostSetWorkflow
+from hpe_storage_flowkit_py.v1.workflows.snapshot import SnapshotWorkflow
 from hpe_storage_flowkit_py.v1.workflows.system import SystemWorkflow
+from hpe_storage_flowkit_py.v1.workflows.task_manager import TaskManager
 from hpe_storage_flowkit_py.v1.workflows.vlun import VLUNWorkflow
 from hpe_storage_flowkit_py.v1.workflows.volume import VolumeWorkflow
 from speak import serve
@@ -18,6 +22,8 @@ class Client:
         self.of_hosts, self.of_sets = HostWorkflow(self.session), HostSetWorkflow(self.session)
         self.of_vluns, self.of_volumes = VLUNWorkflow(self.session), VolumeWorkflow(self.session)
         self.of_system = SystemWorkflow(self.session)
+        self.of_clones, self.of_tasks = CloneWorkflow(self.session), TaskManager(self.session)
+        self.of_snapshots = SnapshotWorkflow(self.session)
 
     def log_out(self):
         self.session.delete_session()
@@ -75,6 +81,35 @@ class Client:
 
     def unmap(self, volume, lun, host, port=None):
         self.of_vluns.delete_vlun(volume, lun, host, port)
+
+    def copy(self, source, target, **options):
+        request = preprocess_copyVolume(source, target, None, {"online": False, **options})
+        return self.of_clones.copyVolume(source, request)["taskid"]
+
+    def stop_copy(self, target):
+        # Its own stopOfflinePhysicalCopy leaves out the slash before the name.
+        self.of_clones.stopOfflinePhysicalCopy(f"/{target}", {"action": 1})
+
+    def resync(self, target):
+        return self.of_clones.resyncPhysicalCopy(target, {"action": 2})["taskid"]
+
+    def tasks(self):
+        return self.of_tasks.getTasks()["members"]
+
+    def task(self, task):
+        return self.of_tasks.getTask(task)
+
+    def task_named(self, name):
+        return self.of_tasks.findTask(name)
+
+    def cancel_task(self, task):
+        self.of_tasks.cancelTask(task)
+
+    def create_snapshot(self, name, volume, read_only=False):
+        self.of_snapshots.create_snapshot(volume, name, {"readOnly": read_only})
+
+    def promote(self, snapshot, **options):
+        self.of_snapshots.promoteVirtualCopy(snapshot, {"allowRemoteCopyParent": False, **options})
 
 
 def connect(address, ca_file, options):

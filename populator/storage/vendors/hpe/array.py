@@ -1,7 +1,7 @@
 """A 3PAR, Primera or Alletra as a storage array: volumes, and the host objects that see them by VLUNs.
 
-The array has few sessions, and a run waits for hours once its LUN is mapped: so a session ends with each look that
-finds a mapping, and the next call begins another.
+The array has few sessions, and a run waits for hours once its LUN is mapped, or the array copies: so a session ends
+with each look that finds a mapping or a copy under way, and the next call begins another.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -12,12 +12,15 @@ from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.copies import Backing, Copy, Progress
 from populator.storage.failures import Refused
 from populator.storage.looks import FRESH, LastLook
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.hpe import names
 from populator.storage.vendors.hpe.client import PERMISSION_DENIED, Client, Kind, Vlun
+from populator.storage.vendors.hpe.copies import Copies
 from populator.storage.vendors.hpe.hosts import Hosts
+from populator.storage.vendors.hpe.sources import find_source
 from populator.storage.vendors.hpe.vluns import Sight, Vluns
 from vsphere.model import Initiator
 
@@ -30,6 +33,7 @@ class HpeArray:
         self._repeat = Repeat(clock)
         self._hosts = Hosts(self._client)
         self._vluns = Vluns(self._client, self._hosts)
+        self._copies = Copies(self._client, clock)
         self._domains: dict[str, str] = {}
         """virtual domains of the volumes found"""
         self._last: LastLook[list[Sight]] = LastLook(clock)
@@ -111,6 +115,29 @@ class HpeArray:
             steps.append(partial(self._client.delete_set, old.removeprefix(names.SET)))
         steps += [partial(self._client.delete_host, name) for name in sorted(groups & names.own_hosts(host))]
         self._repeat.write_all(steps)
+
+    def find_source(self, backing: Backing) -> Lun:
+        """Return the volume that a vVol or a mapped device is."""
+        return find_source(self._client, self._repeat, backing)
+
+    def copies_onto(self, target: Lun) -> Sequence[Copy]:
+        """Return the copy that is under way onto the LUN."""
+        return self._copies.onto(target)
+
+    def begin_copy(self, source: Lun, target: Lun) -> Copy:
+        """Have the array begin to copy."""
+        return self._copies.begin(source, target)
+
+    def progress(self, copy: Copy) -> Progress:
+        """Return how far a copy is, and end the session where it goes on: what follows is waiting."""
+        progress = self._copies.progress(copy)
+        if not progress.complete:
+            self._client.log_out()
+        return progress
+
+    def end_copy(self, copy: Copy) -> None:
+        """Stop a copy, and see that the array is done with it."""
+        self._copies.end(copy)
 
     def close(self) -> None:
         """End the session."""

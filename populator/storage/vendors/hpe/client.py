@@ -7,6 +7,7 @@ whose docstrings name the errors of each call.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain
 
 from populator.clock import Clock
 from populator.errors import StorageError
@@ -17,6 +18,7 @@ from populator.storage.http import Http
 from populator.storage.initiators import in_capitals, read_initiators
 from populator.storage.vendors.hpe import names
 from populator.storage.vendors.hpe.session import Session
+from populator.storage.vendors.hpe.tasks import Task, read_task
 from vsphere.model import Initiator, InitiatorKind
 
 API = "/api/v1"
@@ -32,6 +34,8 @@ STILL_USED = {EXPORTED, IN_USE, HOST_IN_SET}
 PERSONA_VMWARE = 8
 """of the API; the CLI has other numbers"""
 ADD_PATH = 1
+STOP_PHYSICAL_COPY, CANCEL_TASK = 1, 1
+"""actions by number, of a volume and of a task. Of a volume's others, 4 promotes a snapshot: it writes to the base"""
 
 
 class Kind(IntEnum):
@@ -42,6 +46,26 @@ class Kind(IntEnum):
     MATCHED_SET = 4
     """a host by one port of the array; the CSI driver's usual way"""
     HOST_SET = 5
+
+
+class CopyType(IntEnum):
+    """What a volume is."""
+
+    BASE = 1
+    PHYSICAL = 2
+    """for as long as its copy is under way, and after that where its snapshot was to be saved"""
+    SNAPSHOT = 3
+
+
+class State(IntEnum):
+    """What may be said of a volume in detail, as far as copies are concerned."""
+
+    COPY_FAILED = 9
+    """until the next copy onto it begins"""
+    PROMOTING = 12
+    COPY_TARGET = 13
+    RESYNC_TARGET = 14
+    IMPORTING = 21
 
 
 @dataclass(frozen=True)
@@ -55,6 +79,16 @@ class VolumeRecord:
     read_only: bool
     domain: str
     """the virtual domain, empty where it is in none"""
+    id: int
+    uuid: str
+    copy_type: CopyType | None
+    """None where the array does not say it"""
+    copy_of: str
+    """the name of the volume that this is a copy of, empty where of none"""
+    parent: int | None
+    """the id of the volume that this is a physical copy of"""
+    states: frozenset[int]
+    """numbers as in `State`, and others"""
 
 
 @dataclass(frozen=True)
@@ -105,6 +139,45 @@ class Client:
             if error.code != VOLUME_MISSING:
                 raise
             return None
+
+    def volumes(self, query: str) -> list[VolumeRecord]:
+        """Return what matches a query, and perhaps more; volumes of vVols are in no list without one."""
+        return [volume_record(row) for row in self._list("volumes", "find a disk among its volumes", query)]
+
+    def start_copy(self, source: str, target: str) -> int:
+        """Have a physical copy made onto a volume that exists, and return its task; the source is only read.
+
+        The target becomes the source's physical copy, and a base volume again when all is copied.
+        """
+        parameters = {"destVolume": target, "online": False, "saveSnapshot": False}
+        body = {"action": "createPhysicalCopy", "parameters": parameters}
+        answer = self._http.call(
+            "POST",
+            f"{API}/volumes/{names.part(source)}",
+            f"copy the volume {source} onto {target}",
+            body=body,
+        )
+        return answer.number("taskid")
+
+    def stop_copy(self, target: str) -> None:
+        """Stop the physical copy onto a volume."""
+        act, body = f"stop the copy onto {target}", {"action": STOP_PHYSICAL_COPY}
+        self._http.call("PUT", f"{API}/volumes/{names.part(target)}", act, body=body)
+
+    def tasks(self) -> list[Task]:
+        """Return the tasks of the last 24 hours."""
+        return [read_task(row) for row in self._list("tasks", "list its tasks")]
+
+    def task(self, task_id: str) -> Task:
+        """Return a task."""
+        return read_task(
+            self._http.call("GET", f"{API}/tasks/{names.part(task_id)}", f"find its task {task_id}")
+        )
+
+    def cancel_task(self, task_id: str) -> None:
+        """Cancel a task; it may go on for a while."""
+        act, body = f"cancel its task {task_id}", {"action": CANCEL_TASK}
+        self._http.call("PUT", f"{API}/tasks/{names.part(task_id)}", act, body=body)
 
     def vluns(self, volume: str) -> list[Vlun]:
         """Return all VLUNs of a volume."""
@@ -223,12 +296,20 @@ def paths(initiators: Iterable[Initiator]) -> dict[str, object]:
 
 def volume_record(row: Answer) -> VolumeRecord:
     """Read a volume."""
+    kind, parent = row.find("copyType"), row.find("physParentId")
+    states = [row.find(name) or [] for name in ("failedStates", "degradedStates", "additionalStates")]
     return VolumeRecord(
         name=row.text("name"),
         wwn=row.text("wwn"),
         size=row.number("sizeMiB") << 20,
         read_only=row.find("readOnly") is True,
         domain=row.optional("domain"),
+        id=row.number("id"),
+        uuid=row.optional("uuid"),
+        copy_type=CopyType(kind) if kind in set(CopyType) else None,
+        copy_of=row.optional("copyOf"),
+        parent=parent if kind == CopyType.PHYSICAL and isinstance(parent, int) else None,
+        states=frozenset(chain.from_iterable(states)),
     )
 
 

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
+from uuid import UUID
 
 from populator.errors import StorageError
 from populator.storage import lun_ids
@@ -32,6 +33,9 @@ DYNAMIC = re.compile(r"pvc-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 VOLUME_NAME = re.compile(rf"[A-Za-z0-9_][\w.-]{{0,{LONGEST_NAME - 1}}}", re.ASCII)
 HEX = re.compile(r"[0-9a-f]{32,}")
 WWN = re.compile(r"60002ac[0-9a-f]{25}")
+VVOL = re.compile(r"(vvol:|rfc4122\.|naa\.)?(?P<hex>[0-9a-f-]+)")
+BETWEEN_NAMES = re.compile(r"->|[^\w.-]+", re.ASCII)
+"""what stands between the names of volumes in that of a task"""
 FIRST_IDS = range(1, 201)
 """LUN ids at which the search for a free one begins, upward"""
 CSI_HINT = (
@@ -71,6 +75,28 @@ def naa(wwn: str, name: str) -> str:
             f"The volume {name} has the WWN {wwn!r}, which is none of HPE's: its device is unknown."
         )
     return f"naa.{wwn.lower()}"
+
+
+def wwn_of(vsphere: str) -> str:
+    """Return the WWN in vSphere's id of a mapped device or a vVol; empty where it holds none of HPE's."""
+    digits = _digits(vsphere)
+    return digits if WWN.fullmatch(digits) else ""
+
+
+def uuid_of(vsphere: str) -> str:
+    """Return the UUID in vSphere's id of a vVol; empty where it holds none."""
+    digits = _digits(vsphere)
+    return str(UUID(digits)) if len(digits) == 32 else ""
+
+
+def _digits(vsphere: str) -> str:
+    match = VVOL.fullmatch(vsphere)
+    return match["hex"].replace("-", "") if match else ""
+
+
+def volumes_in(task: str) -> list[str]:
+    """Return the names of volumes in the name of a copy's task, whose form is written down nowhere."""
+    return [name for name in BETWEEN_NAMES.split(task) if name]
 
 
 def own_host(host: str, kind: InitiatorKind) -> str:

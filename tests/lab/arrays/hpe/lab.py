@@ -5,8 +5,9 @@ from collections.abc import Collection
 
 from populator.storage.access import Access
 from populator.storage.array import Volume
-from tests.lab.arrays import ArrayLab, by_kind
-from tests.lab.arrays.hpe.server import HpeSimulator, User
+from tests.lab.arrays import Backings, CopyingLab, by_kind
+from tests.lab.arrays.hpe.copying import CopyingSimulator
+from tests.lab.arrays.hpe.server import User
 from tests.lab.pki import Pki
 from tests.lab.san import San
 from vsphere.model import Initiator
@@ -15,7 +16,7 @@ USER, PASSWORD = "csi", "hpe-secret"
 READER = "reader"
 
 
-class HpeLab(ArrayLab):
+class HpeLab(CopyingLab):
     """See the module. Groups of populators and admins are host sets, where the hosts are known already.
 
     No group of all hosts: a host object holds all initiators of a host, so who sees a LUN by such a group is a test of
@@ -23,10 +24,15 @@ class HpeLab(ArrayLab):
     """
 
     vendor = "primera3par"
+    backings = Backings(
+        vvol="rfc4122.0b1c2d3e-2222-4aaa-8bbb-000000000001",
+        frozen="rfc4122.0b1c2d3e-2222-4aaa-8bbb-000000000002",
+        rdm="naa.60002ac0000000000000186b00021f6b",
+    )
 
     def __init__(self, pki: Pki, san: San) -> None:
         users = {USER: User(PASSWORD), READER: User(PASSWORD, "browse")}
-        self.simulator = HpeSimulator(san, pki.server_context("hpe"), users)
+        self.simulator = CopyingSimulator(san, pki.server_context("hpe"), users)
         super().__init__(san, self.simulator.server)
         self._own = secrets.token_hex(4)
 
@@ -50,6 +56,27 @@ class HpeLab(ArrayLab):
         handle = f"pvc-{self._own}-0000-4000-{number // 1000:04d}-{number % 1000:03d}000000001"
         self.simulator.add_volume(handle[:31], -(-size >> 20), serial or "")
         return Volume(handle, "csi.hpe.com", handle, {"accessProtocol": "iscsi", "volumeAccessMode": "block"})
+
+    @property
+    def copy_seconds(self) -> float:
+        return self.simulator.copies.seconds
+
+    @copy_seconds.setter
+    def copy_seconds(self, seconds: float) -> None:
+        self.simulator.copies.seconds = seconds
+
+    @property
+    def copies(self) -> int:
+        return self.simulator.copies.count
+
+    def add_source(self, backing: str, size: int) -> str:
+        """Create what vSphere calls so; that of a vVol is hidden, and both vVols can be written to."""
+        name, size_mib = f"dat-{next(self._number)}", -(-size >> 20)
+        if backing.startswith("naa."):
+            return self.simulator.add_volume(name, size_mib, backing.removeprefix("naa.").upper()).naa
+        made = self.simulator.add_volume(name, size_mib, vvol=True)
+        made.uuid = backing.removeprefix("rfc4122.")
+        return made.naa
 
     def remove_volume(self, volume: Volume) -> None:
         self.simulator.remove_volume(volume.handle[:31])
@@ -99,6 +126,7 @@ class HpeLab(ArrayLab):
 
     def reset(self) -> None:
         sim = self.simulator
+        sim.copies.reset()
         for name in list(sim.volumes):
             sim.remove_volume(name)
         sim.sets.clear()

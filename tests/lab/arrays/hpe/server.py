@@ -400,11 +400,16 @@ def volume_record(one: SimVolume) -> Record:
     }
     record |= {
         "readOnly": one.read_only,
-        "copyType": 1,
+        "copyType": one.copy_type,
+        "additionalStates": sorted(one.states),
         "provisioningType": 2,
         "state": 1,
         "userCPG": "SSD_r6",
     }
+    if one.parent:
+        record["copyOf"] = one.parent.name
+    if one.parent and one.copy_type == 2:
+        record["physParentId"] = one.parent.id
     return record | ({"domain": one.domain} if one.domain else {})
 
 

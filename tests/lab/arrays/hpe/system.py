@@ -56,6 +56,13 @@ class SimVolume:
     vvol: bool = False
     """of a vVol datastore: in no list that is not asked for it"""
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    copy_type: int = 1
+    """base, 2 physical copy, 3 snapshot"""
+    parent: "SimVolume | None" = None
+    """what it is a copy of"""
+    states: set[int] = field(default_factory=set)
+    """in detail"""
+    snap_cpg: str = ""
 
     @property
     def naa(self) -> str:
