@@ -22,7 +22,7 @@ AT_ONCE = {"pureFlashArray"}
 """vendors whose copies are complete when they are begun: there is none to look at or to end"""
 COPYING = [name for name, vendor in sorted(VENDORS.items()) if vendor.copies]
 TAKING_TIME = [name for name in COPYING if name not in AT_ONCE]
-LONG = 20.0
+LONG = 60.0
 """seconds of a copy that is not meant to end by itself"""
 pytestmark = pytest.mark.arrays(*COPYING)
 
@@ -110,7 +110,7 @@ def test_a_disk_of_another_array_is_copied_by_a_host(lab: Lab, source: tuple[str
 def test_a_volume_that_a_host_sees_is_not_overwritten_by_the_array(lab: Lab, source: tuple[str, str]) -> None:
     lab.add_source(source[1])
     target = lab.add_target()
-    lab.map_to_host(target, "by hand")
+    lab.map_to_host(target, "by-hand")
     with array_copies(lab, target, *source) as program:
         assert program.wait() == 0, program.text()
     assert "is mapped to" in program.text()
@@ -146,7 +146,6 @@ def test_sigterm_ends_the_arrays_copy(lab: Lab, source: tuple[str, str]) -> None
     assert lab.leftovers(target) == []
     assert lab.array.sessions == 0
     assert lab.san.lun(device).bytes_written == 0
-    assert program.status.result == "failure"
 
 
 @pytest.mark.arrays(*TAKING_TIME)
