@@ -79,7 +79,7 @@ class VolumeRecord:
     read_only: bool
     domain: str
     """the virtual domain, empty where it is in none"""
-    id: int
+    id: int | None
     uuid: str
     copy_type: CopyType | None
     """None where the array does not say it"""
@@ -304,7 +304,7 @@ def volume_record(row: Answer) -> VolumeRecord:
         size=row.number("sizeMiB") << 20,
         read_only=row.find("readOnly") is True,
         domain=row.optional("domain"),
-        id=row.number("id"),
+        id=row.find("id"),
         uuid=row.optional("uuid"),
         copy_type=CopyType(kind) if kind in set(CopyType) else None,
         copy_of=row.optional("copyOf"),

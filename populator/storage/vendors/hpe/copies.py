@@ -38,7 +38,7 @@ class Copies:
         self._client = client
         self._repeat = Repeat(clock)
         self._until_settled = Repeat(clock, lambda error: passing(error) or isinstance(error, Unsettled))
-        self._names: dict[int, str] = {}
+        self._names: dict[int | None, str] = {}
         """of the sources of this run, by the array's numbers for them"""
         self._begun: dict[str, str] = {}
         """source by target, of what this run has begun"""

@@ -37,6 +37,12 @@ class CopyingSimulator(HpeSimulator):
         self.copies = Copies(self)
         super().__init__(*arguments, **options)
 
+    @property
+    def copies_left(self) -> int:
+        """Return how many copies are under way, or have left a volume tied; while requests may be answered."""
+        with self._lock:
+            return self.copies.count
+
     def remove_volume(self, name: str) -> None:
         """Delete a volume, and end what is copied from or onto it."""
         with self._lock:

@@ -67,7 +67,7 @@ class HpeLab(CopyingLab):
 
     @property
     def copies(self) -> int:
-        return self.simulator.copies.count
+        return self.simulator.copies_left
 
     def add_source(self, backing: str, size: int) -> str:
         """Create what vSphere calls so; that of a vVol is hidden, and both vVols can be written to."""
@@ -90,8 +90,9 @@ class HpeLab(CopyingLab):
         owners = {owner.name for one in initiators if (owner := self.simulator.owner(one.name))}
         if not owners:
             return self.simulator.add_host(name, [one.name for one in initiators]).name
-        self.simulator.add_set(name, sorted(owners))
-        return f"set:{name}"
+        plain = name.replace(" ", "-")
+        self.simulator.add_set(plain, sorted(owners))
+        return f"set:{plain}"
 
     def groups(self) -> list[str]:
         made = [name for name in self.simulator.hosts if name.startswith("xcopy-")]
