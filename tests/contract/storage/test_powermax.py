@@ -834,6 +834,35 @@ def test_what_it_left_for_another_host_stays(
     assert lab.state() == state
 
 
+def test_a_view_of_its_kind_that_another_host_is_in_stays(
+    lab: PowerMaxLab, sim: PowerMaxSimulator, array: StorageArray
+) -> None:
+    """The other host may be copying by it."""
+    volume = lab.add_volume()
+    lun = array.find_lun(volume)
+    sim.add_host_group("both", ["esx-1-fc", "esx-5-fc"])
+    sim.add_storage_group("xcopy-0a1b2c3d-SG")
+    sim.add_to_group("xcopy-0a1b2c3d-SG", [lun.id])
+    sim.add_view("xcopy-0a1b2c3d", "both", FC_PORTS, "xcopy-0a1b2c3d-SG", of_hosts=True)
+    state = lab.state()
+    unmap(lab, array, lun)
+    assert lab.state() == state
+
+
+def test_a_view_of_its_kind_with_a_storage_group_of_another_name_stays(
+    lab: PowerMaxLab, sim: PowerMaxSimulator, array: StorageArray
+) -> None:
+    """The Go populator names both after each other, and the group may be somebody's for other views, too."""
+    volume = lab.add_volume()
+    lun = array.find_lun(volume)
+    sim.add_storage_group("esx-cluster-SG")
+    sim.add_to_group("esx-cluster-SG", [lun.id])
+    sim.add_view("xcopy-0a1b2c3d", "esx-1-fc", FC_PORTS, "esx-cluster-SG")
+    state = lab.state()
+    unmap(lab, array, lun)
+    assert lab.state() == state
+
+
 # Taking away
 
 

@@ -97,14 +97,15 @@ class PowerMaxArray:
         initiators: Collection[Initiator],
         keep: Collection[Mapping],  # noqa: ARG002 - the names of views say which are ours
     ) -> None:
-        """Remove our view of the host, known by its name, and those of the Go populator that show it the volume."""
+        """Remove our view of the host, known by its name, and the Go populator's that show the volume to it alone."""
         self._last.forget()
         own, us = names.own(host, lun.id), frozenset(initiators)
 
         def remove_others() -> None:
             look = self._looks.get(lun.id) or self._look(lun)
             for sight in look.sights:
-                if names.GO_VIEW.fullmatch(sight.view) and sight.initiators & us:
+                alone = bool(sight.initiators) and sight.initiators <= us
+                if alone and names.is_of_go(sight.view, sight.storage_group):
                     self._views.remove(sight.view, sight.storage_group, lun.id)
 
         self._repeat.write_all([partial(self._views.remove, own, own, lun.id), remove_others])
@@ -127,6 +128,6 @@ def connect(access: Access, clock: Clock) -> PowerMaxArray:
 
 def _mapping(sight: Sight, device: str) -> Mapping:
     """Return a view as a mapping; its id cannot be that of a host object, which may have the same name."""
-    ours, host = names.is_ours(sight.view, device), names.host_of(sight.view, device)
+    ours = names.is_ours(sight.view, sight.storage_group, device)
     group = Group(f"maskingview/{sight.view}", sight.view)
-    return Mapping(group, sight.lun_id, ours, host, sight.initiators)
+    return Mapping(group, sight.lun_id, ours, names.host_of(sight.view, device), sight.initiators)

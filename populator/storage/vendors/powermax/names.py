@@ -100,9 +100,14 @@ def host_of(view: str, device: str) -> str | None:
     return stem.removeprefix(FOR_A_HOST) or None if view.startswith(FOR_A_HOST) and stem != view else None
 
 
-def is_ours(view: str, device: str) -> bool:
+def is_ours(view: str, storage_group: str, device: str) -> bool:
     """Return whether a populator made a view of this volume."""
-    return host_of(view, device) is not None or GO_VIEW.fullmatch(view) is not None
+    return host_of(view, device) is not None or is_of_go(view, storage_group)
+
+
+def is_of_go(view: str, storage_group: str) -> bool:
+    """Return whether Forklift's Go populator made a view: it names the storage group after it."""
+    return GO_VIEW.fullmatch(view) is not None and storage_group == f"{view}-SG"
 
 
 def _clean(host: str) -> str:

@@ -101,14 +101,15 @@ def test_what_we_make_says_for_which_host_and_volume() -> None:
 )
 def test_no_other_view_is_taken_for_ours(view: str) -> None:
     assert names.host_of(view, "011AB") is None
-    assert not names.is_ours(view, "011AB")
+    assert not names.is_ours(view, f"{view}-SG", "011AB")
 
 
 def test_a_view_of_the_go_populator_is_ours_and_says_no_host() -> None:
-    assert names.is_ours("xcopy-0a1b2c3d", "011AB")
+    assert names.is_ours("xcopy-0a1b2c3d", "xcopy-0a1b2c3d-SG", "011AB")
+    assert not names.is_ours("xcopy-0a1b2c3d", "esx-cluster-SG", "011AB")
     assert names.host_of("xcopy-0a1b2c3d", "011AB") is None
     for other in ("xcopy-0a1b2c3", "xcopy-0A1B2C3D", "xcopy-0a1b2c3d-SG", "xcopy-0a1b2c3de"):
-        assert not names.is_ours(other, "011AB")
+        assert not names.is_ours(other, f"{other}-SG", "011AB")
 
 
 def test_two_volumes_made_one_after_the_other_get_two_lun_ids_that_hosts_see() -> None:
