@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import pytest
 
 from tests.lab.kube import Client, Kube, Refused, path
 from tests.lab.tools import tool
+from tests.lab.waiting import wait_until
 
 Json = dict[str, Any]
 LEASES = "coordination.k8s.io"
@@ -58,13 +59,6 @@ def refused(status: int, reason: str, message: str = "") -> Iterator[None]:
     assert (caught.value.status, body["code"], body.get("reason", "")) == (status, status, reason)
     assert (body["kind"], body["status"]) == ("Status", "Failure")
     assert message in body["message"]
-
-
-def eventually(wanted: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not wanted():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
 
 
 def first(events: Iterator[Json], count: int) -> list[tuple[str, str]]:
@@ -532,7 +526,7 @@ def test_a_watch_from_anywhere_begins_with_what_there_is(
     where = path("leases", namespace)
     for name in ("a", "b"):
         admin.create(where, lease(name))
-    eventually(lambda: len(admin.list(where, resourceVersion="0")) == 2)
+    wait_until(lambda: len(admin.list(where, resourceVersion="0")) == 2, 10)
     narrowed = {"fieldSelector": "metadata.name=a", "timeoutSeconds": "30", **version}
     events = admin.watch(where, **narrowed)
     assert first(events, 1) == [("ADDED", "a")]
@@ -574,7 +568,7 @@ def test_a_watch_ends_when_its_time_is_over(admin: Client, namespace: str) -> No
 def test_bookmarks_come_only_when_asked_for(admin: Client, namespace: str) -> None:
     where = path("leases", namespace)
     new = admin.create(where, lease("a"))
-    eventually(lambda: len(admin.list(where, resourceVersion="0")) == 1)
+    wait_until(lambda: len(admin.list(where, resourceVersion="0")) == 1, 10)
     events = admin.watch(where, allowWatchBookmarks="true", timeoutSeconds="5")
     assert first(events, 1) == [("ADDED", "a")]
     mark = next(events)
@@ -719,7 +713,7 @@ def test_a_right_can_be_taken_away(kube: Kube, rights: tuple[str, str, Client]) 
             return False
         return True
 
-    eventually(is_forbidden)
+    wait_until(is_forbidden, 10)
 
 
 def test_strangers(kube: Kube, namespace: str) -> None:
@@ -811,7 +805,7 @@ def test_a_real_server_does_not_outlive_a_killed_test(tmp_path: Path) -> None:
         assert owner.stdout
         port, *groups = map(int, owner.stdout.readline().split())
         owner.send_signal(signal.SIGKILL)
-    eventually(lambda: not any(map(group_lives, groups)))
+    wait_until(lambda: not any(map(group_lives, groups)), 10)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
 

@@ -10,6 +10,7 @@ from tests.lab import arrays, world
 from tests.lab.faults import Call
 from tests.lab.lab import Lab, Target
 from tests.lab.program import Program
+from tests.lab.waiting import wait_until
 from vsphere.model import DiskKind
 
 VVOL, FROZEN, RDM = (
@@ -129,8 +130,8 @@ def test_a_volume_that_is_too_small_is_refused(lab: Lab, source: tuple[str, str]
 
 def wait_until_it_copies(lab: Lab, program: Program) -> None:
     program.wait_for_phase("clone")
-    while not arrays.copying(lab.array).copies:
-        assert program.code is None, program.text()
+    wait_until(lambda: arrays.copying(lab.array).copies or program.code is not None)
+    assert program.code is None, program.text()
 
 
 @pytest.mark.arrays(*TAKING_TIME)

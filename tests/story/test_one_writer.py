@@ -14,6 +14,7 @@ from tests.lab.faults import Call, Ledger, proxy
 from tests.lab.kube import path
 from tests.lab.lab import LEASE_NAMESPACE, TARGET_NAMESPACE, Lab, Target
 from tests.lab.program import Program
+from tests.lab.waiting import wait_until
 
 HOUR = 3600
 
@@ -153,11 +154,8 @@ def take_and_give_back(lab: Lab, target: Target) -> None:
 
 
 def wait_until_held_again(lab: Lab, target: Target) -> None:
-    deadline = time.monotonic() + 20
     name = lease_of(target).rpartition("/")[2]
-    while not lab.kube.lease_holders(TARGET_NAMESPACE).get(name, "").startswith("populate-b"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: lab.kube.lease_holders(TARGET_NAMESPACE).get(name, "").startswith("populate-b"))
 
 
 MEANWHILE: dict[str, tuple[int, str, Callable[[Lab, Target], object]]] = {

@@ -11,6 +11,7 @@ from lease.record import HOST_LABEL
 from tests.lab.kube import Refused, path
 from tests.lab.lab import LEASE_NAMESPACE, Lab, Target
 from tests.lab.program import Program
+from tests.lab.waiting import wait_until
 
 SCOPE = {"HOST_LEASE_SCOPE": "rescan"}
 GRACE = 30.0
@@ -44,14 +45,6 @@ def held(lab: Lab) -> list[dict[str, Any]]:
     """Return the Leases that somebody holds."""
     leases = lab.kube.admin.list(path("leases", LEASE_NAMESPACE))
     return [lease for lease in leases if lease["spec"].get("holderIdentity")]
-
-
-def wait_until(condition: Any, within: float = 20.0) -> Any:
-    deadline = time.monotonic() + within
-    while not (result := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-    return result
 
 
 def shaken(lab: Lab) -> list[str]:

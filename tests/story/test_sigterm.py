@@ -4,7 +4,6 @@ import itertools
 import json
 import signal
 import time
-from collections.abc import Callable
 
 import pytest
 from pyVim.connect import Disconnect, SmartConnect
@@ -14,6 +13,7 @@ from tests.lab.faults import Rule
 from tests.lab.kube import Refused, path
 from tests.lab.lab import LEASE_NAMESPACE, TARGET_NAMESPACE, VCENTER_PASSWORD, VCENTER_USER, Lab
 from tests.lab.program import Program
+from tests.lab.waiting import wait_until
 
 GRACE = 30.0
 """seconds from SIGTERM to the kubelet's SIGKILL"""
@@ -32,13 +32,6 @@ def stop(program: Program) -> int:
     return code
 
 
-def wait_until(happens: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not happens():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def slow(*names: str, fault: str = "late 60", first: int = 1) -> Rule:
     """Return a rule by which the answers to some calls, from the first one that is meant on, come late."""
     seen = itertools.count(1)
@@ -52,7 +45,7 @@ def test_a_clone_whose_answer_is_pending_is_looked_for_and_ended(lab: Lab) -> No
     lab.host.copy_seconds = 60.0
     lab.ledger.reset(slow(CLONE))
     with lab.program(target) as program:
-        wait_until(lambda: lab.host.running_copies)
+        wait_until(lambda: lab.host.running_copies, 60)
         assert stop(program) == 9, program.text()
     assert [line for line in program.lines if "Looking whether the copy was started" in line["message"]]
     assert lab.host.running_copies == []
@@ -66,7 +59,7 @@ def test_a_clone_that_cannot_be_looked_for_is_left_in_place(lab: Lab) -> None:
     lab.host.copy_seconds = 60.0
     lab.ledger.reset(slow(CLONE))
     with lab.program(target) as program:
-        wait_until(lambda: lab.host.running_copies)
+        wait_until(lambda: lab.host.running_copies, 60)
         assert stop(program) == 8, program.text()
     assert lab.host.running_copies == [target.naa]
     assert lab.host.device_status(target.naa) == "on"
@@ -79,7 +72,7 @@ def test_a_rescan_under_way_in_the_undo_is_cut(lab: Lab) -> None:
     target = lab.add_target()
     lab.ledger.reset(slow(RESCAN, fault="pause 60", first=2))
     with lab.program(target) as program:
-        wait_until(lambda: [call for call in lab.ledger.calls if call.fault])
+        wait_until(lambda: [call for call in lab.ledger.calls if call.fault], 60)
         assert stop(program) == 0, program.text()
     assert lab.copied(target)
     assert not lab.san.mappings(target.naa)
@@ -95,7 +88,7 @@ def test_a_vcenter_that_falls_silent_in_mid_copy_leaves_it_in_place(lab: Lab) ->
     with lab.program(target) as program:
         program.wait_for(lambda line: line["message"] == "copy started")
         lab.ledger.reset(lambda call: "hang" if call.service == "vcenter" else None)
-        wait_until(lambda: lab.ledger.calls)
+        wait_until(lambda: lab.ledger.calls, 60)
         assert stop(program) == 8, program.text()
     assert lab.host.device_status(target.naa) == "on"
     assert lab.san.mappings(target.naa)
@@ -107,7 +100,7 @@ def test_an_array_that_falls_silent_keeps_nobody(lab: Lab) -> None:
     target = lab.add_target()
     lab.host.rescan_seconds = 3.0
     with lab.program(target) as program:
-        wait_until(lambda: lab.host.history)
+        wait_until(lambda: lab.host.history, 60)
         lab.ledger.reset(lambda call: "hang" if call.service == "array" else None)
         assert stop(program) == 9, program.text()
     assert program.message["undoFailures"][0].startswith("restore the mapping: ")
@@ -121,7 +114,7 @@ def test_a_write_under_way_on_the_array_is_finished_and_undone(lab: Lab, fault: 
         target = lab.add_target()
         lab.ledger.reset(slow(f"POST /api/protocols/san/{part}", fault=fault))
         with lab.program(target) as program:
-            wait_until(lambda: [call for call in lab.ledger.calls if call.fault])
+            wait_until(lambda: [call for call in lab.ledger.calls if call.fault], 60)
             assert stop(program) == 9, program.text()
         time.sleep(3.5)  # whatever was broken off has been done by now
         assert lab.leftovers(target) == []
@@ -147,7 +140,7 @@ def test_sigterm_at_any_moment_of_the_login_leaves_no_session(lab: Lab, fault: s
     for moment in (0.0, 0.1, 0.2, 0.28, 0.3, 0.302, 0.304, 0.306, 0.308, 0.31, 0.32, 0.4):
         lab.ledger.reset(slow("Login", fault=fault))
         with lab.program(target) as program:
-            wait_until(lambda: [call for call in lab.ledger.calls if call.fault])
+            wait_until(lambda: [call for call in lab.ledger.calls if call.fault], 60)
             time.sleep(moment)
             assert stop(program) == 9, program.text()
         assert sessions(lab) == before, moment
@@ -159,10 +152,10 @@ def test_sigterm_while_it_logs_in_again_leaves_no_session(lab: Lab, fault: str) 
     target, before = lab.add_target(), sessions(lab)
     lab.host.rescan_seconds = 3.0
     with lab.program(target) as program:
-        wait_until(lambda: lab.host.history)
+        wait_until(lambda: lab.host.history, 60)
         lab.ledger.reset(slow("Login", fault=fault))
         lab.vcenter.expire_sessions()
-        wait_until(lambda: [call for call in lab.ledger.calls if call.fault])
+        wait_until(lambda: [call for call in lab.ledger.calls if call.fault], 60)
         assert stop(program) == 9, program.text()
     assert sessions(lab) <= before
     assert lab.leftovers(target) == []
@@ -174,7 +167,7 @@ def test_sigterm_during_the_upload_leaves_no_half_of_it(lab: Lab, fault: str) ->
     target = lab.add_target()
     lab.ledger.reset(slow("PUT /folder/", fault=fault))
     with lab.program(target, environment=lab.start_ssh()) as program:
-        wait_until(lambda: [call for call in lab.ledger.calls if call.fault])
+        wait_until(lambda: [call for call in lab.ledger.calls if call.fault], 60)
         assert stop(program) == 9, program.text()
     time.sleep(2.5)  # whatever was broken off has been done by now
     assert lab.leftovers(target) == []

@@ -13,12 +13,12 @@ import pytest
 import yaml
 
 from tests.lab.esxi.fleet import Fleet
-from tests.lab.esxi.packages import until
 from tests.lab.esxi.vibs import stock_vib
 from tests.lab.pki import Pki
 from tests.lab.program import ROOT
 from tests.lab.tunnel import Relay
 from tests.lab.vcenter import HostSpec, VCenter
+from tests.lab.waiting import wait_until
 from vsphere.vib.build import VENDOR, build_vib
 from vsphere.wrapper.files import PLUGIN_XML, SCRIPT, VERSION
 
@@ -107,7 +107,7 @@ def test_told_to_stop_the_host_under_way_is_finished_and_no_other_begun(
 ) -> None:
     fleet.hosts[0].fail("install-hangs")
     with fleet.start("install", "--parallel=1") as process:
-        until(lambda: fleet.hosts[0].temporary != [])
+        wait_until(lambda: fleet.hosts[0].temporary != [])
         process.send_signal(number)
         fleet.hosts[0].heal("install-hangs")
         done = Done(process)

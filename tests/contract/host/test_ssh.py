@@ -17,6 +17,7 @@ from populator.clock import Clock
 from populator.errors import Cancelled
 from tests.lab.esxi.sandbox import Sandbox
 from tests.lab.esxi.sshd import Sshd, make_key
+from tests.lab.waiting import wait_until
 from vsphere.errors import HostKeyRefused, LoginRefused, Unreachable, Unreadable, VsphereError
 from vsphere.host.ssh import LIMIT, Login, Ssh
 from vsphere.host.ssh_keys import HostTrust, fingerprint, public_key
@@ -315,13 +316,6 @@ def term_when(happens: Callable[[], bool]) -> threading.Thread:
     thread = threading.Thread(target=wait)
     thread.start()
     return thread
-
-
-def wait_until(happens: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not happens():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_stop_breaks_off_a_command(login: Login, server: Sshd, stopping: Clock) -> None:

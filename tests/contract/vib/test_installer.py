@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from populator.clock import Clock
-from tests.lab.esxi.packages import PackageHost, until
+from tests.lab.esxi.packages import PackageHost
 from tests.lab.esxi.sandbox import SHELLS
 from tests.lab.esxi.sshd import Sshd, make_key
 from tests.lab.esxi.vibs import plugin, script, stock_vib
+from tests.lab.waiting import wait_until
 from vsphere.errors import HostKeyRefused, LoginRefused, Unreachable, VsphereError
 from vsphere.host.ssh import Login, Ssh
 from vsphere.host.ssh_keys import HostTrust
@@ -266,14 +267,14 @@ def test_a_connection_lost_in_mid_copy_leaves_nothing(tmp_path: Path, shell: str
         outcomes: list[HostOutcome] = []
         thread = threading.Thread(target=lambda: outcomes.append(site.do(install, LARGE)))
         thread.start()
-        until(lambda: site.host.lab("copying").exists())
+        wait_until(lambda: site.host.lab("copying").exists())
         assert len(site.host.temporary) == 1
         site.sshd.drop()
         thread.join(30)
         site.host.heal("hold")
         assert outcomes[0].failed
         assert "broke off the SSH connection" in outcomes[0].result
-        until(lambda: site.host.temporary == [])
+        wait_until(lambda: site.host.temporary == [])
         assert site.host.installed == []
         assert not site.do(install, LARGE).failed
     finally:

@@ -8,13 +8,13 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.lab.esxi import esxcli_program
 from tests.lab.esxi.sandbox import HOME, PYTHON, Sandbox
+from tests.lab.waiting import wait_until
 
 HOSTD = f"""#!/bin/sh
 # hostd reads the plugins when it starts
@@ -46,14 +46,6 @@ CAT = f"""#!/bin/sh
 while [ -e {HOME}/faults/hold ]; do : >{HOME}/copying; sleep 0.05; done
 exec /usr/bin/busybox cat
 """
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
 
 
 class Small(Sandbox):
@@ -168,7 +160,7 @@ class PackageHost:
             "/c",
         ]
         with subprocess.Popen(self.sandbox.command(command)):
-            until(lambda: any(self.lab("copies").iterdir()))
+            wait_until(lambda: any(self.lab("copies").iterdir()))
             (file,) = self.lab("copies").iterdir()
             try:
                 yield int(file.name)
