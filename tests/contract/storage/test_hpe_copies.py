@@ -2,9 +2,8 @@
 its target, each way of ending, and that nothing ever writes to the source.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -29,11 +28,11 @@ from tests.lab.arrays.hpe.copies import (
 from tests.lab.arrays.hpe.copying import CopyingSimulator
 from tests.lab.arrays.hpe.lab import HpeLab
 from tests.lab.arrays.hpe.system import SimVolume
+from tests.lab.arrays.rack import Rack
 from tests.lab.arrays.rest import Reply, Request
 from tests.lab.disks import MIB, noise
 from tests.lab.faults import Call, Rule
-from tests.lab.pki import Pki
-from tests.lab.san import LunFile, San
+from tests.lab.san import LunFile
 from vsphere.model import DiskKind
 
 SIZE = 2 * MIB
@@ -46,14 +45,8 @@ ESX = "20000025B5AA0001"
 
 
 @pytest.fixture
-def lab(pki: Pki, tmp_path: Path, trusted: None) -> Iterator[HpeLab]:
-    with HpeLab(pki, San(tmp_path / "san")) as hpe:
-        yield hpe
-
-
-@pytest.fixture
-def sim(lab: HpeLab) -> CopyingSimulator:
-    return lab.simulator
+def lab(rack: Rack) -> HpeLab:
+    return rack.add(HpeLab)
 
 
 @pytest.fixture
