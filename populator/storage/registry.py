@@ -54,7 +54,14 @@ class Vendor:
 
 SCSI = frozenset({InitiatorKind.FC, InitiatorKind.ISCSI})
 VENDORS: Mapping[str, Vendor] = {
-    "flashsystem": Vendor("IBM FlashSystem", ("block.csi.ibm.com",), SCSI, "flashsystem", shares_token=True),
+    "flashsystem": Vendor(
+        "IBM FlashSystem",
+        ("block.csi.ibm.com",),
+        SCSI,
+        "flashsystem",
+        shares_token=True,
+        copies=frozenset({DiskKind.RDM}),
+    ),
     "infinibox": Vendor("Infinidat InfiniBox", ("infinibox-csi-driver",), SCSI, "infinibox"),
     "ontap": Vendor(
         "NetApp ONTAP",

@@ -1,4 +1,4 @@
-"""A FlashSystem as a storage array: its `volumes`, the `hosts` that see them, and the `mappings` between them."""
+"""A FlashSystem as a storage array: its `volumes`, the `hosts` that see them, the `mappings` between them, `copies`."""
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -7,10 +7,12 @@ from populator.clock import Clock
 from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.copies import Backing, Copy, Progress
 from populator.storage.looks import FRESH, LastLook
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.flashsystem import names
 from populator.storage.vendors.flashsystem.client import Client
+from populator.storage.vendors.flashsystem.copies import Copies
 from populator.storage.vendors.flashsystem.hosts import Hosts
 from populator.storage.vendors.flashsystem.mappings import Mappings, Sight
 from populator.storage.vendors.flashsystem.records import SystemRecord
@@ -27,6 +29,7 @@ class FlashSystemArray:
         self._volumes = Volumes(self._client)
         self._hosts = Hosts(self._client)
         self._mappings = Mappings(self._client, self._hosts)
+        self._copies = Copies(self._client, self._repeat, clock)
         self._system: SystemRecord | None = None
         self._last: LastLook[list[Sight]] = LastLook(clock)
         self._made: dict[str, dict[str, Mapping]] = {}
@@ -91,6 +94,26 @@ class FlashSystemArray:
         self._repeat.write_all(steps)
         for name in mine:
             made.pop(name, None)
+
+    def find_source(self, backing: Backing) -> Lun:
+        """Return the volume that a mapped device is, by the UID in its name."""
+        return self._copies.find_source(backing)
+
+    def copies_onto(self, target: Lun) -> Sequence[Copy]:
+        """Return the FlashCopy mappings onto a LUN that are at work, and what is left of ours."""
+        return self._copies.onto(target)
+
+    def begin_copy(self, source: Lun, target: Lun) -> Copy:
+        """Start a FlashCopy mapping."""
+        return self._copies.begin(source, target)
+
+    def progress(self, copy: Copy) -> Progress:
+        """Return how far a FlashCopy mapping is; one that is complete is deleted first."""
+        return self._copies.progress(copy)
+
+    def end_copy(self, copy: Copy) -> None:
+        """Stop a FlashCopy mapping, and delete it."""
+        self._copies.end(copy)
 
     def close(self) -> None:
         """Drop the connections: the array knows no log-out."""

@@ -13,11 +13,18 @@ from populator.clock import Clock
 from populator.storage.access import Access
 from populator.storage.address import with_port
 from populator.storage.answer import Answer
+from populator.storage.copies import Copy
 from populator.storage.failures import Refused, beyond_us
 from populator.storage.http import Http
 from populator.storage.initiators import in_capitals
 from populator.storage.vendors.flashsystem import names, records
-from populator.storage.vendors.flashsystem.records import HostRecord, MapRecord, SystemRecord, VolumeRecord
+from populator.storage.vendors.flashsystem.records import (
+    FlashCopyRecord,
+    HostRecord,
+    MapRecord,
+    SystemRecord,
+    VolumeRecord,
+)
 from populator.storage.vendors.flashsystem.session import API, Session
 from vsphere.model import Initiator, InitiatorKind
 
@@ -31,6 +38,8 @@ PORT_TAKEN = {"CMMVC5867E", "CMMVC6578E"}
 """the port is another host's, or no port"""
 NOT_ALLOWED = "CMMVC6253E"
 """the user's role does not allow the command"""
+COPY_RATE = 130
+"""of FlashCopy, which is 512 MB a second; the array's own default is 2 MB, and with 0 nothing is copied"""
 PAUSE = 1.0
 """seconds after too many requests, at least; it grows"""
 BUSY = (
@@ -149,6 +158,36 @@ class Client:
     def unmap(self, volume: str, host: str) -> None:
         """Take a volume from a host."""
         self._call("rmvdiskhostmap", f"unmap the volume from {host}", volume, host=host)
+
+    def flash_copies(self, target: str) -> list[FlashCopyRecord]:
+        """Return the FlashCopy mappings onto a volume."""
+        act = "list the FlashCopy mappings onto the volume"
+        rows = self._call("lsfcmap", act, filtervalue=f"target_vdisk_id={target}").rows()
+        return [record for record in map(records.flash_copy, rows) if record.target == target]
+
+    def flash_copy(self, copy: Copy) -> FlashCopyRecord | None:
+        """Return the FlashCopy mapping of a copy, unless it is gone, or other volumes' by now."""
+        return next((record for record in self.flash_copies(copy.target) if record.copy == copy), None)
+
+    def create_flash_copy(self, name: str, source: str, target: str) -> None:
+        """Create a FlashCopy mapping, by which nothing is copied yet; it stays until it is deleted."""
+        act = f"create the FlashCopy mapping {name}"
+        rates = {"copyrate": COPY_RATE, "cleanrate": COPY_RATE}
+        self._call("mkfcmap", act, name=name, source=source, target=target, **rates)
+
+    def start_flash_copy(self, name: str, *, prepare: bool) -> None:
+        """Start a FlashCopy mapping, never with `restore`: refused where others read by its target."""
+        options = {"prep": True} if prepare else {}
+        self._call("startfcmap", f"start the FlashCopy mapping {name}", name, **options)
+
+    def stop_flash_copy(self, name: str) -> None:
+        """Stop a FlashCopy mapping, never with `force`, which would stop others', too; the target may go offline."""
+        self._call("stopfcmap", f"stop the FlashCopy mapping {name}", name)
+
+    def delete_flash_copy(self, name: str, *, stopped: bool = False) -> None:
+        """Delete an idle FlashCopy mapping, or a stopped one, whose target is then usable again."""
+        options = {"force": True} if stopped else {}
+        self._call("rmfcmap", f"delete the FlashCopy mapping {name}", name, **options)
 
     def close(self) -> None:
         """Drop the connections."""

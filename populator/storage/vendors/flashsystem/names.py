@@ -20,6 +20,7 @@ USUAL_IDS = range(1, 512)
 """LUN ids that smaller systems give to a host, too"""
 MOST_MAPPINGS = {"small": 512, "large": 2048}
 """per host, by the size of the system"""
+NAA_OF_A_VOLUME = re.compile(r"naa\.6005076[0-9a-f]{25}")
 CSI_HINT = "It must be a volume of IBM's block storage CSI driver on a FlashSystem, Storwize or SVC."
 
 
@@ -54,6 +55,16 @@ def nguid(uid: str) -> str:
 def device(uid: str) -> str:
     """Return the name that ESXi gives to the device."""
     return f"naa.{uid.lower()}"
+
+
+def uid_of(device: str) -> str:
+    """Return the UID of a volume that ESXi calls so; empty for what is no device of such an array."""
+    return device.removeprefix("naa.").upper() if NAA_OF_A_VOLUME.fullmatch(device) else ""
+
+
+def flash_copy(source: str, target: str) -> str:
+    """Return the name of our FlashCopy mapping from one volume onto another, by their ids."""
+    return f"xcopy-{source}-to-{target}"
 
 
 def own_host(host: str, kind: InitiatorKind) -> str:

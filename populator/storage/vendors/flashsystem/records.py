@@ -4,11 +4,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from populator.storage.answer import Answer
+from populator.storage.copies import Copy
 from populator.storage.initiators import read_initiators
+from populator.storage.vendors.flashsystem import names
 from vsphere.model import Initiator
 
 YES, ACTIVE = "yes", "active"
 PRIVATE = "private"
+IDLE, PREPARING, PREPARED, COPYING = "idle_or_copied", "preparing", "prepared", "copying"
+SUSPENDED, STOPPING, STOPPED = "suspended", "stopping", "stopped"
+UNDER_WAY = {PREPARING, COPYING, SUSPENDED}
+"""a suspended FlashCopy mapping goes on by itself when the array has its metadata back"""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,30 @@ class MapRecord:
     """the host cluster by which it is, empty where it is the host's own mapping"""
     lun_id: int
     uid: str
+
+
+@dataclass(frozen=True)
+class FlashCopyRecord:
+    """A FlashCopy mapping."""
+
+    id: str
+    name: str
+    source: str
+    """the volume's id"""
+    target: str
+    status: str
+    progress: int
+    """percent of the target that has been copied since it was started"""
+
+    @property
+    def copy(self) -> Copy:
+        """Return which copy it is: the id alone may be another one's by now."""
+        return Copy(self.id, self.source, self.target)
+
+    @property
+    def ours(self) -> bool:
+        """Return whether a populator made it."""
+        return self.name == names.flash_copy(self.source, self.target)
 
 
 def system(row: Answer) -> SystemRecord:
@@ -115,6 +145,18 @@ def mapping(row: Answer) -> MapRecord:
         cluster=row.optional("host_cluster_name") if shared else "",
         lun_id=int(whole(row, "SCSI_id")),
         uid=row.optional("vdisk_UID").upper(),
+    )
+
+
+def flash_copy(row: Answer) -> FlashCopyRecord:
+    """Read a row of `lsfcmap`."""
+    return FlashCopyRecord(
+        id=whole(row, "id"),
+        name=row.text("name"),
+        source=whole(row, "source_vdisk_id"),
+        target=whole(row, "target_vdisk_id"),
+        status=row.text("status"),
+        progress=int(whole(row, "progress")),
     )
 
 

@@ -24,7 +24,7 @@ class Volumes:
                 f"{wanted}.",
                 RENAMED,
             )
-        if record.status == "offline":
+        if record.status == "offline" and not self._by_our_copy(record):
             raise StorageError(f"The volume {record.name} is offline.", "Bring it online on the array.")
         self._refuse_protected(record, system)
         return Lun(record.id, record.name, names.device(place.uid), record.size)
@@ -44,6 +44,10 @@ class Volumes:
             f"{self._client.name} has no volume {place.uid} ({place.name or 'of an unknown name'}).",
             GONE,
         )
+
+    def _by_our_copy(self, record: VolumeRecord) -> bool:
+        """Return whether a volume may be offline for a copy of ours that was stopped, which ends with its mapping."""
+        return any(copy.ours for copy in self._client.flash_copies(record.id))
 
     def _refuse_protected(self, record: VolumeRecord, system: SystemRecord) -> None:
         if system.protects and (not record.pool.isdecimal() or self._client.is_protected(record.pool)):

@@ -1,1 +1,3 @@
-"""IBM Storage Virtualize as its REST API shows it: `system` (state, rules), `sessions`, `commands`, `server`, `lab`."""
+"""IBM Storage Virtualize as its REST API shows it: `system` (state, rules), `flashcopy` (the same of
+copies), `sessions`, `commands` and `copy_commands`, `server`, `lab`.
+"""

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from tests.lab.arrays.flashsystem import copy_commands
+from tests.lab.arrays.flashsystem.copy_commands import CopyCommands
+from tests.lab.arrays.flashsystem.flashcopy import FlashCopies, SimFlashCopy
 from tests.lab.arrays.flashsystem.system import (
     INVALID_FILTER,
     INVALID_PARAMETER,
@@ -28,9 +31,14 @@ from tests.lab.arrays.flashsystem.system import (
 )
 
 Row = dict[str, Any]
-Object = TypeVar("Object", SimVolume, SimHost, SimCluster, SimPool)
+Object = TypeVar("Object", SimVolume, SimHost, SimCluster, SimPool, SimFlashCopy)
 Options = Mapping[str, Any]
-MADE = {"mkvdiskhostmap": "Volume to Host map", "mkhost": "Host", "mkhostcluster": "Host cluster"}
+MADE = {
+    "mkvdiskhostmap": "Volume to Host map",
+    "mkhost": "Host",
+    "mkhostcluster": "Host cluster",
+    "mkfcmap": "FlashCopy Mapping",
+}
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,9 @@ class Commands:
     no commands, and `quiet`, which is how removals answer: nothing, or an empty text.
     """
 
-    def __init__(self, system: System) -> None:
-        self.system = system
+    def __init__(self, system: System, flashcopies: FlashCopies) -> None:
+        self.system, self.flashcopies = system, flashcopies
+        self._copies = CopyCommands(flashcopies, pick)
         self.lists_ports = self.knows_logins = True
         self.quiet: Any = b""
         self.model, self.version = "IBM FlashSystem 9500", "8.7.0.2 (build 169.12.2407121430000)"
@@ -94,6 +103,25 @@ class Commands:
                 self.mkvolumehostclustermap, 1, 1, {"hostcluster": str, **mapping}
             ),
             "rmvolumehostclustermap": Command(self.rmvolumehostclustermap, 1, 1, {"hostcluster": str}),
+            "lsfcmap": Command(self.lsfcmap, 0, 1, {"filtervalue": str}),
+            "mkfcmap": Command(
+                self._copies.mkfcmap,
+                options={
+                    **dict.fromkeys(("source", "target", "name", "consistgrp", "iogrp"), str),
+                    **dict.fromkeys(("copyrate", "cleanrate", "grainsize"), number),
+                    **dict.fromkeys(("autodelete", "incremental", "keeptarget"), flag),
+                },
+            ),
+            "chfcmap": Command(
+                self._copies.chfcmap,
+                1,
+                1,
+                {"name": str, "autodelete": str, "copyrate": number, "cleanrate": number},
+            ),
+            "prestartfcmap": Command(self._copies.prestartfcmap, 1, 1, {"restore": flag}),
+            "startfcmap": Command(self._copies.startfcmap, 1, 1, {"prep": flag, "restore": flag}),
+            "stopfcmap": Command(self._copies.stopfcmap, 1, 1, {"force": flag}),
+            "rmfcmap": Command(self._copies.rmfcmap, 1, 1, {"force": flag}),
         }
         return known.get(name)
 
@@ -109,6 +137,7 @@ class Commands:
                 raise Failure(INVALID_PARAMETER, f"{option} has a value that is not valid.")
         given = {option: value for option, value in options.items() if value is not None}
         with self.system.lock:
+            self.flashcopies.advance()
             result = command.run(*arguments, given)
         if name in MADE:
             return {"id": str(result), "message": f"{MADE[name]}, id [{result}], successfully created"}
@@ -140,12 +169,17 @@ class Commands:
         def row(volume: SimVolume) -> Row:
             exact = given[-1].get("bytes")
             size = str(volume.size) if exact else f"{volume.size / (1 << 30):.2f}GB"
-            found = {"id": str(volume.id), "name": volume.name, "IO_group_id": "0", "status": volume.status}
+            found = {"id": str(volume.id), "name": volume.name, "IO_group_id": "0"}
+            found["status"] = "offline" if volume.unusable else volume.status
             found |= {"mdisk_grp_id": str(volume.pool.id), "mdisk_grp_name": volume.pool.name}
             return found | {"capacity": size, "type": "striped", "vdisk_UID": self.system.shown_uid(volume)}
 
         columns = ("name", "vdisk_UID", "status", "mdisk_grp_name")
         return self._show(self.system.volumes.values(), row, row, columns, given)
+
+    def lsfcmap(self, *given: Any) -> Any:
+        items = self.flashcopies.all.values()
+        return self._show(items, copy_commands.row, copy_commands.whole, copy_commands.COLUMNS, given)
 
     def lshost(self, *given: Any) -> Any:
         def row(host: SimHost) -> Row:

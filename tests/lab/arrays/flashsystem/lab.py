@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from populator.storage.access import Access
 from populator.storage.array import Volume
-from tests.lab.arrays import ArrayLab, by_kind
+from tests.lab.arrays import Backings, CopyingLab, by_kind
 from tests.lab.arrays.flashsystem.server import FlashSystemSimulator
 from tests.lab.arrays.flashsystem.sessions import MONITOR, User
 from tests.lab.arrays.flashsystem.system import SimHost, SimVolume
@@ -17,7 +17,7 @@ USER, PASSWORD, READER = "csi", "flashsystem-secret", "monitor"
 DRIVER = "block.csi.ibm.com"
 
 
-class FlashSystemLab(ArrayLab):
+class FlashSystemLab(CopyingLab):
     """See the module. `address` is where the array listens, for clients that know one port only.
 
     No groups of older populators: the Go populator's hold the initiators, so they are the groups of the host, which
@@ -26,12 +26,14 @@ class FlashSystemLab(ArrayLab):
     """
 
     vendor = "flashsystem"
+    backings = Backings(rdm="naa.600507681097010eb000000000001f01")
 
     def __init__(self, pki: Pki, san: San, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         users = {USER: User(PASSWORD), READER: User(PASSWORD, MONITOR)}
         context = pki.server_context("flashsystem", address[0])
         self.simulator = FlashSystemSimulator(san, context, users, address)
         super().__init__(san, self.simulator.server)
+        self.simulator.flashcopies.seconds = lambda: self.copy_seconds
 
     @property
     def access(self) -> Access:
@@ -49,6 +51,14 @@ class FlashSystemLab(ArrayLab):
         made = self.simulator.add_volume(f"csi_{name}", size, serial or "")
         attributes = {"volume_name": made.name, "pool_name": made.pool.name, "storage_type": "SVC"}
         return Volume(name, DRIVER, f"SVC:{made.id};{made.uid}", attributes)
+
+    @property
+    def copies(self) -> int:
+        return len(self.simulator.flashcopies.all)
+
+    def add_source(self, backing: str, size: int) -> str:
+        uid = backing.removeprefix("naa.").upper()
+        return self.simulator.add_volume(f"rdm-{next(self._number)}", size, uid).naa
 
     def remove_volume(self, volume: Volume) -> None:
         self.simulator.remove_volume(self.volume(volume))

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.lab.arrays.flashsystem.commands import Commands
+from tests.lab.arrays.flashsystem.flashcopy import FlashCopies
 from tests.lab.arrays.flashsystem.sessions import ADMINISTRATOR, Sessions, User
-from tests.lab.arrays.flashsystem.system import NO_SUCH_COMMAND, NOT_ALLOWED, Failure, System
+from tests.lab.arrays.flashsystem.system import NO_SUCH_COMMAND, NOT_ALLOWED, Failure, SimVolume, System
 from tests.lab.arrays.rest import Reply, Request, RestServer
 from tests.lab.arrays.service import Service
 from tests.lab.san import San
@@ -22,8 +23,8 @@ TOO_MANY = Reply(429, ["Too Many Requests"])
 class FlashSystemSimulator(System, Service):
     """Runs from its making to `close`.
 
-    May be set at any time besides what `System`, `Commands` and `Sessions` have: `refuses_with` (of `/rest/v1`), and
-    `stale` (the status for a token that is not valid).
+    May be set at any time besides what `System`, `FlashCopies`, `Commands` and `Sessions` have: `refuses_with` (of
+    `/rest/v1`), and `stale` (the status for a token that is not valid).
     """
 
     def __init__(
@@ -34,11 +35,17 @@ class FlashSystemSimulator(System, Service):
         address: tuple[str, int] = ("127.0.0.1", 0),
     ) -> None:
         super().__init__(san)
-        self.commands = Commands(self)
+        self.flashcopies = FlashCopies(self)
+        self.commands = Commands(self, self.flashcopies)
         self.sessions = Sessions(users)
         self.refuses_with = 409
         self.stale = 403
         self.server = RestServer("flashsystem", context, self._respond, address)
+
+    def remove_volume(self, volume: SimVolume) -> None:
+        """Delete a volume, and its FlashCopy mappings with it."""
+        self.flashcopies.drop_all_of(volume)
+        super().remove_volume(volume)
 
     def before(self, command: str, action: Any, times: int = 1) -> None:
         """Step in right before so many calls of a command, with or without arguments."""

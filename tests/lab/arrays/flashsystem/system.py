@@ -13,6 +13,7 @@ import secrets
 import threading
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from tests.lab.san import San
 
@@ -72,10 +73,19 @@ class SimVolume:
     status: str = "online"
     busy: bool = False
     """whether there was I/O within the time of the protection"""
+    unusable: bool = False
+    """whether a FlashCopy mapping keeps it offline"""
 
     @property
     def naa(self) -> str:
         return f"naa.{self.uid.lower()}"
+
+
+class Named(Protocol):
+    """An object of the array."""
+
+    @property
+    def name(self) -> str: ...
 
 
 @dataclass
@@ -328,7 +338,7 @@ def spelled(port: str) -> str:
     return port.upper() if WWPN.fullmatch(port.upper()) else port
 
 
-def check_name(name: str, others: Iterable[SimVolume | SimHost | SimCluster]) -> None:
+def check_name(name: str, others: Iterable[Named]) -> None:
     if not NAME.fullmatch(name):
         raise Failure(BAD_NAME, f"The name {name!r} is not valid.")
     if any(other.name == name for other in others):

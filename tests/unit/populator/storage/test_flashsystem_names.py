@@ -1,4 +1,4 @@
-"""FlashSystem's names: address, handles, UIDs, host objects, LUN ids."""
+"""FlashSystem's names: address, handles, UIDs, devices, host objects, LUN ids."""
 
 import pytest
 
@@ -76,6 +76,14 @@ def test_the_uid_of_a_volume_that_nvme_hosts_see() -> None:
 
 def test_a_device_is_named_in_lower_case() -> None:
     assert names.device(UID) == "naa.600507607181869980000000000030e8"
+    assert names.uid_of(names.device(UID)) == UID
+
+
+@pytest.mark.parametrize(
+    "device", ["naa.600a098038313954492458313032502d", "naa.600507607181869980000000000030", f"naa.{UID}", ""]
+)
+def test_what_is_no_device_of_such_an_array_has_no_uid(device: str) -> None:
+    assert names.uid_of(device) == ""
 
 
 @pytest.mark.parametrize(
