@@ -6,10 +6,13 @@ simulator has an address of its own; and it is a process for each call, which ta
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from populator.errors import StorageError
+from populator.storage.array import StorageArray
+from populator.storage.copies import Backing, Copy, CopyingArray
 from tests.judges import Judge, JudgeError
 from tests.lab.arrays import connect, fc
 from tests.lab.arrays.flashsystem.lab import PASSWORD, READER, USER, FlashSystemLab
@@ -17,6 +20,7 @@ from tests.lab.arrays.flashsystem.server import FlashSystemSimulator
 from tests.lab.arrays.rack import Rack
 from tests.lab.arrays.rest import Reply
 from tests.lab.pki import Pki
+from vsphere.model import DiskKind
 
 PORT = 7443
 WWPN, WWPN_2, IQN = "20000025B5AA0001", "20000025B5AA0002", "iqn.1998-01.com.vmware:esx-1"
@@ -157,6 +161,95 @@ def test_host_clusters(sim: FlashSystemSimulator, judge: Judge) -> None:
     assert mapped(sim) == []
     assert judge("remove_cluster", name="vmware")
     assert (sim.clusters, sim.hosts) == ({}, {})
+
+
+def status(judge: Judge, kind: str, name: str) -> str:
+    """Return what it reads of a FlashCopy mapping or a volume."""
+    subset = {"fcmap": "FCMap", "vol": "Volume"}[kind]
+    (row,) = [row for row in judge("info", what=kind)[subset] if row["name"] == name]
+    return str(row["status"])
+
+
+def test_flashcopies(sim: FlashSystemSimulator, judge: Judge, lab: FlashSystemLab) -> None:
+    source, target, other = (sim.add_volume(name, 1 << 20) for name in ("src", "tgt", "other"))
+    lab.san.lun(source.naa).write(0, b"the disk")
+    assert judge("flashcopy", name="m1", source="src", target="tgt", copytype="clone", copyrate=100)
+    assert not judge("flashcopy", name="m1", source="src", target="tgt", copytype="clone", copyrate=100)
+    refused(judge, "CMMVC6466E", "flashcopy", name="m2", source="src", target="tgt", copytype="backup")
+    refused(judge, "CMMVC6303E", "flashcopy", name="m2", source="src", target="src", copytype="backup")
+    assert status(judge, "fcmap", "m1") == "idle_or_copied"
+    assert judge("start_flashcopy", name="m1")
+    assert judge("info", what="fcmap")["FCMap"] == []
+    assert lab.san.lun(target.naa).read(0, 8) == b"the disk"
+
+    lab.copy_seconds = 60.0
+    assert judge("flashcopy", name="m2", source="src", target="other", copytype="backup")
+    assert judge("start_flashcopy", name="m2")
+    refused(judge, "CMMVC5903E", "remove_flashcopy", name="m2")
+    assert status(judge, "fcmap", "m2") == "copying"
+    assert judge("stop_flashcopy", name="m2")
+    assert (status(judge, "fcmap", "m2"), status(judge, "vol", other.name)) == ("stopped", "offline")
+    refused(judge, "CMMVC5903E", "remove_flashcopy", name="m2")
+    assert judge("remove_flashcopy", name="m2", force=True)
+    assert not judge("remove_flashcopy", name="m2", force=True)
+    assert status(judge, "vol", other.name) == "online"
+
+
+def test_a_copy_that_our_driver_began_is_what_it_sees_and_ends(
+    sim: FlashSystemSimulator, judge: Judge, lab: FlashSystemLab
+) -> None:
+    lab.copy_seconds = 60.0
+    array, copy = begin_copy(lab)
+    (row,) = judge("info", what="fcmap")["FCMap"]
+    ids = [row[name] for name in ("id", "source_vdisk_id", "target_vdisk_id")]
+    assert ids == [copy.id, copy.source, copy.target]
+    assert (row["status"], row["copy_rate"]) == ("copying", "130")
+    assert not judge("start_flashcopy", name=row["name"])
+    assert judge("stop_flashcopy", name=row["name"])
+    with pytest.raises(StorageError, match="is stopped"):
+        array.progress(copy)
+    assert judge("remove_flashcopy", name=row["name"], force=True)
+    array.end_copy(copy)
+    array.close()
+    assert sim.flashcopies.all == {}
+
+
+def test_a_copy_that_is_complete_leaves_nothing_that_it_could_see(lab: FlashSystemLab, judge: Judge) -> None:
+    array, copy = begin_copy(lab)
+    assert array.progress(copy).complete
+    array.close()
+    assert judge("info", what="fcmap")["FCMap"] == []
+
+
+def test_a_copy_that_it_began_is_what_our_driver_sees_and_ends(
+    sim: FlashSystemSimulator, judge: Judge, lab: FlashSystemLab
+) -> None:
+    lab.copy_seconds = 60.0
+    source, volume = lab.san.lun(lab.add_source(lab.backings.rdm, 1 << 20)), lab.add_volume()
+    target = lab.volume(volume)
+    (name,) = [each.name for each in sim.volumes.values() if each.naa == source.naa]
+    assert judge("flashcopy", name="theirs", source=name, target=target.name, copytype="clone")
+    assert judge("start_flashcopy", name="theirs")
+    array = copying(connect(lab))
+    lun = array.find_lun(volume)
+    (copy,) = array.copies_onto(lun)
+    assert (copy.source, copy.target) == ("0", lun.id)
+    assert status(judge, "fcmap", "theirs") == "copying"
+    array.end_copy(copy)
+    array.close()
+    assert judge("info", what="fcmap")["FCMap"] == []
+    assert status(judge, "vol", target.name) == "online"
+
+
+def copying(array: StorageArray) -> CopyingArray:
+    return cast("CopyingArray", array)
+
+
+def begin_copy(lab: FlashSystemLab) -> tuple[CopyingArray, Copy]:
+    lab.add_source(lab.backings.rdm, 1 << 20)
+    array = copying(connect(lab))
+    source = array.find_source(Backing(DiskKind.RDM, lab.backings.rdm))
+    return array, array.begin_copy(source, array.find_lun(lab.add_volume()))
 
 
 def test_who_may_only_read(sim: FlashSystemSimulator, pki: Pki) -> None:

@@ -77,6 +77,18 @@ class Client:
     def unmap(self, volume, **of):
         return self.run("ibm_svc_vol_map", volname=volume, state="absent", **of)["changed"]
 
+    def flashcopy(self, name, **arguments):
+        return self.run("ibm_svc_manage_flashcopy", name=name, state="present", **arguments)["changed"]
+
+    def remove_flashcopy(self, name, force=None):
+        return self.run("ibm_svc_manage_flashcopy", name=name, state="absent", force=force)["changed"]
+
+    def start_flashcopy(self, name):
+        return self.run("ibm_svc_start_stop_flashcopy", name=name, state="started")["changed"]
+
+    def stop_flashcopy(self, name):
+        return self.run("ibm_svc_start_stop_flashcopy", name=name, state="stopped")["changed"]
+
 
 def by_name(name):
     return lambda client, **arguments: getattr(client, name)(**arguments)
