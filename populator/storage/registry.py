@@ -122,8 +122,9 @@ VENDORS: Mapping[str, Vendor] = {
             Option("STORAGE_PORT", "Port of the array's REST API; 443 by default."),
             Option("STORAGE_ID", "Storage device id or serial number of the array."),
             Option("HOSTGROUP_ID_LIST", "Host groups to use, such as CL1-A,1:CL2-B,2; found when not given."),
-            Option("COPY_SPEED", "Speed of copies by the array: slower, medium or faster."),
+            Option("COPY_SPEED", "Speed of copies by the array: slower (the default), medium or faster."),
         ),
+        copies=frozenset({DiskKind.VVOL, DiskKind.RDM}),
     ),
 }
 """by the names that Forklift uses"""

@@ -1,4 +1,5 @@
-"""Hitachi Vantara's VSP: LDEVs, which hosts see by LU paths, one for each host group on one of the array's ports.
+"""Hitachi Vantara's VSP: LDEVs; LU paths, by which host groups of its ports see them; pairs, by which it copies.
 
-`names` (pure rules), `session` (log-in), `client` (calls, fields), `groups`, `paths`, `array` (what we mean by them).
+`names` (pure rules), `session` (log-in), `client` (calls, fields), `groups`, `paths`, `array` (what we mean by
+them); `pairs` (their calls and fields), `sources`, `copies`.
 """

@@ -13,24 +13,21 @@ from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.copies import Backing, Copy, Progress
 from populator.storage.looks import FRESH, LastLook
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.vantara import names
-from populator.storage.vendors.vantara.client import Client, Ldev, Path
+from populator.storage.vendors.vantara.client import Client, Ldev, Path, unusable
+from populator.storage.vendors.vantara.copies import Copies
 from populator.storage.vendors.vantara.groups import Groups
 from populator.storage.vendors.vantara.paths import Attempt, Paths
+from populator.storage.vendors.vantara.sources import Sources
 from vsphere.model import Initiator
 
 NOW = 1.0
 """seconds for which what `find_lun` read is how the LDEV is at this moment"""
 SETTLED = 2.0
 """seconds after which a path is there, if a call that was not answered has made it"""
-UNUSABLE = {
-    "CMD": "is a command device",
-    "JNL": "is a journal volume",
-    "POOL": "is a volume of a pool",
-    "SYSD": "is a system disk",
-}
 
 
 class VantaraArray:
@@ -42,6 +39,9 @@ class VantaraArray:
         self._repeat = Repeat(clock)
         self._groups = Groups(self._client, names.host_groups(access.options.get("HOSTGROUP_ID_LIST", "")))
         self._paths = Paths(self._client, self._groups)
+        self._sources = Sources(self._client, self._repeat)
+        speed = names.copy_speed(access.options.get("COPY_SPEED", ""))
+        self._copies = Copies(self._client, self._repeat, clock, speed)
         self._identified: LastLook[Ldev] = LastLook(clock)
         """by `find_lun`"""
         self._last: LastLook[Ldev] = LastLook(clock)
@@ -123,6 +123,26 @@ class VantaraArray:
             self._repeat.write(partial(self._paths.clear, lun, ours))
             attempt.unsure.clear()
 
+    def find_source(self, backing: Backing) -> Lun:
+        """Return the LDEV that a vVol or a mapped device is."""
+        return self._sources.find(backing)
+
+    def copies_onto(self, target: Lun) -> Sequence[Copy]:
+        """Return the Thin Image pairs that the LDEV is the secondary volume of."""
+        return self._copies.onto(target)
+
+    def begin_copy(self, source: Lun, target: Lun) -> Copy:
+        """Make a Thin Image pair of the two that is cloned, and then dissolved, by the array."""
+        return self._copies.begin(source, target)
+
+    def progress(self, copy: Copy) -> Progress:
+        """Return how far the clone is; it is complete when the pair is gone."""
+        return self._copies.progress(copy)
+
+    def end_copy(self, copy: Copy) -> None:
+        """Delete the pair."""
+        self._copies.end(copy)
+
     def close(self) -> None:
         """End the session."""
         self._client.close()
@@ -147,8 +167,6 @@ class VantaraArray:
                 "It is of a virtual storage machine, or of a global-active device that is not complete: assign one.",
             )
         seen = self._repeat.read(partial(self._client.seen_ldev, ldev.resource_group))
-        if seen and not seen.naa:
-            seen = self._repeat.read(partial(self._client.ldev, seen.id))
         naa = names.foretold(seen.naa, seen.virtual, ldev.virtual) if seen else ""
         if not naa:
             raise StorageError(
@@ -175,8 +193,5 @@ def connect(access: Access, clock: Clock) -> VantaraArray:
 
 def _check_usable(ldev: Ldev) -> None:
     """Refuse what no host can see, or nobody should write to."""
-    reasons = [words for attribute, words in UNUSABLE.items() if attribute in ldev.attributes]
-    if ldev.status not in {"", "NML"}:
-        reasons.append(f"has the status {ldev.status}, not NML (normal)")
-    if reasons:
-        raise StorageError(f"LDEV {ldev.id} ({ldev.label}) {reasons[0]}.", names.CSI_HINT)
+    if reason := unusable(ldev):
+        raise StorageError(f"LDEV {ldev.id} ({ldev.label}) {reason}.", names.CSI_HINT)

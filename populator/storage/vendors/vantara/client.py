@@ -4,7 +4,7 @@ What changes something is a job. The array is asked to answer when that is done;
 asked for. A call is made once. Codes are those that Hitachi's driver in OpenStack Cinder knows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from populator.clock import Clock
@@ -35,7 +35,15 @@ JOB_SECONDS, FIRST_LOOK, LONGEST_PAUSE = 300.0, 0.5, 8.0
 """for a job that the array does not answer at once; pauses between two looks at it"""
 MEMBERS = {InitiatorKind.FC: ("host-wwns", "hostWwn"), InitiatorKind.ISCSI: ("host-iscsis", "iscsiName")}
 KINDS = {"FIBRE": InitiatorKind.FC, "FCoE": InitiatorKind.FC, "ISCSI": InitiatorKind.ISCSI}
+UNUSABLE = {
+    "CMD": "is a command device",
+    "JNL": "is a journal volume",
+    "POOL": "is a volume of a pool",
+    "SYSD": "is a system disk",
+}
 BLOCK = 512
+PAGE = 1000
+"""LDEVs in one answer, of the 16,384 that the API allows: each takes up to a kilobyte"""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,8 @@ class Ldev:
     virtual: int
     """its number in a virtual storage machine, else the same as `id`"""
     paths: tuple[Path, ...]
+    pool: int | None
+    """None of an LDEV that is in no pool"""
 
 
 @dataclass(frozen=True)
@@ -109,19 +119,31 @@ class Client:
         return record
 
     def seen_ldev(self, resource_group: int) -> Ldev | None:
-        """Return any LDEV of a resource group that has an LU path."""
+        """Return any LDEV of a resource group that has an LU path, with its name, which the list may lack."""
         query = {"ldevOption": "luMapped", "resourceGroupId": str(resource_group), "count": "1"}
-        rows = self._list("ldevs", "find an LDEV with an LU path", query)
-        return next(map(ldev, rows), None)
+        rows = self.rows("ldevs", "find an LDEV with an LU path", query)
+        seen = next(map(ldev, rows), None)
+        return self.ldev(seen.id) if seen and not seen.naa else seen
+
+    def seen_ldevs(self) -> Iterator[Ldev]:
+        """Yield all LDEVs that have an LU path; their names may be missing."""
+        head = 0
+        while True:
+            query = {"ldevOption": "luMapped", "headLdevId": str(head), "count": str(PAGE)}
+            page = [ldev(row) for row in self.rows("ldevs", "list the LDEVs with an LU path", query)]
+            yield from page
+            if len(page) < PAGE or page[-1].id < head:
+                return
+            head = page[-1].id + 1
 
     def logins(self) -> list[Login]:
         """Return the initiators that each port knows, logged in or not."""
-        rows = self._list("ports", "list the initiators at its ports", {"detailInfoType": "logins"})
+        rows = self.rows("ports", "list the initiators at its ports", {"detailInfoType": "logins"})
         return [login(row, each) for row in rows for each in row.objects("logins") if _initiator_in(each)]
 
     def host_groups(self, port: str) -> list[HostGroup]:
         """Return the host groups of a port."""
-        rows = self._list("host-groups", f"list the host groups of port {port}", {"portId": port})
+        rows = self.rows("host-groups", f"list the host groups of port {port}", {"portId": port})
         return [HostGroup(row.text("portId"), row.number("hostGroupNumber")) for row in rows]
 
     def members(self, group: HostGroup) -> frozenset[Initiator]:
@@ -130,7 +152,7 @@ class Client:
         refusals, initiators = [], frozenset[Initiator]()
         for what, field in MEMBERS.values():
             try:
-                rows = self._list(what, f"list the initiators of {group}", query)
+                rows = self.rows(what, f"list the initiators of {group}", query)
             except Refused as error:
                 if beyond_us(error):
                     raise
@@ -153,7 +175,7 @@ class Client:
         if lun_id is not None:
             body["lun"] = lun_id
         act = f"let {group} see LDEV {number}"
-        made = self._job("POST", "/luns", act, body).texts("affectedResources")
+        made = self.job("POST", "/luns", act, body).texts("affectedResources")
         where, _, got = made[0].rpartition("/")[2].rpartition(",") if made else ("", "", "")
         if where != str(group) or not got.isdecimal():
             raise Unanswered(f"{self.name} was asked to {act} and did not say under which LUN id.")
@@ -161,7 +183,7 @@ class Client:
 
     def remove_path(self, path: Path) -> None:
         """Remove an LU path, which is known by its LUN id and not by its LDEV."""
-        self._job("DELETE", f"/luns/{path.group},{path.lun_id}", f"remove an LU path from {path.group}")
+        self.job("DELETE", f"/luns/{path.group},{path.lun_id}", f"remove an LU path from {path.group}")
 
     def close(self) -> None:
         """End the session."""
@@ -182,10 +204,11 @@ class Client:
             error.passing |= names.says(error.code, BUSY)
             raise
 
-    def _list(self, what: str, act: str, query: Mapping[str, str]) -> list[Answer]:
+    def rows(self, what: str, act: str, query: Mapping[str, str]) -> list[Answer]:
+        """Return a list of objects."""
         return self._call("GET", f"/{what}", act, query).records("data")
 
-    def _job(self, method: str, path: str, act: str, body: object = None) -> Answer:
+    def job(self, method: str, path: str, act: str, body: object = None) -> Answer:
         """Have a job done; a stop signal lets it come to its end. Raises `Unanswered` where that is not known."""
         with self._clock.finishing():
             job = self._call(method, path, act, body=body)
@@ -259,7 +282,16 @@ def ldev(row: Answer) -> Ldev:
         resource_group=row.number("resourceGroupId") if row.has("resourceGroupId") else 0,
         virtual=number if virtual is None else virtual,
         paths=tuple(map(path, row.objects("ports"))),
+        pool=row.number("poolId") if row.has("poolId") else None,
     )
+
+
+def unusable(ldev: Ldev) -> str:
+    """Return why an LDEV holds nobody's data, or cannot be reached; empty where it does, and can."""
+    reasons = [words for attribute, words in UNUSABLE.items() if attribute in ldev.attributes]
+    if ldev.status not in {"", "NML"}:
+        reasons.append(f"has the status {ldev.status}, not NML (normal)")
+    return next(iter(reasons), "")
 
 
 def path(row: Answer) -> Path:

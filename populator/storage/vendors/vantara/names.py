@@ -21,6 +21,11 @@ NUMBER = 8
 """hex digits at the end of a device's name, in which the LDEV's number stands; what is before them is the array's"""
 UNASSIGNED, RESERVED = 0xFFFE, 0xFFFF
 """what stands for a virtual LDEV number where there is none, and where a global-active device is to get its pair's"""
+HIGHEST_LDEV = 0xFEFF
+ARRAY = slice(8, -NUMBER)
+"""of an NAA id: the digits for the array; before them are Hitachi's, and one that vVols have otherwise than LDEVs"""
+SPEEDS = ("slower", "medium", "faster")
+"""of copies; the first one is what the Go populator takes where none is given"""
 CSI_HINT = "The volume must be a block volume of Hitachi's CSI driver (HSPC) on this array."
 
 
@@ -124,6 +129,30 @@ def foretold(neighbour: str, of: int, ldev: int) -> str:
     if not NAA.fullmatch(neighbour.lower()) or int(neighbour[-NUMBER:], 16) != of:
         return ""
     return f"{neighbour[:-NUMBER]}{ldev:0{NUMBER}x}".lower()
+
+
+def naa_in(device: str) -> str:
+    """Return the NAA id in a device's name or a vVol's id; empty where it is none of Hitachi's."""
+    naa = device.removeprefix("vvol:").removeprefix("naa.")
+    return naa if NAA.fullmatch(naa) else ""
+
+
+def number_in(naa: str) -> int:
+    """Return the number at the end of an NAA id: the LDEV's, or its virtual one, as far as 16 bits hold it."""
+    return int(naa[-NUMBER:], 16)
+
+
+def pair_group(source: str, target: str) -> str:
+    """Return the name of the snapshot group, of at most 32 characters, that a run has for its pair of two LDEVs."""
+    return f"xcopy-{source}-{target}"
+
+
+def copy_speed(text: str) -> str:
+    """Return the speed that COPY_SPEED names."""
+    speed = text.strip().lower() or SPEEDS[0]
+    if speed not in SPEEDS:
+        raise StorageError(f"COPY_SPEED is {text[:100]!r}.", f"Give one of {', '.join(SPEEDS)}.")
+    return speed
 
 
 def usable(initiators: Sequence[Initiator]) -> list[Initiator]:

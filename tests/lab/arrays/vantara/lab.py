@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from populator.storage.access import Access
 from populator.storage.array import Volume
-from tests.lab.arrays import ArrayLab, by_kind
+from tests.lab.arrays import Backings, CopyingLab, by_kind
 from tests.lab.arrays.vantara.server import User, VantaraSimulator
 from tests.lab.arrays.vantara.system import SimGroup
 from tests.lab.pki import Pki
@@ -17,9 +17,11 @@ READER = "reader"
 PORTS = {InitiatorKind.FC: "CL1-A", InitiatorKind.ISCSI: "CL5-A"}
 """the port at which hosts of a kind are"""
 DATASTORE, SOMEBODY = 7, "2100000e1e000001"
+VVOL, FROZEN, MAPPED = 0x2001, 0x2002, 0x2003
+"""LDEVs of disks"""
 
 
-class VantaraLab(ArrayLab):
+class VantaraLab(CopyingLab):
     """See the module. Groups of admins and CSI drivers are host groups."""
 
     vendor = "vantara"
@@ -28,6 +30,10 @@ class VantaraLab(ArrayLab):
         users = {USER: User(PASSWORD), READER: User(PASSWORD, may_write=False)}
         self.simulator = VantaraSimulator(san, pki.server_context("vantara"), users)
         super().__init__(san, self.simulator.server)
+        sim = self.simulator
+        self.backings = Backings(
+            vvol=f"naa.{sim.vvol_id(VVOL)}", frozen=f"naa.{sim.vvol_id(FROZEN)}", rdm=f"naa.{sim.naa(MAPPED)}"
+        )
         self._add_datastore()
 
     @property
@@ -51,6 +57,30 @@ class VantaraLab(ArrayLab):
         ldev = self.simulator.add_ldev(label, size, naa=serial or "")
         handle = f"01--scsi--{self.simulator.device_id}--{ldev.id}--{label}"
         return Volume(f"pvc-{number}", "hspc.csi.hitachi.com", handle)
+
+    @property
+    def copy_seconds(self) -> float:
+        return self.simulator.pairs.copy_seconds
+
+    @copy_seconds.setter
+    def copy_seconds(self, seconds: float) -> None:
+        self.simulator.pairs.copy_seconds = seconds
+
+    @property
+    def copies(self) -> int:
+        return len(self.simulator.pairs.all)
+
+    def add_source(self, backing: str, size: int) -> str:
+        """Add the LDEV of a vVol, which no host group sees, or of a mapped device, which somebody's does."""
+        naa = backing.removeprefix("naa.")
+        number = int(naa[-8:], 16)
+        if backing == self.backings.rdm:
+            self.simulator.add_ldev("rdm", size, number, naa)
+            self.simulator.add_path(number, self._datastores_group)
+        else:
+            made = self.simulator.add_ldev("", size, number, naa)
+            made.attributes = ["CVS", "HDP", "SLU"]
+        return f"naa.{naa}"
 
     def remove_volume(self, volume: Volume) -> None:
         self.simulator.remove_ldev(number_of(volume))
@@ -96,8 +126,9 @@ class VantaraLab(ArrayLab):
         return groups, sorted((path.ldev, path.group, path.lun_id) for path in sim.paths)
 
     def reset(self) -> None:
-        """Delete all LDEVs and host groups but the datastore's, and end all sessions."""
+        """Delete all LDEVs and host groups but the datastore's, and end all pairs and sessions."""
         self.expire_sessions()
+        self.simulator.pairs.clear()
         for number in list(self.simulator.ldevs):
             self.simulator.remove_ldev(number)
         self.simulator.groups.clear()
@@ -106,7 +137,8 @@ class VantaraLab(ArrayLab):
 
     def _add_datastore(self) -> None:
         self.simulator.add_ldev("datastore", 1 << 20, DATASTORE)
-        self.simulator.add_path(DATASTORE, self.simulator.add_group("CL4-A", "somebody", [SOMEBODY]).id, 0)
+        self._datastores_group = self.simulator.add_group("CL4-A", "somebody", [SOMEBODY]).id
+        self.simulator.add_path(DATASTORE, self._datastores_group, 0)
 
     def _add_group(self, name: str, initiators: Collection[Initiator]) -> SimGroup:
         (kind,) = {initiator.kind for initiator in initiators}

@@ -1,4 +1,4 @@
-"""A simulator of a VSP's REST API, as far as LU paths go: sessions, jobs, LDEVs, ports, host groups, LUNs.
+"""A simulator of a VSP's REST API, as far as LU paths go, and (`snapshots`) pairs.
 
 Real HTTPS for any client: the populator's, Cinder's, Hitachi's Ansible modules. State and rules are those of `system`.
 Objects are served with `storages/<id>` before them and without, as an array itself does; by an Ops Center server only
@@ -16,6 +16,7 @@ from typing import Any
 
 from tests.lab.arrays.rest import Reply, Request, RestServer, Step
 from tests.lab.arrays.service import Service
+from tests.lab.arrays.vantara.snapshots import Pairs, SnapshotApi
 from tests.lab.arrays.vantara.system import (
     FC,
     INVALID,
@@ -80,6 +81,8 @@ class VantaraSimulator(System, Service):
 
     def __init__(self, san: San, context: ssl.SSLContext, users: Mapping[str, User]) -> None:
         super().__init__(san)
+        self.pairs = Pairs(self.ldevs, san)
+        self.snapshots = SnapshotApi(self.pairs, self._job, given)
         self.users = dict(users)
         self.version = "1.42.0"
         self.others: dict[str, int] = {}
@@ -159,6 +162,7 @@ class VantaraSimulator(System, Service):
             ("GET", "luns", True): self._get_path,
             ("POST", "luns", False): self._post_path,
             ("DELETE", "luns", True): self._delete_path,
+            **self.snapshots.table(),
         }
 
     # Sessions.
@@ -282,6 +286,7 @@ class VantaraSimulator(System, Service):
         if not key.isdecimal() or int(key) > 0xFFFFF:
             raise Failure(INVALID, f"The LDEV ID {key} is invalid.")
         number = int(key)
+        self.pairs.look(number)
         return Reply(
             200, self._ldev_record(self.ldevs[number]) if number in self.ldevs else undefined(number)
         )
@@ -329,10 +334,9 @@ class VantaraSimulator(System, Service):
             "emulationType": "OPEN-V-CVS",
             "byteFormatCapacity": f"{ldev.blocks / 2097152:.2f} G",
             "blockCapacity": ldev.blocks,
-            "attributes": ldev.attributes,
+            "attributes": [*ldev.attributes, *(["HTI"] if any(self.pairs.of(ldev.id)) else [])],
             "label": ldev.label,
             "status": ldev.status,
-            "poolId": 0,
             "resourceGroupId": ldev.resource_group,
             "dataReductionStatus": "DISABLED" if ldev.data_reduction == "disabled" else "ENABLED",
             "dataReductionMode": ldev.data_reduction,
@@ -340,6 +344,8 @@ class VantaraSimulator(System, Service):
         }
         if not ldev.label:
             del record["label"]
+        if ldev.pool is not None:
+            record["poolId"] = ldev.pool
         if ldev.virtual is not None:
             record["virtualLdevId"] = ldev.virtual
         if ports:
@@ -583,7 +589,7 @@ def number_in(query: Mapping[str, str], name: str, default: int) -> int:
 
 
 def given(body: Any, required: Mapping[str, type], optional: Mapping[str, type]) -> Record:
-    """Return a body with typed values; refuse what lacks, is unknown or of another type. Numbers may be texts."""
+    """Return a body with typed values, which may be texts; refuse what lacks, is unknown or of another type."""
     body = {} if body is None else body
     known = {**required, **optional}
     if not isinstance(body, dict) or required.keys() - body.keys() or body.keys() - known.keys():
@@ -592,7 +598,9 @@ def given(body: Any, required: Mapping[str, type], optional: Mapping[str, type])
     for name, value in body.items():
         if known[name] is int and isinstance(value, str) and value.isdecimal():
             read[name] = int(value)
-        elif not isinstance(value, known[name]) or isinstance(value, bool):
+        elif known[name] is bool and value in {"true", "false"}:
+            read[name] = value == "true"
+        elif not isinstance(value, known[name]) or (isinstance(value, bool) and known[name] is not bool):
             raise Failure(INVALID, f"The attribute {name} is of a wrong type.")
         else:
             read[name] = value

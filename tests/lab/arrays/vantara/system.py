@@ -65,6 +65,7 @@ class SimLdev:
     resource_group: int = 0
     virtual: int | None = None
     data_reduction: str = "disabled"
+    pool: int | None = 0
     tells_naa: bool = False
     """also while no host group sees it"""
 
@@ -101,6 +102,10 @@ class System:
         """Return the NAA id of an LDEV; with another serial number, that of a virtual storage machine."""
         shown = (self.serial if serial is None else serial) % 100000 | SERIAL_MASK
         return f"60060e80{self.wwn:08x}{shown:08x}{ldev:08x}"
+
+    def vvol_id(self, ldev: int) -> str:
+        """Return a vVol's id, which its LDEV is not known by in the REST API: Hitachi's audit log has such."""
+        return self.naa(ldev).replace("60060e80", "60060e81", 1)
 
     def add_ldev(self, label: str, size: int, number: int | None = None, naa: str = "") -> SimLdev:
         with self.lock:
