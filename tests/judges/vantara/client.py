@@ -29,6 +29,9 @@ QUICK = {
     "hitachi_rest_another_ldev_mapped_retry_timeout": 3,
     "hitachi_rest_job_api_response_timeout": 20,
     "hitachi_rest_get_api_response_timeout": 20,
+    "hitachi_copy_check_interval": 1,
+    "hitachi_async_copy_check_interval": 1,
+    "hitachi_state_transition_timeout": 20,
 }
 
 
@@ -89,6 +92,21 @@ class Client:
 
     def add_iqn(self, port, number, iqn):
         return self.api.add_hba_iscsi(port, number, iqn)
+
+    def pairs(self, **params):
+        return self.api.get_snapshots(params)
+
+    def clone(self, source, target):
+        self.driver.common.create_pair_on_storage(source, target, None)
+
+    def snapshot(self, source, target):
+        self.driver.common.create_pair_on_storage(source, target, None, is_snapshot=True)
+
+    def restore(self, source, target):
+        self.driver.common.restore_ldev(source, target)
+
+    def end_pair(self, source, target):
+        self.driver.common._delete_pair_from_storage(source, target)
 
     def session(self):
         return self.api.get_session(self.api.get_my_session().id)

@@ -70,6 +70,12 @@ class Client:
         spec = {"state": "unpresent_ldev", "name": name, "port": port, "ldevs": [ldev]}
         return self.run("hv_hg", state="present", spec=spec)
 
+    def pairs(self, ldev):
+        return self.run("hv_snapshot_facts", spec={"primary_volume_id": str(ldev)})["ansible_facts"]
+
+    def end_pairs(self, group):
+        return self.run("hv_snapshot_group", state="absent", spec={"snapshot_group_name": group})
+
 
 def connect(address, ca_file, options):
     return Client(address, options["user"], options["password"])
@@ -79,5 +85,5 @@ def by_name(name):
     return lambda client, **arguments: getattr(client, name)(**arguments)
 
 
-PUBLIC = ("ldev", "host_groups", "map", "unmap")
+PUBLIC = ("ldev", "host_groups", "map", "unmap", "pairs", "end_pairs")
 serve(connect, {name: by_name(name) for name in PUBLIC})
