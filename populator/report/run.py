@@ -17,7 +17,7 @@ from populator.report.pace import Pace
 from populator.report.page import Page, Result
 from populator.report.phase import AFTER_WORK, Phase
 from populator.storage.array import ArrayInfo
-from populator.storage.copies import CannotCopy
+from populator.storage.copies import CannotCopy, EndUnclear
 from vsphere.errors import CloneFailed
 from vsphere.model import CloneMethod, CopyPhase, CopyResult, DiskKind, SourceDisk
 
@@ -101,13 +101,13 @@ class Report:
     def copying(self) -> Iterator["Copy"]:
         """Measure the copy, and publish its end at the end of the block, before anything is undone.
 
-        An array that refuses to copy is none: a host will.
+        One that the array refuses, or of which it is not certain that it is complete, is none: a host will copy.
         """
         self._copy_began = self._pace_told = self._clock.now()
         copy = Copy()
         try:
             yield copy
-        except CannotCopy:
+        except (CannotCopy, EndUnclear):
             raise
         except BaseException as error:
             self._end_copy(Result.FAILURE, self._began, done_before(error))

@@ -23,6 +23,10 @@ class CannotCopy(StorageError):
     """The array cannot copy this disk by itself, and has changed nothing: what else can copy it may."""
 
 
+class EndUnclear(StorageError):
+    """The array copies nothing any more, and does not say whether all was copied: what else can copy it may, anew."""
+
+
 @dataclass(frozen=True)
 class Backing:
     """What a disk is on its array."""
@@ -79,7 +83,11 @@ class CopyingArray(StorageArray, Protocol):
         """
 
     def progress(self, copy: Copy) -> Progress:
-        """Return how far a copy is; raise when it has failed, or somebody has ended it."""
+        """Return how far a copy is; raise when it has failed, or somebody has ended it.
+
+        Raises `EndUnclear` where that cannot be told from its having come to its end. Asked for again and again, since
+        a driver may have to judge the end by what it saw before.
+        """
 
     def end_copy(self, copy: Copy) -> None:
         """End a copy; return only when it is certain that the array writes to the target no longer.

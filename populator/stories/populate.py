@@ -8,7 +8,7 @@ from populator.plan.volume import Binding
 from populator.report.phase import Phase
 from populator.settings.values import Settings
 from populator.storage.array import Volume
-from populator.storage.copies import CannotCopy
+from populator.storage.copies import CannotCopy, EndUnclear
 from populator.stories import array_copy, xcopy
 from populator.stories.lun import end_dead_copies
 from populator.stories.parts import Parts
@@ -31,7 +31,7 @@ def populate(parts: Parts) -> None:
 
 
 def copy_by_array(parts: Parts, binding: Binding, disk: SourceDisk) -> bool:
-    """Have the array copy the disk, and return whether it could: where not, nothing was changed."""
+    """Have the array copy the disk; return whether all is there for certain: if not, a host may write over it."""
     report, method = parts.report, parts.method(disk)
     if method.reason:
         logger.info("the %s copies: %s", "array" if method.by_array else "host", method.reason)
@@ -47,6 +47,9 @@ def copy_by_array(parts: Parts, binding: Binding, disk: SourceDisk) -> bool:
             writing.succeeded(disk.path)
     except CannotCopy as refusal:
         logger.warning("a host copies, since the array does not: %s %s", refusal.text, refusal.hint)
+        return False
+    except EndUnclear as error:
+        logger.warning("a host copies anew: %s %s", error.text, error.hint)
         return False
     return True
 

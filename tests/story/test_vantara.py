@@ -14,6 +14,7 @@ from tests.lab.arrays import lab_of
 from tests.lab.arrays.rest import Reply, Request
 from tests.lab.arrays.vantara.lab import PORTS, VantaraLab
 from tests.lab.lab import Lab, Target
+from tests.lab.waiting import wait_until
 from vsphere.model import InitiatorKind
 
 HERE, THERE = PORTS[InitiatorKind.FC], "CL2-A"
@@ -100,3 +101,18 @@ def test_the_one_that_it_made_before_it_died_is_too(lab: Lab, array: VantaraLab)
     array.expire_sessions()
     populate(lab, target)
     assert array.state() == state
+
+
+def test_a_pair_that_somebody_deletes_is_copied_anew_by_a_host(lab: Lab, array: VantaraLab) -> None:
+    lab.add_source(world.RDM_DISK)
+    target = lab.add_target()
+    array.copy_seconds = 60.0
+    with lab.program(target, vm=world.RDM_VM, disk=world.RDM_DISK, scrape_interval=0.2) as program:
+        wait_until(lambda: (program.status.progress or 0) >= 2)
+        for pair in list(array.simulator.pairs.all):
+            array.simulator.pairs.delete(pair)
+        assert program.wait() == 0, program.text()
+    assert "a host copies anew: The array's copy of LDEV" in program.text()
+    assert lab.copied(target, world.RDM_DISK)
+    assert program.status.clone_method == "vib"
+    assert [left for left in lab.leftovers(target) if "is mapped" in left or "has device" in left] == []

@@ -10,7 +10,7 @@ import pytest
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.array import Lun, Volume
-from populator.storage.copies import Backing, CannotCopy, Copy, CopyingArray, Progress
+from populator.storage.copies import Backing, CannotCopy, Copy, CopyingArray, EndUnclear, Progress
 from populator.storage.failures import Refused, Unanswered
 from populator.storage.vendors.vantara import copies, names
 from tests.lab.arrays import QuickClock, connect
@@ -568,6 +568,21 @@ def test_a_list_without_the_pair_is_not_believed_alone(world: World) -> None:
     for _ in range(3):
         assert world.array.progress(copy) == Progress(99, complete=False)
     assert not world.copied
+
+
+def test_a_pair_that_somebody_deletes_is_not_taken_for_a_complete_one(world: World) -> None:
+    """It disappears in the same way, and the volume has a part of the bytes."""
+    world.lab.copy_seconds = 3.0
+    copy = world.begin()
+    world.clock.wait(10)
+    while (percent := world.array.progress(copy).percent) < 5:
+        pass
+    world.sim.pairs.delete(world.pair())
+    with pytest.raises(EndUnclear, match=f"was at {percent} % when it was last seen, and is gone") as caught:
+        world.follow(copy)
+    assert caught.value.hint
+    assert not world.copied
+    assert list(world.array.copies_onto(world.target)) == []
 
 
 def test_pairs_of_another_volume_are_no_answer(world: World) -> None:

@@ -2,8 +2,9 @@
 
 The pair is made (COPY, PAIR), split and copied (PSUP), and dissolved (SMPP, then gone). While it is there the target
 depends on the source, or cannot be written to; so a copy is complete when neither the list of pairs nor the target
-itself (attribute HTI) shows it any more. A pair that somebody deletes goes the same way: the array does not tell the
-two apart. What is ours is known by its two volumes; what we delete, by the name of its snapshot group, too.
+itself (attribute HTI) shows it any more. A pair that somebody deletes goes the same way, and the array does not tell
+the two apart; `sighting` judges by how far it was. What is ours is known by its two volumes; what we delete, by the
+name of its snapshot group, too.
 """
 
 from collections.abc import Sequence
@@ -12,12 +13,13 @@ from functools import partial
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.array import Lun
-from populator.storage.copies import CannotCopy, Copy, Progress
+from populator.storage.copies import CannotCopy, Copy, EndUnclear, Progress
 from populator.storage.failures import Refused, beyond_us, may_be_done
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.vantara import names
 from populator.storage.vendors.vantara.client import Client, Ldev
 from populator.storage.vendors.vantara.pairs import Pair, Pairs
+from populator.storage.vendors.vantara.sighting import Sighting
 from populator.storage.vendors.vantara.sources import check_copyable
 
 COPYING = "PSUP"
@@ -44,8 +46,8 @@ class Copies:
         self._client, self._repeat, self._clock = client, repeat, clock
         self._pairs = Pairs(client)
         self._speed = speed
-        self._seen: set[tuple[str, str]] = set()
-        """source and target of pairs that were there when we looked"""
+        self._sightings: dict[tuple[str, str], Sighting] = {}
+        """of pairs by source and target; of one that was never seen, of when it was made"""
         self._unsure: set[str] = set()
         """targets that a pair may come to be on, now or in a moment: nobody knows what became of the call"""
 
@@ -60,13 +62,16 @@ class Copies:
     def begin(self, source: Lun, target: Lun) -> Copy:
         """Have the source cloned onto the target; the pair that does so already is the one returned."""
         try:
-            return self._repeat.write(partial(self._begin, source, target))
+            copy = self._repeat.write(partial(self._begin, source, target))
         except CannotCopy as refusal:
             if target.id in self._unsure:
                 raise StorageError(
                     refusal.text, "An earlier request may have been heard. " + LOOK
                 ) from refusal
             raise
+        now = self._clock.now()
+        self._sightings.setdefault((source.id, target.id), Sighting(source.size, now, now))
+        return copy
 
     def progress(self, copy: Copy) -> Progress:
         """Return the array's percent; complete is what nothing is left of."""
@@ -87,7 +92,7 @@ class Copies:
         pool = self._check(source, target)
         unsure = target.id in self._unsure
         self._unsure.add(target.id)
-        self._seen.discard((source.id, target.id))
+        self._sightings.pop((source.id, target.id), None)
         try:
             key = self._pairs.clone(source.id, target.id, pool, self._speed)
         except Refused as refusal:
@@ -142,22 +147,40 @@ class Copies:
         pair = self._pair(copy.source, copy.target)
         if pair is None:
             return self._without_pair(copy)
-        self._seen.add((copy.source, copy.target))
+        sighting, now = self._sighting(copy), self._clock.now()
         if pair.status == LEAVING:
+            sighting.missing(now)
             return Progress(99, complete=False)
         if pair.status not in UNDER_WAY:
             raise _failed(pair)
-        return Progress(min(max(pair.percent, 0), 99) if pair.status == COPYING else 0, complete=False)
+        percent = min(max(pair.percent, 0), 99) if pair.status == COPYING else 0
+        sighting.look(now, percent, copying=pair.status == COPYING)
+        return Progress(percent, complete=False)
 
     def _without_pair(self, copy: Copy) -> Progress:
-        """Return that a copy is complete, where its end was not missed but seen."""
-        if (copy.source, copy.target) not in self._seen:
-            self._seen.add((copy.source, copy.target))
+        """Return that a copy is complete, where its end was not missed but seen, and came when it could be expected."""
+        sighting = self._sighting(copy)
+        sighting.missing(self._clock.now())
+        if not sighting.seen:
+            sighting.seen = True
             self._clock.wait(UNSEEN)
             return self._progress(copy)
         if self._paired(copy.target):
             return Progress(99, complete=False)
+        if not sighting.may_be_complete:
+            raise EndUnclear(
+                f"The array's copy of LDEV {copy.source} onto LDEV {copy.target} was at {sighting.percent} % when it "
+                "was last seen, and is gone.",
+                "Either somebody has deleted the pair, or the rest was copied at once, for want of data.",
+            )
         return Progress(100, complete=True)
+
+    def _sighting(self, copy: Copy) -> Sighting:
+        """Return what was seen of a copy; one that is new is looked at from now on."""
+        key, now = (copy.source, copy.target), self._clock.now()
+        if key not in self._sightings:
+            self._sightings[key] = Sighting(self._client.ldev(int(copy.target)).size, now, now)
+        return self._sightings[key]
 
     def _end(self, copy: Copy) -> None:
         pair = self._pair(copy.source, copy.target)
