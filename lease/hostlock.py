@@ -246,13 +246,17 @@ class Held:
 
     @property
     def outcome(self) -> Mapping[str, str]:
-        """What a holder before us has said that it achieved; empty where none has."""
+        """What a holder before us has said of its end; empty where none has."""
         sighting = self._slots.seen.get(self.slot)
         return sighting.record.outcome if sighting and sighting.record else {}
 
     def conclude(self, **facts: str) -> None:
         """Say what was achieved: it is written with the release, and stays in the Lease."""
-        self._renewal.conclude(Notes(self._slots.me.identity, facts).text())
+        self._renewal.conclude(Notes(self._slots.me.identity, facts).text(), achieved=True)
+
+    def explain(self, **facts: str) -> None:
+        """Say why nothing was achieved: written like `conclude`, but the release takes no longer for it."""
+        self._renewal.conclude(Notes(self._slots.me.identity, facts).text(), achieved=False)
 
     def acquire(
         self,

@@ -19,7 +19,7 @@ GO_TEMPLATE = "esxi-lock-hostsystem-{host}-slot-{slot}"
 JOURNAL = "xcopy-populator/journal"
 """annotation that holds the journal"""
 OUTCOME = "xcopy-populator/outcome"
-"""annotation that holds what the last holder has achieved, as facts in JSON; it outlives the release"""
+"""annotation that holds what the last holder has achieved, or why nothing, as facts in JSON; it outlives the release"""
 AUTHOR = "xcopy-populator/holder"
 """annotation that names the holder who wrote duration and journal: a program that takes a slot over and leaves both as
 they were, as the Go populator does, is not taken at another's word"""

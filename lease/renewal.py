@@ -51,6 +51,7 @@ class Renewal:
         self._facts = dict(facts)
         self._written: Mapping[str, str] = {}
         self._outcome = ""
+        self._achieved = False
         self._left = False
         self._lost = False
         self._lapsed = False
@@ -106,9 +107,9 @@ class Renewal:
         self._renew_at = -math.inf
         self._wake.set()
 
-    def conclude(self, outcome: str) -> None:
-        """Leave a word in the Lease that stays there when the slot is released."""
-        self._outcome = outcome
+    def conclude(self, outcome: str, *, achieved: bool) -> None:
+        """Leave a word in the Lease that stays there after the release, which takes as long as need be if `achieved`."""
+        self._outcome, self._achieved = outcome, achieved
 
     def wait_until_valid(self, seconds: float) -> None:
         """Wait for a slot that was lost to be ours again, so long at most."""
@@ -122,7 +123,7 @@ class Renewal:
         self._wake.set()
         began = self._clock.now()
         while self._task.is_alive():
-            hurried = self._clock.stopping() and not self._outcome
+            hurried = self._clock.stopping() and not self._achieved
             left = began + (HASTE if hurried else self._release_within) - self._clock.now()
             if left <= 0:
                 break
@@ -224,7 +225,7 @@ class Renewal:
 
     @property
     def _release_within(self) -> float:
-        return CONCLUDE_WITHIN if self._outcome else RELEASE_WITHIN * self._me.request_timeout
+        return CONCLUDE_WITHIN if self._achieved else RELEASE_WITHIN * self._me.request_timeout
 
     def _finish(self) -> None:
         """Make the last write: the slot freed, or the journal of one that is left."""

@@ -25,8 +25,8 @@ LOOK_EVERY = 0.5
 TOO_OLD = 410
 TELL_AT = 3
 """failures in a row after which it is said that the API server does not answer; a watch that breaks off is usual"""
-PROGRESS = "percent"
-"""the fact of a journal that changes with each renewal, and is no news by itself"""
+PROGRESS = frozenset({"percent", "rate"})
+"""the facts of a journal that change with each renewal, and are no news by themselves"""
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class SlotWatch:
 
 
 def _news(slot: SlotView) -> tuple[object, ...]:
-    facts = tuple((name, fact) for name, fact in slot.journal.items() if name != PROGRESS)
+    facts = tuple((name, fact) for name, fact in slot.journal.items() if name not in PROGRESS)
     return slot.state, slot.record.holder, facts
 
 

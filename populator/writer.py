@@ -3,7 +3,8 @@
 Two runs for one PVC (a pod that was cut off and given up, somebody's try by hand) would write over each other, and a
 second one over the disk of a VM that has started since. So whoever finds a living writer gives way; one that is dead is
 waited for as long as its Lease lasts, and what it mapped is known to who comes after it. A run that has filled the
-volume says so in the Lease, and none begins again. The Lease belongs to the PVC, and is deleted with it, where the
+volume says so in the Lease, and none begins again; one that has not says why. What it does meanwhile stands in the
+Lease's journal, for people (`plan.journal`). The Lease belongs to the PVC, and is deleted with it, where the
 cluster lets us say so.
 """
 
@@ -21,12 +22,15 @@ from populator.errors import VolumeError
 from populator.plan.volume import Binding, Claim
 from populator.retry import READ
 from populator.settings.values import TargetSettings
+from populator.storage.copies import CannotCopy
 from vsphere.errors import CopyMayBeRunning
 
 log = logging.getLogger(__name__)
 
 GROUP, HOST, SOURCE = "group", "for", "source"
 """facts of the journal"""
+POPULATED, FAILED, REFUSED = "populated", "failed", "refused"
+"""facts of the outcome: the first is `true`, the others have the reason; after the last one a host copies"""
 TEMPLATE = "xcopy-volume-{host}"
 """name of the Lease; what the lease package calls a host is the PVC's UID here"""
 RELEASED_BY = 23.5
@@ -89,6 +93,10 @@ class Writing:
         """Say that the array copies nothing onto the volume any more; it is written with the Lease's release."""
         self.copying = ""
 
+    def note(self, **facts: str) -> None:
+        """Keep facts about the run for whoever looks at its Lease; written with the next renewal."""
+        self._held.note(**facts)
+
     def _write_down(self, facts: dict[str, str]) -> None:
         try:
             self._held.write(READ.deadline, **facts)
@@ -136,7 +144,16 @@ class Writing:
         """
         self.confirm()
         self._filled = True
-        self._held.conclude(populated="true", **self._credit(), disk=disk)
+        self._held.conclude(**{POPULATED: "true"}, **self._credit(), disk=disk)
+
+    def failed(self, error: BaseException) -> None:
+        """Say why the volume has not been filled: written down at the end, for people."""
+        if self._filled:
+            return
+        why = str(getattr(error, "text", "") or error or type(error).__name__)
+        fact = {REFUSED if isinstance(error, CannotCopy) else FAILED: why}
+        self._held.note(**fact)  # where the Lease is left to expire, its journal is what stays
+        self._held.explain(**fact, **self._credit())
 
 
 class Writer:
@@ -181,6 +198,9 @@ class Writer:
         except CopyMayBeRunning as error:
             left = error.text
             raise
+        except BaseException as error:
+            writing.failed(error)
+            raise
         finally:
             if why := left or writing.remains:
                 held.leave(why)
@@ -199,7 +219,7 @@ class Writer:
             raise VolumeError(error.text, error.hint) from error
         if alive:
             raise self._occupied(alive)
-        if held.outcome.get("populated"):
+        if held.outcome.get(POPULATED):
             held.release()
             raise self._filled(held.outcome.get("by", "another run"), held.outcome.get("at", ""))
         return held

@@ -3,7 +3,8 @@
 An item has: kind (`HostSlot`), namespace, lease (the object's name), host (managed object id), slot (its number),
 state (see `lease.overview`), holder (the whole identity) and pod, heldSince and renewTime (as in the Lease),
 durationSeconds, transitions, and journal: what the holder says of its work (see `populator.plan.journal`; texts, under
-the names they have in the Lease). What is not known is null; the journal of a slot that nobody holds is empty.
+the names they have in the Lease), and of that as numbers percent, rate (MiB per second) and etaSeconds. What is not
+known is null; the journal of a slot that nobody holds is empty.
 """
 
 import math
@@ -13,6 +14,7 @@ from typing import Any
 
 from lease.overview import SlotView
 from populator.plan.journal import Journal, parse_journal
+from populator.report.pace import duration
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 UNITS = {MINUTE: "m", HOUR: "h", DAY: "d", 1: "s"}
@@ -35,6 +37,9 @@ COLUMNS: tuple[Column, ...] = (
     ("STATE", lambda slot, _: slot.state),
     ("HOLDER", lambda slot, _: slot.pod),
     ("PHASE", lambda slot, _: parse_journal(slot.journal).phase),
+    ("PERCENT", lambda slot, _: number(parse_journal(slot.journal).percent)),
+    ("RATE", lambda slot, _: rate(parse_journal(slot.journal).rate)),
+    ("ETA", lambda slot, _: eta(parse_journal(slot.journal).remaining)),
     ("VOLUME", lambda slot, _: parse_journal(slot.journal).volume),
     ("HELD", lambda slot, now: age(slot.held_since, now)),
     ("RENEWED", lambda slot, now: age(slot.renewed, now)),
@@ -45,7 +50,6 @@ WIDE: tuple[Column, ...] = (
     ("HOSTNAME", lambda slot, _: parse_journal(slot.journal).host),
     ("DEVICE", lambda slot, _: parse_journal(slot.journal).device),
     ("TASK", lambda slot, _: parse_journal(slot.journal).task),
-    ("PERCENT", lambda slot, _: number(parse_journal(slot.journal).percent)),
     ("ARRAY", lambda slot, _: array(parse_journal(slot.journal))),
     ("MAPPING", lambda slot, _: parse_journal(slot.journal).group),
     ("LUNID", lambda slot, _: number(parse_journal(slot.journal).lun_id)),
@@ -62,7 +66,7 @@ def row(slot: SlotView, columns: tuple[Column, ...], now: datetime) -> list[str]
 
 def item(slot: SlotView, namespace: str) -> dict[str, Any]:
     """Return a slot as an item of our own; see the module."""
-    record = slot.record
+    record, journal = slot.record, parse_journal(slot.journal)
     return {
         "kind": "HostSlot",
         "namespace": namespace,
@@ -76,6 +80,9 @@ def item(slot: SlotView, namespace: str) -> dict[str, Any]:
         "renewTime": record.renewed,
         "durationSeconds": record.duration,
         "transitions": record.transitions,
+        "percent": journal.percent,
+        "rate": journal.rate,
+        "etaSeconds": None if journal.remaining is None else round(journal.remaining),
         "journal": dict(slot.journal),
     }
 
@@ -96,6 +103,16 @@ def age(since: datetime | None, now: datetime) -> str:
 def number(value: int | None) -> str:
     """Return a number, nothing where it is not known."""
     return "" if value is None else str(value)
+
+
+def rate(value: float | None) -> str:
+    """Return MiB per second, nothing where they are not known."""
+    return "" if value is None else f"{value:.0f} MiB/s"
+
+
+def eta(seconds: float | None) -> str:
+    """Return the time that is left, nothing where it is not known."""
+    return "" if seconds is None else duration(seconds)
 
 
 def array(journal: Journal) -> str:

@@ -3,14 +3,21 @@
 The lease writes facts, texts by name, together with its renewals (`Held.note`, no call of its own), and cuts the
 longest ones where all are more than 4 KiB. This module is their meaning, for those who write and those who read. The
 packages below add what they know under the same names: `vsphere` device, task, phase and percent, `lease` phase and
-left. No secret is among them: who may read Leases need not be one who may read Secrets.
+left. The Lease of the volume's writer has the same facts, and with them what it keeps for itself (see `writer`). No
+secret is among them: who may read Leases need not be one who may read Secrets.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-NAMES = {"pvc_uid": "pvcUid", "group": "mapping", "lun_id": "lunId"}
+from vsphere.model import CopyPhase
+
+MIB = 1024 * 1024
+
+NAMES = {"pvc_uid": "pvcUid", "host_id": "hostId", "group": "mapping", "lun_id": "lunId"}
 """fields that have another name in the Lease"""
+DIGITS = 18
+"""of the longest number that is believed"""
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,8 @@ class Journal:
     """`[datastore] folder/disk.vmdk`"""
     host: str = ""
     """the ESXi host's name"""
+    host_id: str = ""
+    """its managed object id"""
     vendor: str = ""
     """as Forklift calls it"""
     array: str = ""
@@ -45,8 +54,19 @@ class Journal:
     phase: str = ""
     percent: int | None = None
     """of the copy, as last seen"""
+    rate: float | None = None
+    """of the copy so far, in MiB per second"""
+    size: int | None = None
+    """bytes of the disk"""
     left: str = ""
     """what was left running or in place, for people"""
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds that the copy still takes at its rate; None where none runs, or none can tell."""
+        if self.phase != CopyPhase.CLONE or self.percent is None or not self.rate or self.size is None:
+            return None
+        return self.size * max(100 - self.percent, 0) / 100 / (self.rate * MIB)
 
     def facts(self) -> dict[str, str]:
         """Return what is known, as the lease takes it."""
@@ -57,9 +77,14 @@ class Journal:
 def parse_journal(facts: Mapping[str, str]) -> Journal:
     """Read the journal of whatever program and version; what is missing or makes no sense is not known."""
     given = {field.name: facts.get(_name(field.name), "") for field in fields(Journal)}
-    lun_id, percent, adapters = (given.pop(name) for name in ("lun_id", "percent", "adapters"))
-    names = tuple(name for name in adapters.split() if not name.endswith("…"))  # a cut name is none
-    return Journal(**given, lun_id=_number(lun_id), percent=_number(percent), adapters=names)
+    lun_id, percent, size = (_number(given.pop(name)) for name in ("lun_id", "percent", "size"))
+    rate = _decimal(given.pop("rate"))
+    names = tuple(
+        name for name in given.pop("adapters").split() if not name.endswith("…")
+    )  # a cut name is none
+    if percent is not None and percent > 100:
+        percent = None
+    return Journal(**given, lun_id=lun_id, percent=percent, rate=rate, size=size, adapters=names)
 
 
 def _name(field: str) -> str:
@@ -71,4 +96,9 @@ def _text(value: object) -> str:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() else None
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= DIGITS else None
+
+
+def _decimal(text: str) -> float | None:
+    whole, point, rest = text.partition(".")
+    return float(text) if _number(whole) is not None and (not point or _number(rest) is not None) else None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-MIB = 1024 * 1024
+from populator.plan.journal import MIB
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ Percent never falls, and is 100 only once the copy is verified.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from populator import log
 from populator.clock import Clock
+from populator.plan.journal import MIB, Journal
 from populator.report.message import Value, write_message
 from populator.report.outcome import explain, outcome_of
 from populator.report.pace import Pace
@@ -43,6 +44,14 @@ class Report:
         self._copy_began = self._pace_told = 0.0
         self.undo_failures: list[str] = []
         self.left_steps: list[str] = []
+        self.progress = Journal()
+        """of the copy, as a journal has it"""
+        self._note: Callable[..., None] = lambda **_: None
+
+    def noted_in(self, note: Callable[..., None]) -> None:
+        """Have `note` called with phase and progress from now on, as facts of a journal."""
+        self._note = note
+        note(phase=self._phase)
 
     def phase(self, phase: Phase | CopyPhase) -> None:
         """Begin a phase: every line of the log names it from now on.
@@ -55,6 +64,7 @@ class Report:
             self._phase = phase
             self._copy_began = self._pace_told = self._clock.now()
             log.about(phase=phase)
+            self._note(phase=phase)
             logger.info("%s", phase)
 
     def percent(self, percent: int) -> None:
@@ -69,6 +79,8 @@ class Report:
         now = self._clock.now()
         pace = Pace(self._capacity, self.page.percent, now - self._copy_began)
         self.page.pace(pace.rate, pace.remaining)
+        self.progress = Journal(percent=pace.percent, rate=round(pace.rate / MIB, 1), size=pace.size)
+        self._note(**self.progress.facts())
         level = logging.INFO if now - self._pace_told >= TELL_PACE_EVERY else logging.DEBUG
         if level == logging.INFO:
             self._pace_told = now

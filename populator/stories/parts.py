@@ -59,6 +59,9 @@ class Writing(Protocol):
     def copying(self) -> str:
         """The array's id of what it copies onto the volume for this run, or for one before it that died; else empty."""
 
+    def note(self, **facts: str) -> None:
+        """Keep facts about the run for whoever looks at its Lease; written with the next renewal."""
+
     def will_copy(self, source: str) -> None:
         """Write down what the array is about to copy onto the volume, for who finds us dead."""
 

@@ -42,6 +42,8 @@ def copy_by_array(parts: Parts, binding: Binding, disk: SourceDisk) -> bool:
     report.phase(Phase.BECOME_WRITER)
     try:
         with parts.writer.hold(parts.claim, binding) as writing:
+            report.noted_in(writing.note)
+            writing.note(**journal(parts.settings, disk, None, binding.volume).facts())
             end_dead_copies(array, binding.volume, writing)
             array_copy.populate(array_copy.Job(disk, binding.volume), writing, array, report, parts.clock)
             writing.succeeded(disk.path)
@@ -67,20 +69,24 @@ def copy_by_host(parts: Parts, binding: Binding, disk: SourceDisk) -> None:
     report.phase(Phase.BECOME_WRITER)
     with parts.writer.hold(parts.claim, binding) as writing:
         job = xcopy.Job(disk, host, binding.volume, journal(parts.settings, disk, host, binding.volume))
+        report.noted_in(writing.note)
+        writing.note(**job.journal.facts())
         end_dead_copies(parts.copying_array, binding.volume, writing)
         xcopy.populate(job, writing, array, devices, cloner, lease, report, parts.clock)
         writing.succeeded(disk.path)
 
 
-def journal(settings: Settings, disk: SourceDisk, host: EsxiHost, volume: Volume) -> Journal:
-    """Return what the lease's journal will say of this run, as far as it is known by now."""
+def journal(settings: Settings, disk: SourceDisk, host: EsxiHost | None, volume: Volume) -> Journal:
+    """Return what the journals of its Leases will say of this run, as far as it is known by now."""
     target = settings.target
     return Journal(
         pvc=f"{target.namespace}/{target.pvc}",
         pvc_uid=target.uid,
         volume=volume.name,
         disk=disk.path,
-        host=host.name,
+        host=host.name if host else "",
+        host_id=host.id if host else "",
         vendor=settings.storage.vendor,
         array=settings.storage.access.hostname,
+        size=disk.capacity,
     )

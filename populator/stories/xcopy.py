@@ -85,10 +85,14 @@ def populate(
             check_nobody_else_maps(array, lun, before, mapping)
             held.settle()
 
+        def progress(percent: int) -> None:
+            report.percent(percent)
+            held.note(**report.progress.facts())
+
         report.phase(CopyPhase.CLONE)
         with report.copying() as copy:
             copy.result = cloner.copy(
-                job.disk.path, device, held, report.percent, check_again, report.phase, runs=runs
+                job.disk.path, device, held, progress, check_again, report.phase, runs=runs
             )
             devices.see_idle(lun.device)
             writing.confirm()

@@ -12,14 +12,16 @@ import pytest
 from lease.kube.api import Api
 from lease.record import JOURNAL, OUTCOME
 from populator.clock import Clock
-from populator.errors import VolumeError
+from populator.errors import StorageError, VolumeError
 from populator.plan.volume import Binding, Claim
 from populator.settings.values import TargetSettings
+from populator.storage.copies import CannotCopy
 from populator.writer import Mapped, Writer
 from tests.lab.faults import Ledger, proxy
 from tests.lab.kube import Kube, path
 from tests.lab.kube.real import RealServer
 from tests.lab.pki import Pki
+from tests.lab.waiting import wait_until
 from vsphere.errors import CopyMayBeRunning
 
 DURATION = 4
@@ -128,6 +130,33 @@ def test_success_is_written_down_and_stays(world: World) -> None:
         assert f"has been filled already, by populate-a {began.isoformat(timespec='seconds')}." in error.text
         assert f"oc delete lease xcopy-volume-{world.target.uid}" in error.hint
     assert not world.kube.admin.get(world.lease)["spec"].get("holderIdentity")
+
+
+def test_who_looks_sees_what_the_run_does_with_its_ordinary_renewals(world: World) -> None:
+    with world.writer().hold(world.claim, world.binding) as writing:
+        calls = len(world.ledger.calls)
+        writing.note(phase="clone", percent="42", rate="10.0")
+        assert len(world.ledger.calls) == calls, "no call of its own"
+
+        def written() -> str:
+            lease = world.kube.admin.get(world.lease)
+            return str(json.loads(lease["metadata"]["annotations"][JOURNAL]).get("phase", ""))
+
+        assert wait_until(written) == "clone"
+
+
+def test_why_a_run_has_not_filled_the_volume_stays_and_keeps_nobody_from_doing_it(world: World) -> None:
+    with pytest.raises(StorageError), world.writer().hold(world.claim, world.binding):
+        raise StorageError("The LUN is offline.")
+    outcome = json.loads(world.kube.admin.get(world.lease)["metadata"]["annotations"][OUTCOME])
+    assert outcome.pop("at")
+    assert outcome == {"failed": "The LUN is offline.", "by": "populate-a_0"}
+    with pytest.raises(CannotCopy), world.writer("populate-b").hold(world.claim, world.binding):
+        raise CannotCopy("The volume is mapped.")
+    outcome = json.loads(world.kube.admin.get(world.lease)["metadata"]["annotations"][OUTCOME])
+    assert outcome["refused"] == "The volume is mapped."
+    with world.writer("populate-c").hold(world.claim, world.binding) as writing:
+        writing.succeeded("[ds] vm/disk.vmdk")
 
 
 def test_a_run_that_failed_writes_no_success(world: World) -> None:

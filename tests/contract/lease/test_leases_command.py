@@ -154,7 +154,19 @@ def test_who_may_only_list_sees_holders_host_by_host(world: World) -> None:
         done = world.show(kubeconfig=viewer)
         assert (done.returncode, done.stderr) == (0, "")
         heading, *rows = [line.split() for line in done.stdout.splitlines()]
-        assert heading == ["HOST", "SLOT", "STATE", "HOLDER", "PHASE", "VOLUME", "HELD", "RENEWED"]
+        assert heading == [
+            "HOST",
+            "SLOT",
+            "STATE",
+            "HOLDER",
+            "PHASE",
+            "PERCENT",
+            "RATE",
+            "ETA",
+            "VOLUME",
+            "HELD",
+            "RENEWED",
+        ]
         assert [row[:4] for row in rows] == [
             ["host-1", "0", "held", "populate-a"],
             ["host-2", "0", "held", "populate-b"],

@@ -53,12 +53,13 @@ def test_what_is_left_is_written_at_once_and_the_slot_is_not_released() -> None:
     assert bench.journal() == {"left": "a copy"}
 
 
-def test_at_the_end_the_slot_is_free_and_the_outcome_stays() -> None:
+@pytest.mark.parametrize("achieved", [True, False])
+def test_at_the_end_the_slot_is_free_and_the_outcome_stays(achieved: bool) -> None:
     bench = Bench()
 
     def hold() -> None:
         renewal = bench.renewal(volume="pvc-1")
-        renewal.conclude('{"populated": "true"}')
+        renewal.conclude('{"populated": "true"}', achieved=achieved)
         renewal.end()
 
     bench.play(hold)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from populator.report.pace import MIB, Pace, duration
+from populator.plan.journal import MIB
+from populator.report.pace import Pace, duration
 
 
 def test_says_rate_and_remaining_time() -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from lease.errors import LeaseError, LeaseLost
 from populator import errors, log
 from populator.clock import Clock
+from populator.plan.journal import MIB
 from populator.report.message import MESSAGE_LIMIT, fitting, size
 from populator.report.outcome import outcome_of
-from populator.report.pace import MIB
 from populator.report.page import Page
 from populator.report.run import Report
 from vsphere.errors import CloneFailed, CopyMayBeRunning, LoginRefused, VsphereError

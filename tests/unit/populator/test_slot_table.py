@@ -26,6 +26,8 @@ WORK = {
     "lunId": "0",
     "adapters": "vmhba64 vmhba65",
     "percent": "42",
+    "rate": "57.6",
+    "size": "1073741824",
 }
 
 
@@ -60,19 +62,20 @@ def test_the_table() -> None:
     assert (
         "\n".join(Slots(COLUMNS).lines(some()))
         == """\
-HOST      SLOT   STATE      HOLDER       PHASE    VOLUME         HELD     RENEWED
-host-9    0      held       populate-1   clone    pvc-6f1c8a52   5m3s     2s
-host-9    0      stale      go-pod       <none>   <none>         8d       24h
-host-9    1      expired?   populate-2   <none>   <none>         25h      75s
-host-10   0      free       <none>       <none>   <none>         <none>   66m"""
+HOST      SLOT   STATE      HOLDER       PHASE    PERCENT   RATE       ETA      VOLUME         HELD     RENEWED
+host-9    0      held       populate-1   clone    42        58 MiB/s   10s      pvc-6f1c8a52   5m3s     2s
+host-9    0      stale      go-pod       <none>   <none>    <none>     <none>   <none>         8d       24h
+host-9    1      expired?   populate-2   <none>   <none>    <none>     <none>   <none>         25h      75s
+host-10   0      free       <none>       <none>   <none>    <none>     <none>   <none>         <none>   66m"""
     )
 
 
 def test_the_wide_table() -> None:
     (line,) = Slots(WIDE).lines(some()[:1])[1:]
     assert line.split() == [
-        "host-9", "0", "held", "populate-1", "clone", "pvc-6f1c8a52", "5m3s", "2s", "vms/disk-1", "esx-1.lab",
-        "naa.600a0980", "t-1", "42", "ontap/svm.lab:8443", "xcopy-hostsystem-host-9-iscsi", "0", "vmhba64,vmhba65",
+        "host-9", "0", "held", "populate-1", "clone", "42", "58", "MiB/s", "10s",
+        "pvc-6f1c8a52", "5m3s", "2s", "vms/disk-1", "esx-1.lab",
+        "naa.600a0980", "t-1", "ontap/svm.lab:8443", "xcopy-hostsystem-host-9-iscsi", "0", "vmhba64,vmhba65",
         "<none>", "esxi-lock-host-9-slot-0",
     ]  # fmt: skip
 
@@ -106,6 +109,9 @@ def test_json_and_yaml_are_a_list_of_the_same_items() -> None:
         "renewTime": ago(2),
         "durationSeconds": 10,
         "transitions": 0,
+        "percent": 42,
+        "rate": 57.6,
+        "etaSeconds": 10,
         "journal": WORK,
     }
     free = item(some()[-1], "openshift-mtv")
