@@ -108,7 +108,7 @@ class Renewal:
         self._wake.set()
 
     def conclude(self, outcome: str, *, achieved: bool) -> None:
-        """Leave a word in the Lease that stays there after the release, which takes as long as need be if `achieved`."""
+        """Leave a word in the Lease that outlives the release, which takes as long as need be if `achieved`."""
         self._outcome, self._achieved = outcome, achieved
 
     def wait_until_valid(self, seconds: float) -> None:

@@ -23,7 +23,7 @@ from populator.plan.volume import Claim
 from populator.reach import reach_kubernetes, reach_vcenter, repeat, trust_of
 from populator.report.lease_metrics import LeaseMetrics
 from populator.report.run import Report
-from populator.settings.values import SLOTS, Settings, SshSettings
+from populator.settings.values import SLOTS, Settings, SiteSettings, SshSettings
 from populator.shared_token import SharedToken
 from populator.storage import registry
 from populator.storage.address import read_address
@@ -52,11 +52,11 @@ from vsphere.wrapper.upload import OurScript, ensure_script
 Part = TypeVar("Part")
 
 
-class RealParts:
-    """The real parts of one run; satisfies `stories.parts.Parts`, which says what each is."""
+class Site:
+    """The parts that have nothing to do with a single disk or volume: hosts, array, vCenter, the cluster's API."""
 
-    def __init__(self, settings: Settings, clock: Clock, report: Report) -> None:
-        self.settings, self.clock, self.report = settings, clock, report
+    def __init__(self, settings: SiteSettings, clock: Clock) -> None:
+        self._site, self.clock = settings, clock
         self._built = ExitStack()
         self._of_hosts: dict[tuple[str, ...], Any] = {}
 
@@ -69,37 +69,32 @@ class RealParts:
         self._built.close()
 
     @cached_property
-    def claim(self) -> Claim:
-        target = self.settings.target
-        return Claim(self._api, target.namespace, target.pvc, target.uid, self.clock)
-
-    def check_driver(self, volume: Volume) -> None:
-        """Raise unless a CSI driver of the vendor made the volume; see the contract."""
-        registry.check_driver(volume, self.settings.storage.vendor)
-
-    @cached_property
-    def writer(self) -> Writer:
-        return Writer(
-            self._api, self.settings.target, self._identity, self.settings.lease.duration, self.clock
-        )
-
-    @cached_property
-    def inventory(self) -> "VcenterInventory":
-        return VcenterInventory(self._session)
-
-    @cached_property
     def array(self) -> StorageArray:
         """The storage array; nothing is sent to it yet."""
-        where = self.settings.storage
+        where = self._site.storage
         access = (
             replace(where.access, tokens=self._shared_token) if self._vendor.shares_token else where.access
         )
         return self._built.enter_context(closing(registry.connect(where.vendor, access, self.clock)))
 
-    def method(self, disk: SourceDisk) -> Method:
-        return decide_method(
-            disk.kind, self._vendor.product, self._vendor.copies, self.settings.storage.by_host
-        )
+    def devices(self, host: EsxiHost) -> Devices:
+        extents = partial(datastore_extents, self._session)
+        return self._once(("devices", host.id), lambda: Devices(self._esxcli(host), self.clock, extents))
+
+    def wrapper(self, host: EsxiHost, disk: str) -> Wrapper:
+        """Return the vmkfstools wrapper of a host; by SSH our script is put onto the disk's datastore first."""
+        ssh, datastore = self._site.ssh, parse_vmdk(disk).datastore
+        if ssh is None:
+            return self._once(("plugin", host.id), lambda: Plugin(self._esxcli(host)))
+        return self._once(("script", host.id, datastore), lambda: self._script(ssh, host, datastore))
+
+    def cloner(self, host: EsxiHost, disk: str) -> Cloner:
+        """Return what copies that disk on that host."""
+        wrapper = self.wrapper(host, disk)
+        booted = partial(boot_time, self._session, host.id)
+        limit = SLOTS if self._site.lease.scope is Scope.COPY else 0
+        key = ("cloner", host.id, disk)
+        return self._once(key, lambda: Cloner(wrapper, booted, self.clock, limit=limit))
 
     @property
     def copying_array(self) -> CopyingArray | None:
@@ -107,61 +102,25 @@ class RealParts:
 
     @property
     def _vendor(self) -> registry.Vendor:
-        return registry.VENDORS[self.settings.storage.vendor]
-
-    @cached_property
-    def host_lease(self) -> HostLease:
-        """The host lease in the scope that was asked for; its figures are on the metrics page from now on."""
-        settings, clock = self.settings.lease, self.clock
-        self.report.page.lease = metrics = LeaseMetrics(self.settings.target.uid)
-        lock = HostLock(
-            self._api,
-            namespace=settings.namespace,
-            identity=self._identity,
-            duration=settings.duration,
-            clock=clock,
-            slots=SLOTS,
-            template=settings.template,
-            observer=metrics,
-        )
-        return StepLock(lock, clock) if settings.scope is Scope.RESCAN else CopyLock(lock, clock)
-
-    def devices(self, host: EsxiHost) -> Devices:
-        extents = partial(datastore_extents, self._session)
-        return self._once(("devices", host.id), lambda: Devices(self._esxcli(host), self.clock, extents))
-
-    def wrapper(self, host: EsxiHost, disk: SourceDisk) -> Wrapper:
-        """Return the vmkfstools wrapper of a host; by SSH our script is put onto the disk's datastore first."""
-        ssh, datastore = self.settings.ssh, parse_vmdk(disk.path).datastore
-        if ssh is None:
-            return self._once(("plugin", host.id), lambda: Plugin(self._esxcli(host)))
-        return self._once(("script", host.id, datastore), lambda: self._script(ssh, host, datastore))
-
-    def cloner(self, host: EsxiHost, disk: SourceDisk) -> Cloner:
-        """Return what copies that disk on that host."""
-        wrapper = self.wrapper(host, disk)
-        booted = partial(boot_time, self._session, host.id)
-        limit = SLOTS if self.settings.lease.scope is Scope.COPY else 0
-        key = ("cloner", host.id, disk.path)
-        return self._once(key, lambda: Cloner(wrapper, booted, self.clock, limit=limit))
+        return registry.VENDORS[self._site.storage.vendor]
 
     @property
     def _shared_token(self) -> SharedToken:
-        storage, namespace = self.settings.storage, self.settings.lease.namespace
+        storage, namespace = self._site.storage, self._site.lease.namespace
         array = read_address(storage.access.hostname)
         return SharedToken(self._api, namespace, storage.vendor, array, storage.access.username, self.clock)
 
     @cached_property
     def _api(self) -> Api:
-        return reach_kubernetes(self.settings.kubernetes)
+        return reach_kubernetes(self._site.kubernetes)
 
     @cached_property
     def _session(self) -> Session:
-        return self._built.enter_context(reach_vcenter(self.settings.vsphere, self.clock))
+        return self._built.enter_context(reach_vcenter(self._site.vsphere, self.clock))
 
     @cached_property
     def _identity(self) -> str:
-        return identity(self.settings)
+        return identity(self._site)
 
     def _once(self, key: tuple[str, ...], build: Callable[[], Part]) -> Part:
         if key not in self._of_hosts:
@@ -183,6 +142,55 @@ class RealParts:
         return script
 
 
+class RealParts(Site):
+    """The real parts of one run; satisfies `stories.parts.Parts`, which says what each is."""
+
+    def __init__(self, settings: Settings, clock: Clock, report: Report) -> None:
+        super().__init__(settings, clock)
+        self.settings, self.report = settings, report
+
+    @cached_property
+    def claim(self) -> Claim:
+        target = self.settings.target
+        return Claim(self._api, target.namespace, target.pvc, target.uid, self.clock)
+
+    def check_driver(self, volume: Volume) -> None:
+        """Raise unless a CSI driver of the vendor made the volume; see the contract."""
+        registry.check_driver(volume, self.settings.storage.vendor)
+
+    @cached_property
+    def writer(self) -> Writer:
+        return Writer(
+            self._api, self.settings.target, self._identity, self.settings.lease.duration, self.clock
+        )
+
+    @cached_property
+    def inventory(self) -> "VcenterInventory":
+        return VcenterInventory(self._session)
+
+    def method(self, disk: SourceDisk) -> Method:
+        return decide_method(
+            disk.kind, self._vendor.product, self._vendor.copies, self.settings.storage.by_host
+        )
+
+    @cached_property
+    def host_lease(self) -> HostLease:
+        """The host lease in the scope that was asked for; its figures are on the metrics page from now on."""
+        settings, clock = self.settings.lease, self.clock
+        self.report.page.lease = metrics = LeaseMetrics(self.settings.target.uid)
+        lock = HostLock(
+            self._api,
+            namespace=settings.namespace,
+            identity=self._identity,
+            duration=settings.duration,
+            clock=clock,
+            slots=SLOTS,
+            template=settings.template,
+            observer=metrics,
+        )
+        return StepLock(lock, clock) if settings.scope is Scope.RESCAN else CopyLock(lock, clock)
+
+
 class VcenterInventory:
     """The look-ups of one session; satisfies `stories.parts.Inventory`."""
 
@@ -196,7 +204,7 @@ class VcenterInventory:
         return find_host(self._session, disk, migration_host)
 
 
-def identity(settings: Settings) -> str:
+def identity(settings: SiteSettings) -> str:
     """Return who holds a slot: `<pod>_<8 hex digits>`.
 
     The contract has holderIdentity name the pod, so it begins with that name and a character that no pod's name has:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from lease.errors import LeaseError
 from lease.hostlock import Held, HostLock
@@ -31,7 +32,8 @@ GROUP, HOST, SOURCE = "group", "for", "source"
 """facts of the journal"""
 POPULATED, FAILED, REFUSED = "populated", "failed", "refused"
 """facts of the outcome: the first is `true`, the others have the reason; after the last one a host copies"""
-TEMPLATE = "xcopy-volume-{host}"
+PREFIX = "xcopy-volume-"
+TEMPLATE = PREFIX + "{host}"
 """name of the Lease; what the lease package calls a host is the PVC's UID here"""
 RELEASED_BY = 23.5
 """seconds after SIGTERM for the last word in the Lease: the undo has 24, logging out 27"""
@@ -51,12 +53,11 @@ class Writing:
     """The right to write to a volume, while it lasts."""
 
     def __init__(
-        self, held: Held, claim: Claim, binding: Binding, credit: Callable[[], dict[str, str]]
+        self, held: Held, check_volume: Callable[[], None], credit: Callable[[], dict[str, str]]
     ) -> None:
-        """`credit` says who fills the volume, and what time it is."""
+        """`check_volume` raises unless it is still the one meant; `credit` says who fills it, and what time it is."""
         self._held = held
-        self._claim = claim
-        self._binding = binding
+        self._check_volume = check_volume
         self._credit = credit
         self._filled = False
         self.mapped: Mapped | None = None
@@ -126,7 +127,7 @@ class Writing:
                 "Another run may have filled the volume, and it may be in use. Look at it; start the migration again "
                 "if it is to be filled.",
             )
-        self._claim.check_unchanged(self._binding)
+        self._check_volume()
 
     def confirm(self) -> None:
         """Raise `VolumeError` where another run has taken our place, and so may write over what we have written."""
@@ -184,14 +185,32 @@ class Writer:
         return TEMPLATE.format(host=self._uid)
 
     @contextmanager
-    def hold(self, claim: Claim, binding: Binding) -> Iterator[Writing]:
+    def hold(self, claim: Claim, binding: Binding, **facts: str) -> Iterator[Writing]:
         """Be the volume's one writer; raise `VolumeError` where another run is, or has filled it already.
 
         Where a copy may still be running at the end, or the volume is still mapped, the Lease is left to expire, and
-        what stands in it is for the next run.
+        what stands in it is for the next run. `facts` stand in it from the first moment on.
         """
-        held = self._acquire(binding)
-        writing, left = Writing(held, claim, binding, self._credit), ""
+        held = self._acquire({**facts, "volume": binding.volume.name})
+        if held.outcome.get(POPULATED):
+            held.release()
+            raise self._filled(held.outcome.get("by", "another run"), held.outcome.get("at", ""))
+        with self._held(held, partial(claim.check_unchanged, binding)) as writing:
+            yield writing
+
+    @contextmanager
+    def take_over(self, **facts: str) -> Iterator[Writing]:
+        """Be in the place of a writer that died, to put in order what it has left; for nothing that writes.
+
+        Raises `VolumeError` where it is alive. Whether the volume was filled makes no difference. `facts` are what is
+        known of the dead run, for whoever finds us dead, too.
+        """
+        with self._held(self._acquire(facts), lambda: None) as writing:
+            yield writing
+
+    @contextmanager
+    def _held(self, held: Held, check_volume: Callable[[], None]) -> Iterator[Writing]:
+        writing, left = Writing(held, check_volume, self._credit), ""
         try:
             writing.inherit()
             yield writing
@@ -210,18 +229,15 @@ class Writer:
     def _credit(self) -> dict[str, str]:
         return {"by": self._identity, "at": self._clock.utc().isoformat(timespec="seconds")}
 
-    def _acquire(self, binding: Binding) -> Held:
+    def _acquire(self, facts: dict[str, str]) -> Held:
         try:
             self._lock.prepare(self._uid)
-            held = self._lock.open(self._uid, {"pvc": self._name, "volume": binding.volume.name})
+            held = self._lock.open(self._uid, {**facts, "pvc": self._name})
             alive = held.acquire_unless_alive()
         except LeaseError as error:
             raise VolumeError(error.text, error.hint) from error
         if alive:
             raise self._occupied(alive)
-        if held.outcome.get(POPULATED):
-            held.release()
-            raise self._filled(held.outcome.get("by", "another run"), held.outcome.get("at", ""))
         return held
 
     def _occupied(self, record: Record) -> VolumeError:

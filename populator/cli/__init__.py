@@ -30,6 +30,7 @@ COMPLETE = "_POPULATOR_COMPLETE"
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "leases": ("leases", "Show who holds the slots of which ESXi host."),
+    "recover": ("recover", "Show what dead populators have left, and put it in order."),
     "vib": ("vib", "Build the hosts' VIB, and bring it onto ESXi hosts or off them."),
     "ssh-key": ("ssh_key", "Print the line that lets the populator into an ESXi host by SSH."),
     "completion": ("completion", "Print what makes a shell complete commands and options."),

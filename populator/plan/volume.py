@@ -8,14 +8,14 @@ namespace.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from lease.kube.api import Api, ApiError
 from populator.clock import Clock
 from populator.errors import VolumeError
-from populator.retry import CONTACT, FORBIDDEN, READ
+from populator.retry import CONTACT, FORBIDDEN, READ, Policy
 from populator.storage.array import Volume
 
 log = logging.getLogger(__name__)
@@ -149,10 +149,7 @@ class Claim:
         owner = mapping_in(spec_of(found), "claimRef")
         if not self._is_ours(owner, prime_uid):
             raise self._of_another(pv, owner)
-        csi = mapping_in(spec_of(found), "csi")
-        attributes = dict(mapping_in(csi, "volumeAttributes"))
-        volume = Volume(pv, str(csi.get("driver") or ""), str(csi["volumeHandle"]), attributes)
-        return Binding(volume, direct, uid_of(found), str(owner["uid"]))
+        return Binding(volume_of(pv, found), direct, uid_of(found), str(owner["uid"]))
 
     def _is_ours(self, owner: Mapping[str, Any], prime_uid: str) -> bool:
         """Return whether a PV's claimRef names the PVC, or its prime; that one is read where it is not known yet."""
@@ -174,29 +171,64 @@ class Claim:
         )
 
     def _read(self, path: str) -> dict[str, Any] | None:
-        """Return an object, or None; read again while the API server is away for a moment."""
-
-        def read() -> dict[str, Any]:
-            with self._clock.blocking():
-                return self._api.get(path)
-
-        def believed() -> dict[str, Any]:
-            return FORBIDDEN.run(read, is_forbidden, self._clock)
-
+        """Return an object, or None; at the first contact the API server is waited for longer."""
         policy, self._policy = self._policy, READ
-        try:
-            return policy.run(believed, is_passing, self._clock)
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise VolumeError(error.text, error.hint) from error
+        return read_object(self._api, path, self._clock, policy)
+
+
+def read_object(api: Api, path: str, clock: Clock, policy: Policy = READ) -> dict[str, Any] | None:
+    """Return an object, or None; read again while the API server is away for a moment. Raises `VolumeError`."""
+
+    def read() -> dict[str, Any]:
+        with clock.blocking():
+            return api.get(path)
+
+    def believed() -> dict[str, Any]:
+        return FORBIDDEN.run(read, is_forbidden, clock)
+
+    try:
+        return policy.run(believed, is_passing, clock)
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise VolumeError(error.text, error.hint) from error
+
+
+def find_volume(api: Api, pv: str, claims: Collection[tuple[str, str]], clock: Clock) -> Volume | None:
+    """Return the volume of a PV, whoever uses it; None where there is none, or none that an array has.
+
+    `claims` are those, by namespace and name, whose annotations may say how it was made.
+    """
+    found = read_object(api, f"/api/v1/persistentvolumes/{pv}", clock) if pv else None
+    if not mapping_in(spec_of(found or {}), "csi").get("volumeHandle"):
+        return None
+    owner = mapping_in(spec_of(found or {}), "claimRef")
+    wanted = {*claims, (str(owner.get("namespace") or ""), str(owner.get("name") or ""))}
+    paths = (
+        f"/api/v1/namespaces/{space}/persistentvolumeclaims/{name}"
+        for space, name in wanted
+        if space and name
+    )
+    there = [claim for path in sorted(paths) if (claim := read_object(api, path, clock))]
+    return replace(volume_of(pv, found or {}), annotations=annotations_of(*there))
+
+
+def volume_of(pv: str, found: Mapping[str, Any]) -> Volume:
+    """Return a PV as its CSI driver describes it."""
+    csi = mapping_in(spec_of(found), "csi")
+    attributes = dict(mapping_in(csi, "volumeAttributes"))
+    return Volume(pv, str(csi.get("driver") or ""), str(csi["volumeHandle"]), attributes)
 
 
 def with_annotations(binding: Binding, *claims: Mapping[str, Any]) -> Binding:
     """Return the binding, its volume with the annotations of the claims that led to it."""
+    return replace(binding, volume=replace(binding.volume, annotations=annotations_of(*claims)))
+
+
+def annotations_of(*claims: Mapping[str, Any]) -> dict[str, str]:
+    """Return the annotations of claims together; the last one's count most."""
     metadata = [mapping_in(claim, "metadata") for claim in claims]
-    annotations = {name: str(text) for m in metadata for name, text in mapping_in(m, "annotations").items()}
-    return replace(binding, volume=replace(binding.volume, annotations=annotations))
+    return {name: str(text) for m in metadata for name, text in mapping_in(m, "annotations").items()}
 
 
 def check_claim(claim: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ The names are those of the contract with Forklift: arguments, and the Secret's k
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lease.decision import SHORTEST, Scope, check_settings
 from lease.record import TEMPLATE
@@ -82,23 +83,33 @@ class Parser(Reader):
                 pvc=self.matching("owner-name", OBJECT_NAME, "the name of a PersistentVolumeClaim"),
                 uid=self.uid(),
             ),
-            vsphere=read_vsphere(self),
-            ssh=self.ssh() if self.clone_method() == CloneMethod.SSH else None,
-            storage=self.storage(),
-            kubernetes=self.kubernetes(),
-            lease=self.lease(),
+            **self.site(),
             metrics=self.metrics(),
-            identity=self.variable("HOSTNAME", "populator"),
             termination_message=Path(self.text("termination-message-path")),
             warnings=tuple(self.warnings),
         )
         if size := self.text("pvc-size"):
             self.number("--pvc-size", size, LARGEST)
+        self.finish()
+        return settings
+
+    def site(self) -> dict[str, Any]:
+        """Read how to reach all that there is, by the names of the fields of `SiteSettings`."""
+        return {
+            "vsphere": read_vsphere(self),
+            "ssh": self.ssh() if self.clone_method() == CloneMethod.SSH else None,
+            "storage": self.storage(),
+            "kubernetes": self.kubernetes(),
+            "lease": self.lease(),
+            "identity": self.variable("HOSTNAME", "populator"),
+        }
+
+    def finish(self) -> None:
+        """Read what is about the log, and raise if there was any problem."""
         self.choice("log-level", log.LEVELS)
         self.choice("log-format", log.FORMS)
         if self.problems:
             raise SettingsError(self.problems)
-        return settings
 
     def uid(self) -> str:
         """Read the PVC's UID; it becomes part of the metrics page and of an object's name."""

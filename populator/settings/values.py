@@ -110,20 +110,37 @@ class PageSettings:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """All of it."""
+class SiteSettings:
+    """How to reach all that there is: vCenter with its hosts, the array, the cluster with its Leases."""
 
-    source: SourceSettings
-    target: TargetSettings
     vsphere: VsphereSettings
     ssh: SshSettings | None
     """None: the esxcli plugin is used"""
     storage: StorageSettings
     kubernetes: KubernetesSettings
     lease: LeaseSettings
-    metrics: MetricsSettings
     identity: str
     """the pod's name, as other populators and people see it in the host lease"""
+
+
+@dataclass(frozen=True)
+class Settings(SiteSettings):
+    """All of it."""
+
+    source: SourceSettings
+    target: TargetSettings
+    metrics: MetricsSettings
     termination_message: Path
     warnings: tuple[str, ...] = ()
     """what was taken otherwise than it was given, a sentence each"""
+
+
+@dataclass(frozen=True)
+class RecoverySettings(SiteSettings):
+    """What `populator recover` was told."""
+
+    namespaces: tuple[str, ...]
+    """of the PVCs; none: all"""
+    apply: bool
+    """whether to put in order what is found"""
+    warnings: tuple[str, ...] = ()

@@ -91,8 +91,11 @@ class Writing(Protocol):
 class Writer(Protocol):
     """The one place of a volume's writer."""
 
-    def hold(self, claim: Claim, binding: Binding) -> AbstractContextManager[Writing]:
-        """Be the volume's one writer; raise where another run is, or has filled it already."""
+    def hold(self, claim: Claim, binding: Binding, **facts: str) -> AbstractContextManager[Writing]:
+        """Be the volume's one writer; raise where another run is, or has filled it already.
+
+        `facts` are what the journal says of the run from its first moment on.
+        """
 
 
 class Parts(Protocol):
@@ -143,8 +146,8 @@ class Parts(Protocol):
     def devices(self, host: EsxiHost) -> Devices:
         """Return the devices of a host."""
 
-    def wrapper(self, host: EsxiHost, disk: SourceDisk) -> Wrapper:
-        """Return the vmkfstools wrapper of a host, ready to copy that disk."""
+    def wrapper(self, host: EsxiHost, disk: str) -> Wrapper:
+        """Return the vmkfstools wrapper of a host, ready to copy the disk of that path."""
 
-    def cloner(self, host: EsxiHost, disk: SourceDisk) -> Cloner:
+    def cloner(self, host: EsxiHost, disk: str) -> Cloner:
         """Return what copies that disk by that wrapper."""

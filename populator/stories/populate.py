@@ -41,9 +41,9 @@ def copy_by_array(parts: Parts, binding: Binding, disk: SourceDisk) -> bool:
     report.method(disk.kind)
     report.phase(Phase.BECOME_WRITER)
     try:
-        with parts.writer.hold(parts.claim, binding) as writing:
+        facts = journal(parts.settings, disk, None, binding.volume).facts()
+        with parts.writer.hold(parts.claim, binding, **facts) as writing:
             report.noted_in(writing.note)
-            writing.note(**journal(parts.settings, disk, None, binding.volume).facts())
             end_dead_copies(array, binding.volume, writing)
             array_copy.populate(array_copy.Job(disk, binding.volume), writing, array, report, parts.clock)
             writing.succeeded(disk.path)
@@ -61,16 +61,15 @@ def copy_by_host(parts: Parts, binding: Binding, disk: SourceDisk) -> None:
     report = parts.report
     host = parts.inventory.find_host(disk, parts.settings.source.migration_host)
     log.about(host=host.id)
-    wrapper, cloner = parts.wrapper(host, disk), parts.cloner(host, disk)
+    wrapper, cloner = parts.wrapper(host, disk.path), parts.cloner(host, disk.path)
     report.wrapper(wrapper.method, cloner.version().number)
     cloner.check(disk.path)
     lease, array, devices = parts.host_lease, parts.array, parts.devices(host)
 
     report.phase(Phase.BECOME_WRITER)
-    with parts.writer.hold(parts.claim, binding) as writing:
-        job = xcopy.Job(disk, host, binding.volume, journal(parts.settings, disk, host, binding.volume))
+    job = xcopy.Job(disk, host, binding.volume, journal(parts.settings, disk, host, binding.volume))
+    with parts.writer.hold(parts.claim, binding, **job.journal.facts()) as writing:
         report.noted_in(writing.note)
-        writing.note(**job.journal.facts())
         end_dead_copies(parts.copying_array, binding.volume, writing)
         xcopy.populate(job, writing, array, devices, cloner, lease, report, parts.clock)
         writing.succeeded(disk.path)

@@ -52,14 +52,14 @@ def test_each_part_is_there_once(lab: Lab) -> None:
         assert parts.claim is parts.claim
         assert parts.host_lease is parts.host_lease
         assert parts.devices(host) is parts.devices(host)
-        assert parts.wrapper(host, disk) is parts.wrapper(host, disk)
-        assert parts.cloner(host, disk) is parts.cloner(host, disk)
+        assert parts.wrapper(host, disk.path) is parts.wrapper(host, disk.path)
+        assert parts.cloner(host, disk.path) is parts.cloner(host, disk.path)
 
 
 def test_what_was_opened_is_closed_and_vcenter_hears_of_it_last(lab: Lab) -> None:
     with parts_of(lab, "ssh") as parts:
         disk, host = look_up(parts)
-        parts.wrapper(host, disk)
+        parts.wrapper(host, disk.path)
         parts.array.info()
         shells = list(lab.host.ssh._sessions)
         assert shells[-1].poll() is None

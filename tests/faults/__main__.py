@@ -1,9 +1,10 @@
 """`python -m tests.faults`: the sweeps as tables; ends with 1 when a run leaks or lies.
 
 Every call fails, every call is answered with a lie, and SIGTERM comes with every call; by each method, and on the array
-of each vendor, also where that copies by itself. The sweeps that run in this program's own threads share the
-processors, each in a process of its own; those of SIGTERM start processes by themselves, are judged by the time they
-take, and come one after the other.
+of each vendor, also where that copies by itself. SIGKILL comes with every call, too, after which `populator recover
+--apply` has to put in order what was left. The sweeps that run in this program's own threads share the processors, each
+in a process of its own; those of signals start processes by themselves, and come one after the other, since they are
+judged by the time they take.
 """
 
 import multiprocessing
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 from populator.storage.registry import VENDORS
-from tests.faults import stops, sweep
+from tests.faults import kills, stops, sweep
 from tests.faults.sweep import Way
 from tests.lab.faults import FAULTS
 from tests.lab.lies import LIES
@@ -35,6 +36,8 @@ def sweeps() -> Iterator[tuple[Way, str, int, list[str]]]:
             yield way, *result.result()
     for way in WAYS:
         yield way, *stops.tabulated(way)
+    for way in kills.WAYS:
+        yield way, *kills.tabulated(way)
 
 
 def main() -> int:

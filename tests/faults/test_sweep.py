@@ -1,15 +1,15 @@
 """Remote calls that fail, are answered with a lie, or meet SIGTERM: nothing leaks, and nothing wrong succeeds.
 
 Each call meets one kind of fault and of lie in turn here, in scope `rescan` every second one meets the fault that is
-hardest to survive, a lost reply; SIGTERM comes with some of them. `python -m tests.faults` (`make sweep`) tries all,
-also over SSH, and prints tables.
+hardest to survive, a lost reply; SIGTERM and SIGKILL come with some of them. `python -m tests.faults` (`make sweep`)
+tries all, also over SSH, and prints tables.
 """
 
 from collections.abc import Sequence
 
 import pytest
 
-from tests.faults import stops
+from tests.faults import kills, stops
 from tests.faults.sweep import Verdict, Way, sweep
 from tests.lab.faults import FAULTS
 from tests.lab.lies import LIES
@@ -17,7 +17,7 @@ from tests.lab.lies import LIES
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
 
-def bad(results: Sequence[Verdict | stops.Ending]) -> list[str]:
+def bad(results: Sequence[Verdict | stops.Ending | kills.Aftermath]) -> list[str]:
     return [str(one) for one in results if one.problems]
 
 
@@ -45,3 +45,7 @@ def test_no_answer_that_is_wrong_leaks_or_lies() -> None:
 
 def test_sigterm_with_any_call_ends_in_time_and_leaves_nothing_untold() -> None:
     assert bad(stops.sweep(every=9)) == []
+
+
+def test_what_sigkill_with_any_call_leaves_is_put_in_order_by_recover() -> None:
+    assert bad(kills.sweep(Way(), every=13)) == []

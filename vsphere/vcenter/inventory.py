@@ -61,6 +61,13 @@ def find_host(session: Session, disk: SourceDisk, migration_host: str = "") -> E
     return _host(session, host, [mounts.device_of(store) for store in mounted])
 
 
+def find_host_by_id(session: Session, host_id: str) -> EsxiHost:
+    """Return a host with all adapters that can work, to put things in order there; raise unless it is connected."""
+    host, _ = _read_host(session, host_id, ())
+    _check_connected(host)
+    return _host(session, host, ())
+
+
 def hosts_of(session: Session, datastore: str) -> dict[str, str]:
     """Return the names of the hosts that can use a datastore now, by managed object id; in two calls."""
     store = read(session, ("Datastore", ("name", "host"), [datastore]))[datastore]
@@ -138,15 +145,19 @@ def _read_host(
 
 
 def _check_usable(host: Properties) -> None:
+    _check_connected(host)
+    if host.get("runtime.inMaintenanceMode"):
+        raise VsphereError(
+            f"{host.subject} is in maintenance mode.", "End that, or choose another migration host."
+        )
+
+
+def _check_connected(host: Properties) -> None:
     state = str(host.get("runtime.connectionState", "unknown"))
     if state != "connected":
         raise VsphereError(
             f"{host.subject} is not usable: vCenter says it is {state}.",
             "Reconnect it, or choose another one.",
-        )
-    if host.get("runtime.inMaintenanceMode"):
-        raise VsphereError(
-            f"{host.subject} is in maintenance mode.", "End that, or choose another migration host."
         )
 
 

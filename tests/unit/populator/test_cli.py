@@ -193,6 +193,7 @@ SHOWN_BY: dict[str, tuple[tuple[str, ...], ...]] = {
     "populator/log.py": ((), ("leases",), *VISITS),
     "populator/report/outcome.py": ((), ("leases",), *VISITS),
     "populator/settings/fleet.py": VISITS[:1],
+    "populator/settings/recovery.py": (("recover",),),
     "populator/settings/vsphere.py": VISITS[:1],
     "populator/stories/fleet.py": VISITS[:1],
     "populator/wiring_fleet.py": VISITS[:1],
