@@ -59,16 +59,16 @@ class HostLock:
         self._title, self._owner = title, owner
         self._observer = observer or Unobserved()
         self._tasks = tasks or Threads()
-        self._prepared: dict[str, Slots] = {}
+        self._prepared: dict[tuple[str, ...], Slots] = {}
         self._rights_seen = False
 
-    def prepare(self, host: str) -> None:
-        """Find out, before anything is changed elsewhere, whether a slot of that host can be had at all.
+    def prepare(self, *hosts: str) -> None:
+        """Find out, before anything is changed elsewhere, whether a slot of one of those hosts can be had at all.
 
         Raises LeaseError when waiting cannot help, at once but for a 403, which must be repeated first; waits while
         the API server is away. `hold` goes on from what was read.
         """
-        slots = self._prepared[host] = self._slots_of(host, self._me)
+        slots = self._prepared[hosts] = self._slots_of(hosts, self._me)
         failures, forbidden_since = 0, math.inf
         while True:
             try:
@@ -95,30 +95,35 @@ class HostLock:
         `facts` stand in its journal from the first moment on. Raises LeaseError at once when waiting cannot help: no
         right, no namespace, a Lease that is refused.
         """
-        held = self.open(host, facts)
+        held = self.open((host,), facts)
         held.acquire()
         try:
             yield held
         finally:
             held.release()
 
-    def open(self, host: str, facts: Mapping[str, str], suffix: str = "") -> "Held":
-        """Return what can acquire a slot of that host, once; `suffix` makes it a holder of its own."""
-        me = replace(self._me, identity=self._me.identity + suffix)
-        slots = None if suffix else self._prepared.pop(host, None)
-        return Held(slots or self._slots_of(host, me), self._clock, self._tasks, self._observer, facts)
+    def open(self, hosts: tuple[str, ...], facts: Mapping[str, str], suffix: str = "") -> "Held":
+        """Return what can acquire a slot, once: the first that comes free on any of those hosts, the preferred first.
 
-    def _slots_of(self, host: str, me: Claimant) -> Slots:
-        try:
-            names = slot_names(self._template, host, self._slots)
-        except ValueError as error:
-            raise LeaseError(f"The host {host!r} cannot have a lease: {error}.") from error
-        title = self._title.format(host=host)
+        `suffix` makes it a holder of its own.
+        """
+        me = replace(self._me, identity=self._me.identity + suffix)
+        slots = None if suffix else self._prepared.pop(hosts, None)
+        return Held(slots or self._slots_of(hosts, me), self._clock, self._tasks, self._observer, facts)
+
+    def _slots_of(self, hosts: tuple[str, ...], me: Claimant) -> Slots:
+        names = {host: self._names(host) for host in hosts}
         slots = Slots(
-            self._api, self._clock, me, self._namespace, host, names, title=title, owner=self._owner
+            self._api, self._clock, me, self._namespace, names, title=self._title, owner=self._owner
         )
         slots.rights_seen = self._rights_seen
         return slots
+
+    def _names(self, host: str) -> list[str]:
+        try:
+            return slot_names(self._template, host, self._slots)
+        except ValueError as error:
+            raise LeaseError(f"The host {host!r} cannot have a lease: {error}.") from error
 
 
 class Held:
@@ -127,9 +132,6 @@ class Held:
     def __init__(
         self, slots: Slots, clock: Clock, tasks: Tasks, observer: Observer, facts: Mapping[str, str]
     ) -> None:
-        self.host = slots.host
-        self.title = slots.title
-        """what people read of the lease"""
         self.waited = 0.0
         """seconds until we had it"""
         self._slots = slots
@@ -139,8 +141,18 @@ class Held:
         self._renewal = Renewal(slots, clock, tasks, observer, facts)
 
     @property
+    def host(self) -> str:
+        """The host whose slot it is; the preferred one, until we have one."""
+        return self._slots.host
+
+    @property
+    def title(self) -> str:
+        """What people read of the lease."""
+        return self._slots.title
+
+    @property
     def slot(self) -> str:
-        """Name of the Lease."""
+        """Name of the Lease; empty until we have one."""
         return self._renewal.slot
 
     @property
@@ -284,6 +296,7 @@ class Held:
         self.waited = self._clock.now() - began
         if claimed is None:
             return False
+        self._slots.keep_to(claimed.name)
         self._renewal.start(claimed)
         self._observer.waited(self.waited)
         log.info("Holding %s after %.1f s.", claimed.name, self.waited)

@@ -1,10 +1,11 @@
-"""The slots of one host as one claimant knows them: every call about a Lease is made here.
+"""The slots of a host, or of several that will do, as one claimant knows them: every call about a Lease is made here.
 
 Reads go to the server itself, not to its cache; a watch may lag behind. Neither can make us take what is not free:
 each write names the version that it replaces, and the server refuses it when that is not the newest one.
 """
 
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lease.decision import Claimant, Ours, Sighting, Take, Wait, decide, see, see_deleted
@@ -58,6 +59,10 @@ class News:
         return self.deleted or not self.record.holder
 
 
+MOST_NAMED = 3
+"""hosts that are named where several will do"""
+
+
 class Slots:
     """What we know of each slot, and the calls that read and change it; for one thread at a time."""
 
@@ -67,15 +72,15 @@ class Slots:
         clock: Clock,
         me: Claimant,
         namespace: str,
-        host: str,
-        names: list[str],
+        hosts: Mapping[str, Sequence[str]],
         *,
         title: str,
         owner: Json | None = None,
     ) -> None:
-        """`title` is what the lease is called; `owner` a reference to the object that new Leases belong to."""
-        self.host = host
-        self.title = title
+        """`hosts` has the names of each host's slots, the host that is preferred first.
+
+        `title` is what the lease of `{host}` is called; `owner` a reference to the object that new Leases belong to.
+        """
         self.me = me
         self.seen: dict[str, Sighting] = {}
         self.rights_seen = False
@@ -87,19 +92,53 @@ class Slots:
         self._namespace = namespace
         self._owner = owner
         self._path = leases_path(namespace)
-        # Claimants begin at different slots, so that they do not all fight for the first one.
-        first = zlib.crc32(me.identity.encode()) % len(names)
-        self.names = names[first:] + names[:first]
+        self._title = title
+        self._hosts = {host: self._in_turn(names) for host, names in hosts.items()}
+
+    def _in_turn(self, names: Sequence[str]) -> list[str]:
+        """Return the slots of a host in another order for each claimant, so that not all fight for the first one."""
+        first = zlib.crc32(self.me.identity.encode()) % len(names)
+        return [*names[first:], *names[:first]]
+
+    @property
+    def host(self) -> str:
+        """The host; the one that is preferred, while several will do."""
+        return next(iter(self._hosts))
+
+    @property
+    def names(self) -> list[str]:
+        """The slots in the order in which they are reached for."""
+        return [name for names in self._hosts.values() for name in names]
+
+    @property
+    def title(self) -> str:
+        """What people read of the lease."""
+        hosts = list(self._hosts)
+        if len(hosts) > MOST_NAMED:
+            hosts[MOST_NAMED - 1 :] = [f"{len(hosts) - MOST_NAMED + 1} other hosts"]
+        return self._title.format(host=" or ".join(hosts))
+
+    def keep_to(self, name: str) -> None:
+        """Go on with the host of that slot alone."""
+        host = self._host_of(name)
+        self._hosts = {host: self._hosts[host]}
+        self.seen = {name: sighting for name, sighting in self.seen.items() if name in self._hosts[host]}
 
     def decision(self, name: str) -> Take | Wait | Ours:
         """Return what to do now with a slot that was seen."""
-        others = [sighting.last for other, sighting in self.seen.items() if other != name]
+        siblings = self._hosts[self._host_of(name)]
+        others = [self.seen[other].last for other in siblings if other != name and other in self.seen]
         used = any(last and last.used for last in others)
         return decide(self.seen[name], self.me, self._clock.now(), others_used=used)
 
-    def look(self, name: str, failures: int = 0) -> None:
-        """Read a slot; after failures with more patience, since a server may be slow for so many ask again."""
+    def look(self, name: str, failures: int = 0) -> Sequence[str]:
+        """Read a slot, where several hosts will do all of them in one call; return those that were read.
+
+        After failures with more patience, since a server may be slow for so many ask again.
+        """
         timeout = min(self.me.request_timeout * (1 + failures), LONGEST_LOOK)
+        if len(self._hosts) > 1:
+            return self._look_at_all(timeout)
         try:
             record = parse_record(self._api.get(f"{self._path}/{name}", timeout=timeout))
         except ApiError as error:
@@ -107,6 +146,15 @@ class Slots:
                 raise
             record = None
         self._see(name, record, self._clock.now())
+        return [name]
+
+    def _look_at_all(self, timeout: float) -> Sequence[str]:
+        # All of the namespace: those that another program has made lack the label.
+        leases = self._api.get(self._path, timeout=timeout).get("items") or []
+        records = {record.name: record for record in map(parse_record, leases)}
+        for name in self.names:
+            self._see(name, records.get(name), self._clock.now())
+        return self.names
 
     def news_of(self, event: Json) -> News | None:
         """Return what an event of the watch tells, if it is about one of these slots; may be called by any thread."""
@@ -134,7 +182,7 @@ class Slots:
         lease = held_lease(
             before,
             name,
-            self.host,
+            self._host_of(name),
             holder=me.identity,
             duration=me.duration,
             now=now,
@@ -152,16 +200,18 @@ class Slots:
     def prepare(self) -> None:
         """Find out whether a slot can be had at all: read them, create those of a new host, and check our rights.
 
-        All are created at once: so a slot that is missing beside one that was used has been deleted.
+        All of a host are created at once: so a slot that is missing beside one that was used has been deleted.
         May be repeated after any ApiError.
         """
         for name in self.names:
-            self.look(name)
-        records = {name: self.seen[name].record for name in self.names}
-        if not any(record and record.used for record in records.values()):
-            for name in [name for name, record in records.items() if record is None]:
-                lease = unused_lease(name, self.host, self.me.duration, self._clock.utc())
-                self._store(name, None, lease)
+            if name not in self.seen:
+                self.look(name)
+        for host, names in self._hosts.items():
+            records = {name: self.seen[name].record for name in names if name in self.seen}
+            if not any(record and record.used for record in records.values()):
+                for name in [name for name, record in records.items() if record is None]:
+                    lease = unused_lease(name, host, self.me.duration, self._clock.utc())
+                    self._store(name, None, lease)
         check_rights(self._api, self._path, self._namespace, self.me.request_timeout)
         self.rights_seen = True
 
@@ -177,8 +227,8 @@ class Slots:
         return self._store(name, record, freed)
 
     def watch(self) -> Watch:
-        """Follow the slots of this host; the first events tell how they are now."""
-        selector = f"{HOST_LABEL}={self.host}"
+        """Follow the slots; the first events tell how they are now."""
+        selector = f"{HOST_LABEL} in ({','.join(self._hosts)})"
         return self._api.watch(self._path, SILENCE, labelSelector=selector, timeoutSeconds="300")
 
     def held_by_another(self) -> Record | None:
@@ -190,6 +240,9 @@ class Slots:
     def holders(self) -> str:
         """Return who holds the slots, for people."""
         return ", ".join(s.last.holder for s in self.seen.values() if s.last and s.last.holder)
+
+    def _host_of(self, name: str) -> str:
+        return next(host for host, names in self._hosts.items() if name in names)
 
     def _store(self, name: str, before: Record | None, lease: Json) -> bool:
         timeout = self.me.request_timeout

@@ -42,48 +42,74 @@ class StepLock:
         self._lock = lock
         self._clock = clock
 
-    def prepare(self, host: str) -> None:
-        self._lock.prepare(host)
+    def prepare(self, *hosts: str) -> None:
+        self._lock.prepare(*hosts)
 
     @contextmanager
-    def hold(self, host: str, /, **facts: str) -> Iterator["Stepwise"]:
-        """Give the lease of that host; each step waits for a slot of its own."""
-        yield Stepwise(self._lock, self._clock, host, facts)
+    def hold(self, *hosts: str, **facts: str) -> Iterator["Stepwise"]:
+        """Give the lease of that host; each step waits for a slot of its own.
+
+        Where there are several hosts, the lease of the one whose slot comes free first; that slot is for the first
+        step.
+        """
+        lease = Stepwise(self._lock, self._clock, hosts, facts)
+        try:
+            if len(hosts) > 1:
+                lease.choose()
+            yield lease
+        finally:
+            lease.settle()
 
 
 class Stepwise:
     """The lease of one host, taken step by step."""
 
-    def __init__(self, lock: HostLock, clock: Clock, host: str, facts: dict[str, str]) -> None:
+    def __init__(self, lock: HostLock, clock: Clock, hosts: tuple[str, ...], facts: dict[str, str]) -> None:
         self.inherited: Notes | None = None
         """what the last dead holder whose slot we took was doing"""
         self._lock = lock
         self._clock = clock
-        self._host = host
+        self._hosts = hosts
         self.facts = facts
         """what the journal of the next slot says"""
         self._number = count(1)
         self._now: Held | None = None
         """the slot of the step that is being done"""
+        self._first: Held | None = None
+        """the slot by which the host was chosen, until there is a step for it"""
+
+    @property
+    def host(self) -> str:
+        """The host; the preferred one, until there was a choice."""
+        return self._hosts[0]
+
+    def choose(self) -> None:
+        """Wait for the first slot that comes free on any of the hosts, and stay with that host."""
+        held, _ = self._open("choose a host", None)
+        held.acquire()
+        self._first, self._hosts = held, (held.host,)
 
     def acquire(self) -> None:
         """Go on: in this scope no slot is waited for before a step needs one."""
 
     def settle(self) -> None:
-        """Go on: in this scope a copy needs no slot, and a step has just got its own."""
+        """Give back a slot that no step has needed: in this scope a copy needs none."""
+        if self._first:
+            held, self._first = self._first, None
+            self._close(held)
 
     def guard(self, step: str) -> None:
         """Raise LeaseLost where the slot of the step that is being done is lost; a copy needs none in this scope."""
         if self._now:
             self._now.guard(step)
         else:
-            log.debug("%s on %s without a slot, as the scope is rescan", step, self._host)
+            log.debug("%s on %s without a slot, as the scope is rescan", step, self.host)
 
     @contextmanager
     def step(self, name: str, unless: Callable[[], bool] | None = None) -> Iterator[bool]:
         """Hold a slot around one step; gives False, when `unless` has become true while it was waited for."""
         held, glance = self._open(name, unless)
-        if not held.acquire(glance):
+        if not (held.slot or held.acquire(glance)):
             yield False
             return
         try:
@@ -99,10 +125,10 @@ class Stepwise:
     def teardown(self, name: str, unless: Callable[[], bool] | None = None) -> Iterator[bool]:
         """Hold a slot around one step of tidying up, or go on without when there is none in time."""
         held, glance = self._open(name, unless)
-        if not self._had_within(held, glance, TEARDOWN_WAITS, TEARDOWN_NEEDS):
+        if not (held.slot or self._had_within(held, glance, TEARDOWN_WAITS, TEARDOWN_NEEDS)):
             needless = glance is not None and glance.needless
             if not needless:
-                log.warning("No slot of %s in time; going on without it, to tidy up: %s.", self._host, name)
+                log.warning("No slot of %s in time; going on without it, to tidy up: %s.", self.host, name)
             yield not needless
             return
         try:
@@ -117,16 +143,21 @@ class Stepwise:
     def leave(self, text: str) -> None:
         """Write into the journal of a slot that something was left running, and let it expire; if one is free."""
         held, _ = self._open("left", None)
-        if self._had_within(held, None, LEAVE_WAITS):
+        if held.slot or self._had_within(held, None, LEAVE_WAITS):
             held.leave(text)
             self._close(held)
         else:
-            log.warning("No slot of %s was free to write down in its journal: %s", self._host, text)
+            log.warning("No slot of %s was free to write down in its journal: %s", self.host, text)
 
     def _open(self, name: str, unless: Callable[[], bool] | None) -> tuple[Held, Glance | None]:
+        """Return what can acquire a slot for a step, or has one already."""
         self.note(phase=name)
+        if self._first:
+            held, self._first = self._first, None
+            held.note(**self.facts)
+            return held, None
         # Each step is another holder: a release of the one before that is still under way cannot hit this one.
-        held = self._lock.open(self._host, self.facts, suffix=f"-{next(self._number)}")
+        held = self._lock.open(self._hosts, self.facts, suffix=f"-{next(self._number)}")
         return held, Glance(unless, self._clock) if unless else None
 
     def _needless(self, held: Held, glance: Glance | None) -> bool:

@@ -24,14 +24,19 @@ class CopyLock:
         self._lock = lock
         self._clock = clock
 
-    def prepare(self, host: str) -> None:
-        self._lock.prepare(host)
+    def prepare(self, *hosts: str) -> None:
+        self._lock.prepare(*hosts)
 
     @contextmanager
-    def hold(self, host: str, /, **facts: str) -> Iterator["Throughout"]:
-        """Give the lease of that host; a slot is waited for by `acquire`, and released at the end of the block."""
-        lease = Throughout(self._lock, self._clock, host, facts)
+    def hold(self, *hosts: str, **facts: str) -> Iterator["Throughout"]:
+        """Give the lease of that host; a slot is waited for by `acquire`, and released at the end of the block.
+
+        Where there are several hosts, the lease of the one whose slot comes free first, with that slot.
+        """
+        lease = Throughout(self._lock, self._clock, hosts, facts)
         try:
+            if len(hosts) > 1:
+                lease.acquire()
             yield lease
         finally:
             lease.release()
@@ -40,17 +45,23 @@ class CopyLock:
 class Throughout:
     """The lease of one host, held from `acquire` to `release`."""
 
-    def __init__(self, lock: HostLock, clock: Clock, host: str, facts: dict[str, str]) -> None:
+    def __init__(self, lock: HostLock, clock: Clock, hosts: tuple[str, ...], facts: dict[str, str]) -> None:
         self._lock = lock
-        self._host = host
-        self._steps = Stepwise(lock, clock, host, facts)
+        self._hosts = hosts
+        self._steps = Stepwise(lock, clock, hosts, facts)
         self._held: Held | None = None
 
+    @property
+    def host(self) -> str:
+        """The host; the preferred one, until there is a slot."""
+        return (self._held or self._steps).host
+
     def acquire(self) -> None:
-        """Wait for a slot and hold it from now on."""
-        held = self._lock.open(self._host, self._steps.facts)
-        held.acquire()
-        self._held = held
+        """Wait for a slot and hold it from now on; where we have one already, go on."""
+        if self._held is None:
+            held = self._lock.open(self._hosts, self._steps.facts)
+            held.acquire()
+            self._held = held
 
     def release(self) -> None:
         """Free the slot, if we have one; never raises."""
@@ -86,6 +97,6 @@ class Throughout:
     def _slot(self, step: str) -> Held:
         if self._held is None:
             raise LeaseLost(
-                f"No slot of {self._host} was waited for yet, so the step {step!r} was not started."
+                f"No slot of {self.host} was waited for yet, so the step {step!r} was not started."
             )
         return self._held

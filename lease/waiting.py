@@ -45,7 +45,7 @@ class _Free:
 
 
 class Turn:
-    """One wait for a slot of one host."""
+    """One wait for a slot, of one host or of the first of several that has a free one."""
 
     def __init__(
         self,
@@ -162,8 +162,9 @@ class Turn:
     def _look_if_due(self, name: str) -> None:
         if self._clock.now() >= self._look_at.get(name, -math.inf):
             with self._interruptible():
-                self._slots.look(name, self._failures)
-            self._heard(name, self._clock.now())
+                looked_at = self._slots.look(name, self._failures)
+            for each in looked_at:
+                self._heard(each, self._clock.now())
 
     def _moment(self, name: str, now: float) -> float:
         """Return when to reach for a slot, as far as is known now."""

@@ -30,6 +30,10 @@ class StorageError(PopulatorError):
     """The array refused, is out of reach, or holds something else than we expect."""
 
 
+class HostUnknown(StorageError):
+    """The array cannot let a host see a LUN: it knows none of its initiators, or they contradict each other."""
+
+
 class Cancelled(PopulatorError):
     """The process was told to stop (SIGTERM)."""
 

@@ -5,7 +5,7 @@ one first, so none loses what it stands on. Nothing else knows which part stands
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import cached_property, partial
@@ -36,11 +36,11 @@ from vsphere.host.devices import Devices
 from vsphere.host.esxcli import Esxcli
 from vsphere.host.ssh import Login, Ssh
 from vsphere.host.ssh_keys import public_key
-from vsphere.model import EsxiHost, SourceDisk
+from vsphere.model import EsxiHost, HostState, SourceDisk
 from vsphere.paths import parse_vmdk
 from vsphere.vcenter.datastore import Datastore
 from vsphere.vcenter.extents import datastore_extents
-from vsphere.vcenter.inventory import boot_time, find_disk, find_host
+from vsphere.vcenter.inventory import boot_time, find_disk, find_host, host_states
 from vsphere.vcenter.placement import find_placement
 from vsphere.vcenter.session import Session
 from vsphere.wrapper.by_esxcli import Plugin
@@ -202,6 +202,9 @@ class VcenterInventory:
 
     def find_host(self, disk: SourceDisk, migration_host: str) -> EsxiHost:
         return find_host(self._session, disk, migration_host)
+
+    def host_states(self, disk: SourceDisk, named: Sequence[str]) -> tuple[HostState, ...]:
+        return host_states(self._session, disk, named)
 
 
 def identity(settings: SiteSettings) -> str:

@@ -44,9 +44,9 @@ class Mapped:
     """What a run has mapped the volume to, or was about to when it died."""
 
     group: str
-    """the array's id of the group"""
+    """the array's id of the group; empty where somebody else lets the host see the volume"""
     host: str
-    """the host it was for, `host-1234`"""
+    """the host it is for, `host-1234`: where to look for a copy of that run"""
 
 
 class Writing:
@@ -68,15 +68,16 @@ class Writing:
     def inherit(self) -> None:
         """Take over what a dead run has mapped, or has the array copy: it stays in the Lease until that is ended."""
         facts = self._held.inherited.facts if self._held.inherited else {}
-        if group := facts.get(GROUP):
-            self.will_map(group, facts.get(HOST, ""))
+        if host := facts.get(HOST):
+            self.will_map(facts.get(GROUP, ""), host)
         if source := facts.get(SOURCE):
             self.will_copy(source)
 
     def will_map(self, group: str, host: str) -> None:
         """Write down what the volume is about to be mapped to, for who finds us dead; raises `VolumeError`.
 
-        On many arrays nothing else tells a populator's mapping from an admin's.
+        On many arrays nothing else tells a populator's mapping from an admin's. Without a group, who lets the host see
+        the volume is somebody else, and only the host is written down.
         """
         self.mapped = Mapped(group, host)
         self._write_down({GROUP: group, HOST: host})
@@ -232,7 +233,7 @@ class Writer:
     def _acquire(self, facts: dict[str, str]) -> Held:
         try:
             self._lock.prepare(self._uid)
-            held = self._lock.open(self._uid, {**facts, "pvc": self._name})
+            held = self._lock.open((self._uid,), {**facts, "pvc": self._name})
             alive = held.acquire_unless_alive()
         except LeaseError as error:
             raise VolumeError(error.text, error.hint) from error

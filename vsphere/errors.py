@@ -105,7 +105,15 @@ class EsxcliNotFound(EsxcliFault):
     """The host does not know the command: its namespace is not there, or the VIB is not loaded."""
 
 
-class WrapperMissing(VsphereError):
+class HostUnfit(VsphereError):
+    """The host cannot copy the disk, and has begun nothing; another one may be able to."""
+
+
+class DeviceAbsent(HostUnfit):
+    """The host does not show a device that it can use, though the LUN is mapped and it has looked for new ones."""
+
+
+class WrapperMissing(HostUnfit):
     """The host has no vmkfstools wrapper that can be called, so nothing was done by it."""
 
 

@@ -48,6 +48,25 @@ class EsxiHost:
     """of all its storage adapters, whatever their state: by any of them it may see a LUN already"""
 
 
+@dataclass(frozen=True)
+class HostState:
+    """A host that might copy a disk, as vCenter has it now."""
+
+    id: str
+    """managed object id"""
+    name: str
+    exists: bool
+    connection: str
+    """`connected`, `disconnected` or `notResponding`; `unknown` where vCenter does not say"""
+    maintenance: bool
+    lacks: tuple[str, ...]
+    """names of the disk's datastores that it cannot use"""
+
+    def __str__(self) -> str:
+        """Return name and id, for people."""
+        return f"{self.name} ({self.id})" if self.name != self.id else self.id
+
+
 class CloneMethod(StrEnum):
     """How a host is told to clone, as the contract with Forklift calls it."""
 
@@ -107,6 +126,8 @@ class SourceDisk:
     """managed object id of the host that the VM is on; empty where vCenter does not say"""
     datastores: tuple[str, ...]
     """managed object ids: those that the links are on; all that the VM uses where not each link names its own"""
+    running: bool = False
+    """whether the VM is powered on: its host then has the disk open"""
 
     @property
     def path(self) -> str:

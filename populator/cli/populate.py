@@ -79,6 +79,13 @@ VSPHERE = FlagGroup(
         *VCENTER.flags,
         Flag(("migration-host",), "HOST-ID", "ESXi host to copy on (host-1234), instead of the VM's own."),
         Flag(
+            ("copy-hosts",),
+            "HOSTS",
+            "Hosts that may copy: vm (the VM's own), any, or ids (host-12,host-34); the first that is free does.",
+            "COPY_HOSTS",
+            "vm",
+        ),
+        Flag(
             ("esxi-clone-method",),
             "METHOD",
             "How the host is asked to copy: vib or ssh.",

@@ -44,6 +44,7 @@ class Report:
         self._copy_began = self._pace_told = 0.0
         self.undo_failures: list[str] = []
         self.left_steps: list[str] = []
+        self.hosts_left: list[str] = []
         self.progress = Journal()
         """of the copy, as a journal has it"""
         self._note: Callable[..., None] = lambda **_: None
@@ -157,6 +158,17 @@ class Report:
         self.left_steps.append(step)
         logger.error("NOT done, since %s: %s", why, step)
 
+    def host_left(self, error: Exception) -> None:
+        """Publish why a host was left for another one."""
+        text, hint = explain(error)
+        self.hosts_left.append(text)
+        logger.warning("another host is to copy: %s %s", text, hint)
+
+    @property
+    def as_found(self) -> bool:
+        """Whether all that had to be put back so far was."""
+        return not (self.undo_failures or self.left_steps)
+
     def end(self, error: BaseException | None, message_file: Path) -> int:
         """Tell how it ended, in the log and in the pod's termination message; return the exit code."""
         outcome = outcome_of(error)
@@ -172,7 +184,8 @@ class Report:
             logger.error("%s %s", text, hint, exc_info=error, extra=failed_in)
         else:
             logger.info("the copy is complete and verified")
-        message |= {"xcopy": self.xcopy, "undoFailures": self.undo_failures, "left": self.left_steps}
+        message |= {"xcopy": self.xcopy, "hostsLeft": self.hosts_left}
+        message |= {"undoFailures": self.undo_failures, "left": self.left_steps}
         write_message(message_file, message)
         return outcome.exit_code
 

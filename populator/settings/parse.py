@@ -16,6 +16,8 @@ from populator.errors import SettingsError
 from populator.settings.names import BY_HOST
 from populator.settings.reading import LARGEST, LONGEST_TIMEOUT, Reader, short
 from populator.settings.values import (
+    ANY_HOST,
+    OWN_HOST,
     SLOTS,
     KubernetesSettings,
     LeaseSettings,
@@ -46,6 +48,7 @@ LEASE_VARIABLES = {
     "scope": "HOST_LEASE_SCOPE",
 }
 """by the parameter of `check_settings` that each one sets"""
+HOST_ID = r"host-[0-9]+"
 NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 OBJECT_NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
 OF_A_SERVICE = re.compile(r"(tcp|udp|sctp)://.*")
@@ -124,7 +127,20 @@ class Parser(Reader):
                 vmdk = parse_vmdk(path)
             except VsphereError as error:
                 self.problems.append(f"--source-vmdk: {error.text} {error.hint}")
-        return SourceSettings(vm, vmdk, self.text("migration-host"))
+        return SourceSettings(vm, vmdk, self.text("migration-host"), self.copy_hosts())
+
+    def copy_hosts(self) -> tuple[str, ...]:
+        """Read which hosts may copy."""
+        words = [word.strip() for word in self.text("copy-hosts").split(",")]
+        hosts = tuple(dict.fromkeys(word for word in words if word)) or OWN_HOST
+        for host in hosts if hosts not in {OWN_HOST, ANY_HOST} else ():
+            if not re.fullmatch(HOST_ID, host):
+                self.problems.append(
+                    f"--copy-hosts: {short(host)} is no host's id like host-12; else it is vm or any, alone."
+                )
+        if self.text("migration-host") and hosts != OWN_HOST:
+            self.warnings.append("--copy-hosts (COPY_HOSTS) does not count beside --migration-host.")
+        return hosts
 
     def storage(self) -> StorageSettings:
         """Read how to reach the array."""

@@ -12,6 +12,10 @@ SLOTS = 2
 """per host: VMware costs a host at two concurrent clone operations"""
 
 
+OWN_HOST, ANY_HOST = ("vm",), ("any",)
+"""the two choices of hosts that name none"""
+
+
 @dataclass(frozen=True)
 class SourceSettings:
     """The disk to copy."""
@@ -20,7 +24,9 @@ class SourceSettings:
     """managed object id, name or inventory path"""
     vmdk: VmdkPath
     migration_host: str
-    """managed object id of the host to copy on; empty: the VM's own"""
+    """managed object id of the one host to copy on; it counts more than `copy_hosts`"""
+    copy_hosts: tuple[str, ...] = OWN_HOST
+    """managed object ids of the hosts that may copy, or one of the choices above"""
 
 
 @dataclass(frozen=True)

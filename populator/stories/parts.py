@@ -4,6 +4,7 @@ A part is made when it is first asked for and is the same from then on; whoever 
 may take calls (a wrapper by SSH is put onto its datastore first), and raises what keeps it from being had.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -17,7 +18,7 @@ from populator.storage.copies import CopyingArray
 from populator.writer import Mapped
 from vsphere.copy.clone import Cloner
 from vsphere.host.devices import Devices
-from vsphere.model import EsxiHost, SourceDisk
+from vsphere.model import EsxiHost, HostState, SourceDisk
 from vsphere.ports import Held
 from vsphere.wrapper.contract import Wrapper
 
@@ -31,9 +32,16 @@ class Inventory(Protocol):
     def find_host(self, disk: SourceDisk, migration_host: str) -> EsxiHost:
         """Find the host to copy a disk on, the VM's own where none is named; raise what keeps it from that."""
 
+    def host_states(self, disk: SourceDisk, named: Sequence[str]) -> tuple[HostState, ...]:
+        """Return the hosts that have a disk's datastores, or those that are named, as they are now."""
+
 
 class Lease(Held, Protocol):
     """The lease of one host, for one copy."""
+
+    @property
+    def host(self) -> str:
+        """Managed object id of the host."""
 
     def acquire(self) -> None:
         """Wait until disruptive steps may begin."""
@@ -45,11 +53,15 @@ class Lease(Held, Protocol):
 class HostLease(Protocol):
     """Who may do what is disruptive to a host, and when: for the whole of a copy, or step by step."""
 
-    def prepare(self, host: str) -> None:
-        """Find out, before anything is changed, whether the lease of that host can be had at all."""
+    def prepare(self, *hosts: str) -> None:
+        """Find out, before anything is changed, whether the lease of one of those hosts can be had at all."""
 
-    def hold(self, host: str, /, **facts: str) -> AbstractContextManager[Lease]:
-        """Give the lease of that host, and release it at the end; `facts` go into its journal."""
+    def hold(self, *hosts: str, **facts: str) -> AbstractContextManager[Lease]:
+        """Give the lease of that host, and release it at the end; `facts` go into its journal.
+
+        Where there are several, wait for the first slot that comes free on any of them, the preferred first: then the
+        host is chosen, and disruptive steps may begin.
+        """
 
 
 class Writing(Protocol):

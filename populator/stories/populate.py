@@ -2,7 +2,6 @@
 
 import logging
 
-from populator import log
 from populator.plan.journal import Journal
 from populator.plan.volume import Binding
 from populator.report.phase import Phase
@@ -10,6 +9,7 @@ from populator.settings.values import Settings
 from populator.storage.array import Volume
 from populator.storage.copies import CannotCopy, EndUnclear
 from populator.stories import array_copy, xcopy
+from populator.stories.hosts import find_hosts
 from populator.stories.lun import end_dead_copies
 from populator.stories.parts import Parts
 from vsphere.model import EsxiHost, SourceDisk
@@ -59,19 +59,15 @@ def copy_by_array(parts: Parts, binding: Binding, disk: SourceDisk) -> bool:
 def copy_by_host(parts: Parts, binding: Binding, disk: SourceDisk) -> None:
     """Have a host copy the disk."""
     report = parts.report
-    host = parts.inventory.find_host(disk, parts.settings.source.migration_host)
-    log.about(host=host.id)
-    wrapper, cloner = parts.wrapper(host, disk.path), parts.cloner(host, disk.path)
-    report.wrapper(wrapper.method, cloner.version().number)
-    cloner.check(disk.path)
-    lease, array, devices = parts.host_lease, parts.array, parts.devices(host)
+    hosts = find_hosts(parts, disk)
+    lease, array = parts.host_lease, parts.array
 
     report.phase(Phase.BECOME_WRITER)
-    job = xcopy.Job(disk, host, binding.volume, journal(parts.settings, disk, host, binding.volume))
+    job = xcopy.Job(disk, binding.volume, journal(parts.settings, disk, hosts.only, binding.volume))
     with parts.writer.hold(parts.claim, binding, **job.journal.facts()) as writing:
         report.noted_in(writing.note)
         end_dead_copies(parts.copying_array, binding.volume, writing)
-        xcopy.populate(job, writing, array, devices, cloner, lease, report, parts.clock)
+        xcopy.populate(job, hosts, writing, array, lease, report, parts.clock)
         writing.succeeded(disk.path)
 
 

@@ -2,79 +2,111 @@
 
 Nothing here knows a vendor, a protocol or a wire format. An undo is noted before its act and is harmless if the act
 never happened. Whatever is disruptive to the host is handed the host lease, and does each step inside of it; whether a
-slot is held throughout, teardown included, or for each step alone, is for the lease to know.
+slot is held throughout, teardown included, or for each step alone, is for the lease to know. Where several hosts may
+copy, the one whose slot is had first is the host, so the slot comes before the mapping: nothing is mapped to a host
+that does not copy. One that turns out to be unable to is put back as it was found before the next one begins.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from populator.clock import Clock
-from populator.errors import StorageError, VolumeError
+from populator.errors import HostUnknown, StorageError, VolumeError
 from populator.plan.journal import Journal
 from populator.report.phase import Phase
 from populator.report.run import Report
-from populator.storage.array import Lun, Mapping, StorageArray, Volume
+from populator.storage.array import GroupPlan, Lun, Mapping, StorageArray, Volume
+from populator.storage.failures import beyond_us
 from populator.storage.initiators import protocol_of
+from populator.stories.hosts import Hosts
 from populator.stories.lun import find_lun
 from populator.stories.parts import HostLease, Writing
 from populator.undo import UndoStack
 from populator.writer import Mapped
 from vsphere.copy.clone import Cloner
+from vsphere.errors import HostUnfit
 from vsphere.host.devices import Devices
 from vsphere.model import Adapter, CopyPhase, EsxiHost, SourceDisk
 
 
 @dataclass(frozen=True)
 class Job:
-    """What goes where, and on which host."""
+    """What goes where."""
 
     disk: SourceDisk
-    host: EsxiHost
     volume: Volume
     journal: Journal
-    """what is known of it before the LUN is"""
+    """what is known of it before host and LUN are"""
 
 
 def populate(
     job: Job,
+    hosts: Hosts,
     writing: Writing,
     array: StorageArray,
-    devices: Devices,
-    cloner: Cloner,
     lease: HostLease,
     report: Report,
     clock: Clock,
 ) -> None:
-    """Copy one disk onto the LUN behind one volume, and leave host and array as found."""
+    """Copy one disk onto the LUN behind one volume, and leave hosts and array as found."""
     report.phase(Phase.FIND_LUN)
     lun = find_lun(job.disk, job.volume, array, report)
     before = known(array.mappings_of(lun), writing.mapped)
-    check_no_other_host_copies(lun, before, job.host)
-    seen = devices.visible(lun.device)
-    devices.check_spare(lun.device, seen)
-    runs = bool(seen) and runs_already(job, lun, devices, cloner)
-    lease.prepare(job.host.id)
+    hosts.stay_with(before, writing.mapped)
+    lease.prepare(*hosts.ids)
+    while True:
+        try:
+            return copy_on_first(job, lun, before, hosts, writing, array, lease, report, clock)
+        except (HostUnfit, HostUnknown) as error:
+            if report.copy_ended is not None or not (report.as_found and hosts.leave(error)):
+                raise
+            report.host_left(error)
 
-    with lease.hold(job.host.id, **journal(job, lun).facts()) as held, UndoStack(clock, report) as undo:
+
+def copy_on_first(
+    job: Job,
+    lun: Lun,
+    before: Sequence[Mapping],
+    hosts: Hosts,
+    writing: Writing,
+    array: StorageArray,
+    lease: HostLease,
+    report: Report,
+    clock: Clock,
+) -> None:
+    """Copy on the only host, or on the one of several whose slot comes free first; leave it as found."""
+    if hosts.several:
+        report.phase(Phase.WAIT_FOR_SLOT)
+    facts = journal(job, lun).facts()
+    with lease.hold(*hosts.ids, **facts) as held, UndoStack(clock, report) as undo:
+        ready = hosts.ready(held.host)
+        host, devices, cloner = ready.host, ready.devices, ready.cloner
+        held.note(host=host.name)
+        check_no_other_host_copies(lun, before, writing.mapped, host)
+        seen = devices.visible(lun.device)
+        devices.check_spare(lun.device, seen)
+        runs = bool(seen) and runs_already(job, lun, devices, cloner)
+
         report.phase(Phase.MAP_LUN)
-        there, keep = seen_already(before, job.host), [mapping for mapping in before if not mapping.ours]
-        ours, adapters = there is None or there.ours, job.host.adapters
+        there, keep = seen_already(before, host), [mapping for mapping in before if not mapping.ours]
+        ours, adapters = there is None or there.ours, host.adapters
         undo.later(
             "remove the dead paths", lambda: devices.forget(lun.device, adapters, held), when=lambda: ours
         )
-        undo.later("restore the mapping", lambda: unmap(array, lun, job.host, keep, writing))
+        undo.later("restore the mapping", lambda: unmap(array, lun, host, keep, writing))
         undo.later(
             "detach the device", lambda: devices.detach(lun.device, held), when=lambda: ours, or_stop=True
         )
-        mapping = there or map_lun(array, lun, job.host, writing)
-        ours, adapters = mapping.ours, adapters_in(mapping, job.host)
-        report.uses(protocol_of(mapping.initiators & job.host.initiators), job.disk)
+        mapping = use(there, host, writing) if there else map_lun(array, lun, host, writing)
+        ours, adapters = mapping.ours, adapters_in(mapping, host)
+        report.uses(protocol_of(mapping.initiators & host.initiators), job.disk)
         if ours:
             held.note(**mapped(mapping, adapters).facts())
         check_nobody_else_maps(array, lun, before, mapping)
 
-        report.phase(Phase.WAIT_FOR_SLOT)
-        held.acquire()
+        if not hosts.several:
+            report.phase(Phase.WAIT_FOR_SLOT)
+            held.acquire()
         report.phase(Phase.DISCOVER_DEVICE)
         device = devices.discover(lun.device, job.disk.capacity, held, in_words(mapping, adapters))
         devices.check_spare(lun.device, device)
@@ -135,12 +167,28 @@ def known(mappings: Sequence[Mapping], noted: Mapped | None) -> tuple[Mapping, .
     )
 
 
+def use(mapping: Mapping, host: EsxiHost, writing: Writing) -> Mapping:
+    """Let the host copy by a mapping that is there, and write down that it does where nothing else would say so."""
+    if not mapping.ours:
+        writing.will_map("", host.id)
+    return mapping
+
+
 def map_lun(array: StorageArray, lun: Lun, host: EsxiHost, writing: Writing) -> Mapping:
     """Let the host see the LUN."""
-    plan = array.plan_group(host.id, [adapter.initiator for adapter in host.adapters])
-    group = array.ensure_group(plan)
+    group = array.ensure_group(plan_group(array, host))
     writing.will_map(group.id, host.id)
     return array.map(lun, group)
+
+
+def plan_group(array: StorageArray, host: EsxiHost) -> GroupPlan:
+    """Return which group the host would be given; raise `HostUnknown` where the array has something against it."""
+    try:
+        return array.plan_group(host.id, [adapter.initiator for adapter in host.adapters])
+    except StorageError as error:
+        if beyond_us(error):
+            raise
+        raise HostUnknown(error.text, error.hint) from error
 
 
 def unmap(array: StorageArray, lun: Lun, host: EsxiHost, keep: Sequence[Mapping], writing: Writing) -> None:
@@ -159,12 +207,19 @@ def is_for(mapping: Mapping, host: EsxiHost) -> bool:
     return mapping.host == host.id or (mapping.host is None and mapping.initiators <= host.initiators)
 
 
-def check_no_other_host_copies(lun: Lun, before: Sequence[Mapping], host: EsxiHost) -> None:
+def check_no_other_host_copies(
+    lun: Lun, before: Sequence[Mapping], noted: Mapped | None, host: EsxiHost
+) -> None:
     """Raise when a predecessor that died may have left a copy running onto this LUN on another host.
 
-    It leaves a populator's mapping behind. If that was for our host, its copy can be looked for there; on another one
-    it cannot, and two writers would be a wrong copy.
+    It leaves a populator's mapping behind, or where somebody else's served it, the host's id in the volume's Lease. If
+    that is our host, its copy can be looked for there; on another one it cannot, and two writers would be a wrong copy.
     """
+    if noted and not noted.group and noted.host != host.id:
+        raise StorageError(
+            f"An earlier run has used LUN {lun.name} on host {noted.host}, where its copy may be running.",
+            f"Start the migration again with --migration-host={noted.host}: its copy is looked for there.",
+        )
     for mapping in before:
         if mapping.ours and not is_for(mapping, host):
             raise StorageError(

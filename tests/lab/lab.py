@@ -1,7 +1,8 @@
 """The whole lab, started in seconds and ended with the `with` block.
 
-`Lab()` has two hosts, three datastores, VMs with all kinds of disks, one array of the vendor `array`, and one cluster
-with two namespaces. `add_target` makes a PVC with a LUN behind it; `program` runs the populator as Forklift would.
+`Lab()` has two hosts or as many as are wanted, three datastores, VMs with all kinds of disks, one array of the vendor
+`array`, and one cluster with two namespaces. `add_target` makes a PVC with a LUN behind it; `program` runs the
+populator as Forklift would.
 """
 
 import base64
@@ -25,7 +26,7 @@ from tests.lab.kube import Kube, start_kube
 from tests.lab.pki import Pki
 from tests.lab.program import Program
 from tests.lab.san import San
-from tests.lab.vcenter import HostSpec, VCenter
+from tests.lab.vcenter import DatastoreSpec, HostSpec, VCenter
 from vsphere.host.ssh_keys import public_key
 from vsphere.model import Initiator, InitiatorKind
 from vsphere.wrapper import key_line
@@ -49,7 +50,7 @@ class Target:
 class Lab:
     """See the module. `kube` is `simulated` or `real`, `proxied` puts the numbering proxies in front, and
     `plain_size` is the plain disk's in bytes. Labs that share a `pki` trust each other's services. `wrapper` is what
-    the hosts run: ours by the name of a shell, or `STOCK`.
+    the hosts run: ours by the name of a shell, or `STOCK`; `hosts` is their number.
     """
 
     def __init__(
@@ -61,10 +62,11 @@ class Lab:
         pki: Pki | None = None,
         wrapper: str = OURS,
         array: str = "ontap",
+        hosts: int = 2,
     ) -> None:
         self._kube_kind, self._proxied, self.plain_size, self._pki = kube, proxied, plain_size, pki
         self._vendor = array
-        self._specs = world.hosts(sdc=InitiatorKind.SDC in VENDORS[array].initiators)
+        self._specs = world.hosts(hosts, sdc=InitiatorKind.SDC in VENDORS[array].initiators)
         self.wrapper = wrapper
         self._number, self._boots = itertools.count(1), itertools.count(1)
         self.ledger = Ledger()
@@ -100,7 +102,7 @@ class Lab:
                 password=VCENTER_PASSWORD,
                 esxcli_socket=bridge,
                 hosts=self._specs,
-                datastores=world.datastores(self.datastores),
+                datastores=self._stores(),
                 vms=world.vms(self.plain_size, **self._backings()),
             )
         )
@@ -111,6 +113,9 @@ class Lab:
         self.vcenter_port = self._front(stack, "vcenter", self.vcenter.port)
         self.array_port = self._front(stack, "array", self.array.port)
         self.kube_port = self._front(stack, "kubernetes", self.kube.port)
+
+    def _stores(self) -> tuple[DatastoreSpec, ...]:
+        return world.datastores(self.datastores, len(self._specs))
 
     def _backings(self) -> dict[str, str]:
         """Return what vSphere calls the disks that are volumes of the array, where it copies such by itself."""
@@ -131,11 +136,7 @@ class Lab:
         return device
 
     def _host(self, spec: HostSpec) -> EsxiHost:
-        mounted = {
-            store.name: store.directory
-            for store in world.datastores(self.datastores)
-            if spec.name in store.hosts
-        }
+        mounted = {store.name: store.directory for store in self._stores() if spec.name in store.hosts}
         adapters = [asdict(one) for one in spec.adapters]
         moid = self.vcenter.hosts[spec.name]
         root = self.directory / f"host-{next(self._boots)}"
@@ -151,7 +152,7 @@ class Lab:
         )
         host.extents = {
             store.disk_name: store.name
-            for store in world.datastores(self.datastores)
+            for store in self._stores()
             if spec.name in store.hosts and store.disk_name
         }
         return host
@@ -281,7 +282,7 @@ class Lab:
     def _boot_hosts(self) -> None:
         for host in self.hosts.values():
             host.close()
-        for store in world.datastores(self.datastores):
+        for store in self._stores():
             for stale in store.directory.rglob("*-rdmdisk-*"):
                 stale.unlink()
             for script in store.directory.glob(f"{key_line.SCRIPT}*"):
@@ -312,7 +313,7 @@ class Lab:
             found += [f"{host.name}: {harm}" for harm in host.harm]
             found += [f"{host.name}: {naa} was pulled while on" for naa in host.unclean]
             found += [f"{host.name} has task {task}" for task in host.wrapper.tasks]
-        for store in world.datastores(self.datastores):
+        for store in self._stores():
             found += [f"{half} lies on {store.name}" for half in store.directory.glob(f"{key_line.SCRIPT}.*")]
             found += [f"mapping {file} lies on {store.name}" for file in store.directory.rglob("*-rdmdisk-*")]
         found += [f"group {group} exists" for group in self.array.groups()]

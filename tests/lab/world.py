@@ -53,9 +53,14 @@ FILES = {"hello.txt": b"Copied by the array itself.\n", "numbers.bin": bytes(ran
 ISCSI_LUN, FC_LUN, TWO_LUN, SIMPLE_LUN = (f"naa.600a09803830304437392d736f75726{n}" for n in range(4))
 
 
-def hosts(*, sdc: bool = False) -> tuple[HostSpec, ...]:
-    """Return two hosts that have an iSCSI and an FC adapter each, and PowerFlex's client where that is wanted."""
-    plain = _hosts()
+def host_names(number: int = 2) -> tuple[str, ...]:
+    """Return what so many hosts are called, the plain VM's first."""
+    return tuple(f"esx-{n}.lab" for n in range(1, number + 1))
+
+
+def hosts(number: int = 2, *, sdc: bool = False) -> tuple[HostSpec, ...]:
+    """Return hosts that have an iSCSI and an FC adapter each, and PowerFlex's client where that is wanted."""
+    plain = _hosts(number)
     return (
         tuple(replace(host, adapters=(*host.adapters, _sdc(n))) for n, host in enumerate(plain, 1))
         if sdc
@@ -70,7 +75,7 @@ def _sdc(number: int) -> AdapterSpec:
     return AdapterSpec("vmhba66", "sdc", guid, wwnn=wwn, wwpn=wwn.replace("20", "21", 1))
 
 
-def _hosts() -> tuple[HostSpec, ...]:
+def _hosts(number: int) -> tuple[HostSpec, ...]:
     return tuple(
         HostSpec(
             name,
@@ -81,22 +86,22 @@ def _hosts() -> tuple[HostSpec, ...]:
             ),
             f"127.0.1.{number}",
         )
-        for number, name in enumerate((PLAIN_HOST, OTHER_HOST), 1)
+        for number, name in enumerate(host_names(number), 1)
     )
 
 
-def datastores(folder: Path) -> tuple[DatastoreSpec, ...]:
-    """Return the datastores, whose files lie below `folder`."""
-    both = (PLAIN_HOST, OTHER_HOST)
+def datastores(folder: Path, number: int = 2) -> tuple[DatastoreSpec, ...]:
+    """Return the datastores of so many hosts, whose files lie below `folder`."""
+    each = host_names(number)
     iscsi, fc = (PathSpec("vmhba64"), PathSpec("vmhba2", "standby")), (PathSpec("vmhba2"),)
     return (
-        DatastoreSpec("ds one", folder / "ds one", both, ISCSI_LUN, paths=iscsi),
-        DatastoreSpec("ds [two]", folder / "ds [two]", both, TWO_LUN, paths=iscsi),
-        DatastoreSpec("fast-fc", folder / "fast-fc", both, FC_LUN, paths=fc),
-        DatastoreSpec("datastore1", folder / "datastore1", both, SIMPLE_LUN, paths=iscsi),
-        DatastoreSpec("vvol ds", folder / "vvol ds", both),
-        DatastoreSpec("nfs ds", folder / "nfs ds", both, kind="NFS"),
-        DatastoreSpec("vsan ds", folder / "vsan ds", both, kind="vsan"),
+        DatastoreSpec("ds one", folder / "ds one", each, ISCSI_LUN, paths=iscsi),
+        DatastoreSpec("ds [two]", folder / "ds [two]", each, TWO_LUN, paths=iscsi),
+        DatastoreSpec("fast-fc", folder / "fast-fc", each, FC_LUN, paths=fc),
+        DatastoreSpec("datastore1", folder / "datastore1", each, SIMPLE_LUN, paths=iscsi),
+        DatastoreSpec("vvol ds", folder / "vvol ds", each),
+        DatastoreSpec("nfs ds", folder / "nfs ds", each, kind="NFS"),
+        DatastoreSpec("vsan ds", folder / "vsan ds", each, kind="vsan"),
         DatastoreSpec("local", folder / "local", (PLAIN_HOST,), "mpx.vmhba0:C0:T0:L0"),
     )
 

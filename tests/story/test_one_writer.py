@@ -114,18 +114,18 @@ def test_the_lease_belongs_to_the_pvc(lab: Lab) -> None:
 # --- queued for hours
 
 
-def take_slots(lab: Lab) -> list[str]:
-    """Hold both slots of the host, as two others that are at work; return where they are."""
-    held = []
+def take_slots(lab: Lab, host: str = world.PLAIN_HOST) -> list[str]:
+    """Hold both slots of a host, as two others that are at work; return where they are."""
+    held, moid = [], lab.hosts[host].moid
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     for number in range(2):
-        name = f"esxi-lock-{lab.host.moid}-slot-{number}"
+        name = f"esxi-lock-{moid}-slot-{number}"
         spec = {"holderIdentity": f"other-{number}", "leaseDurationSeconds": HOUR}
         spec |= {"acquireTime": now, "renewTime": now}
         body = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {"name": name, "labels": {"xcopy-populator/host": lab.host.moid}},
+            "metadata": {"name": name, "labels": {"xcopy-populator/host": moid}},
             "spec": spec,
         }
         lab.kube.admin.create(path("leases", LEASE_NAMESPACE), body)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
-from vsphere.errors import EsxcliFault, VsphereError
+from vsphere.errors import DeviceAbsent, EsxcliFault, VsphereError
 from vsphere.host.device import ABSENT, Device
 from vsphere.host.device_reader import BUSY_SECONDS, DeviceReader
 from vsphere.model import Adapter
@@ -178,12 +178,12 @@ class Devices(DeviceReader):
 
     def _never_appeared(self, device: Device, mapped: str) -> VsphereError:
         if device.status == ABSENT:
-            return VsphereError(
+            return DeviceAbsent(
                 f"Device {device.name} did not appear on host {self._esxcli.host} after its LUN was mapped{mapped}.",
                 "Check that the host has paths to the array (zoning, iSCSI targets logged in), and that the LUN id "
                 "is below the host's advanced setting Disk.MaxLUN.",
             )
-        return VsphereError(
+        return DeviceAbsent(
             f"Device {device.name} is not usable on host {self._esxcli.host}: its state is {device.status}.",
             "Check the host's paths to it: esxcli storage core path list.",
         )

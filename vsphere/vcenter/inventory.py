@@ -8,8 +8,8 @@ for a link of a chain that is not the newest; a host takes one call, and one mor
 import logging
 from collections.abc import Sequence
 
-from vsphere.errors import VcenterFault, VsphereError
-from vsphere.model import EsxiHost, Link, SourceDisk
+from vsphere.errors import HostUnfit, VcenterFault, VsphereError
+from vsphere.model import EsxiHost, HostState, Link, SourceDisk
 from vsphere.paths import parse_vmdk
 from vsphere.vcenter import mounts
 from vsphere.vcenter.adapters import Storage, adapters_for, describe, has_sdc, initiators_of
@@ -22,10 +22,10 @@ from vsphere.vcenter.vms import find_frozen_capacities, find_vm
 log = logging.getLogger(__name__)
 
 STORAGE = "config.storageDevice"
+GONE = "ManagedObjectNotFound"
+STATE_PATHS = ("name", "runtime.connectionState", "runtime.inMaintenanceMode")
 HOST_PATHS = (
-    "name",
-    "runtime.connectionState",
-    "runtime.inMaintenanceMode",
+    *STATE_PATHS,
     f"{STORAGE}.hostBusAdapter",
     f"{STORAGE}.scsiLun",
     f"{STORAGE}.multipathInfo",
@@ -44,7 +44,8 @@ def find_disk(session: Session, vm: str, vmdk: str) -> SourceDisk:
     _tell_what_is_copied(found, disk, links)
     host = "" if found.withheld("runtime.host") else id_of(found.get("runtime.host"))
     capacity = _capacity(session, found, disk, links[0])
-    return SourceDisk(links, capacity, found.id, host, _store_ids(found, links))
+    stores, running = _store_ids(found, links), _is_running(found)
+    return SourceDisk(links, capacity, found.id, host, stores, running)
 
 
 def find_host(session: Session, disk: SourceDisk, migration_host: str = "") -> EsxiHost:
@@ -59,6 +60,19 @@ def find_host(session: Session, disk: SourceDisk, migration_host: str = "") -> E
     for link, store in zip(disk.links, mounted, strict=True):
         _check_mounted(session, link, store, host)
     return _host(session, host, [mounts.device_of(store) for store in mounted])
+
+
+def host_states(session: Session, disk: SourceDisk, named: Sequence[str] = ()) -> tuple[HostState, ...]:
+    """Return the hosts that have a disk's datastores mounted, or those that are named; in two calls.
+
+    Raises where no host can copy from such a datastore.
+    """
+    stores = read(session, ("Datastore", mounts.PATHS, disk.datastores))
+    under = mounts.stores_of(disk.links, stores)
+    hosts = _read_states(
+        session, named or sorted({host for store in under for host in mounts.known_to(store)})
+    )
+    return tuple(_state(host, under) for host in hosts)
 
 
 def find_host_by_id(session: Session, host_id: str) -> EsxiHost:
@@ -136,9 +150,9 @@ def _read_host(
     try:
         objects = read(session, ("HostSystem", HOST_PATHS, [host_id]), ("Datastore", mounts.PATHS, stores))
     except VcenterFault as fault:
-        if fault.name != "ManagedObjectNotFound":
+        if fault.name != GONE:
             raise
-        raise VsphereError(
+        raise HostUnfit(
             f"There is no ESXi host {host_id} in vCenter.", "Correct the migration host."
         ) from fault
     return objects.pop(host_id), objects
@@ -147,7 +161,7 @@ def _read_host(
 def _check_usable(host: Properties) -> None:
     _check_connected(host)
     if host.get("runtime.inMaintenanceMode"):
-        raise VsphereError(
+        raise HostUnfit(
             f"{host.subject} is in maintenance mode.", "End that, or choose another migration host."
         )
 
@@ -155,10 +169,38 @@ def _check_usable(host: Properties) -> None:
 def _check_connected(host: Properties) -> None:
     state = str(host.get("runtime.connectionState", "unknown"))
     if state != "connected":
-        raise VsphereError(
+        raise HostUnfit(
             f"{host.subject} is not usable: vCenter says it is {state}.",
             "Reconnect it, or choose another one.",
         )
+
+
+def _read_states(session: Session, ids: Sequence[str]) -> list[Properties]:
+    """Read hosts in one call; one by one where vCenter does not have all of them."""
+    try:
+        return list(read(session, ("HostSystem", STATE_PATHS, ids)).values()) if ids else []
+    except VcenterFault as fault:
+        if fault.name != GONE:
+            raise
+        if len(ids) == 1:
+            return [Properties("HostSystem", ids[0], {})]
+    return [host for moid in ids for host in _read_states(session, [moid])]
+
+
+def _state(host: Properties, stores: Sequence[Properties]) -> HostState:
+    """Read the state of a host; what vCenter withholds of it is no reason to do without the others."""
+    known = {path: None if host.withheld(path) else host.get(path) for path in STATE_PATHS}
+    lacks = dict.fromkeys(
+        str(store.get("name", store.id)) for store in stores if host.id not in mounts.mounted_on(store)
+    )
+    return HostState(
+        id=host.id,
+        name=str(known["name"] or host.id),
+        exists=any(host.withheld(path) or known[path] is not None for path in STATE_PATHS),
+        connection=str(known["runtime.connectionState"] or "unknown"),
+        maintenance=bool(known["runtime.inMaintenanceMode"]),
+        lacks=tuple(lacks),
+    )
 
 
 def _check_mounted(session: Session, link: Link, store: Properties, host: Properties) -> None:
@@ -171,10 +213,14 @@ def _check_mounted(session: Session, link: Link, store: Properties, host: Proper
         log.debug("the hosts that have %s are not known: %s", store, error.text)
         others = {}
     listed = ", ".join(f"{name} ({moid})" for moid, name in sorted(others.items(), key=lambda item: item[1]))
-    raise VsphereError(
+    raise HostUnfit(
         f"{host.subject} does not have datastore {name!r} mounted, on which {link.path!r} lies.",
         f"Choose a migration host that has it{f': {listed};' if listed else ','} or mount it there.",
     )
+
+
+def _is_running(vm: Properties) -> bool:
+    return not vm.withheld("runtime.powerState") and str(vm.get("runtime.powerState")) != "poweredOff"
 
 
 def _tell_what_is_copied(vm: Properties, disk: VmDisk, links: Sequence[Link]) -> None:
@@ -216,7 +262,7 @@ def _host(session: Session, host: Properties, devices: Sequence[str]) -> EsxiHos
     adapters = adapters_for([device for device in devices if device], storage)
     if not adapters:
         has = ", ".join(describe(hba) for hba in storage.adapters) or "none"
-        raise VsphereError(
+        raise HostUnfit(
             f"{host.subject} has no Fibre Channel or iSCSI adapter that could reach the array; it has: {has}.",
             "Give the vCenter user the privilege Host.Config.Settings: the GUID of PowerFlex's client is an option of "
             "its kernel module."

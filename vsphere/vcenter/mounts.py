@@ -35,6 +35,11 @@ def mounted_on(store: Properties) -> list[str]:
     ]
 
 
+def known_to(store: Properties) -> list[str]:
+    """Return the ids of the hosts that have a datastore, whether they can use it now or not."""
+    return [id_of(mount.key) for mount in store.get("host", [])]
+
+
 def device_of(store: Properties) -> str:
     """Return the canonical name of a VMFS datastore's first extent; empty where it has none."""
     extents: Any = getattr(getattr(store.get("info"), "vmfs", None), "extent", None)

@@ -881,7 +881,7 @@ def test_a_missing_namespace_ends_it_at_once(kube: Kube, tmp_path: Path) -> None
         duration=DURATION,
         clock=Clock(),
     )
-    for begin in (lock.prepare, lambda host: lock.open(host, {}).acquire()):
+    for begin in (lock.prepare, lambda host: lock.open((host,), {}).acquire()):
         with pytest.raises(LeaseError) as refused:
             begin("host-1")
         assert "namespace nowhere does not exist" in refused.value.text
@@ -897,7 +897,7 @@ def test_wrong_credentials_and_a_wrong_certificate_end_it_at_once(world: World, 
         file = tmp_path / name
         file.write_text(json.dumps(config))
         lock = world.lock("me", kubeconfig=file)
-        for begin in (lock.prepare, lambda host, lock=lock: lock.open(host, {}).acquire()):
+        for begin in (lock.prepare, lambda host, lock=lock: lock.open((host,), {}).acquire()):
             with pytest.raises(LeaseError) as refused:
                 begin("host-1")
             assert words in refused.value.text

@@ -413,7 +413,7 @@ class Watching:
 
 
 def selector(params: dict[str, str]) -> Wanted:
-    """Return the test that fieldSelector and labelSelector ask for: names and namespaces, equality of labels."""
+    """Return the test that fieldSelector and labelSelector ask for: names and namespaces, labels and sets of them."""
     fields, labels = _terms(params.get("fieldSelector", "")), _terms(params.get("labelSelector", ""))
     for field, _, _ in fields:
         if field not in SELECTORS:
@@ -422,21 +422,26 @@ def selector(params: dict[str, str]) -> Wanted:
 
     def wanted(item: Json) -> bool:
         metadata = item["metadata"]
-        of_fields = ((metadata.get(SELECTORS[key], "") == value) != differs for key, differs, value in fields)
+        of_fields = (
+            (metadata.get(SELECTORS[key], "") in values) != differs for key, differs, values in fields
+        )
         of_labels = (
-            (metadata.get("labels", {}).get(key) == value) != differs for key, differs, value in labels
+            (metadata.get("labels", {}).get(key) in values) != differs for key, differs, values in labels
         )
         return all(of_fields) and all(of_labels)
 
     return wanted
 
 
-def _terms(text: str) -> list[tuple[str, bool, str]]:
-    """Return (key, differs, value) for each term of `a=b,c!=d`."""
-    terms = [re.fullmatch(r"([^=!]+)(==|=|!=)(.*)", term) for term in filter(None, text.split(","))]
+def _terms(text: str) -> list[tuple[str, bool, list[str]]]:
+    """Return (key, differs, values) for each term of `a=b,c!=d,e in (f,g)`."""
+    parts = filter(None, re.split(r",(?![^(]*\))", text))
+    terms = [re.fullmatch(r"([^=! ]+)(?:(==|=|!=)(.*)| in \((.*)\))", term) for term in parts]
     if None in terms:
         raise bad_request(f"unable to parse requirement: {text}")
-    return [(term[1], term[2] == "!=", term[3]) for term in terms if term]
+    return [
+        (term[1], term[2] == "!=", term[4].split(",") if term[4] else [term[3]]) for term in terms if term
+    ]
 
 
 def _seconds(text: str) -> int:

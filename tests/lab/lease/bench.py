@@ -40,7 +40,7 @@ class Bench:
     def slots_of(self, identity: str) -> Slots:
         """Return the slots as somebody else in the process knows them."""
         me = Claimant(identity, DURATION)
-        return Slots(self.api, self.clock, me, NAMESPACE, HOST, self.names, title="host lease of host-1")
+        return Slots(self.api, self.clock, me, NAMESPACE, {HOST: self.names}, title="host lease of {host}")
 
     def renewal(self, **facts: str) -> Renewal:
         """Claim the first slot, and renew it from now on."""

@@ -59,6 +59,12 @@ class Server:
         lease = versions[max(len(versions) - 1 - behind, 0)]
         return Answer(200, lease, {}) if lease else status(404, "NotFound", f'leases "{name}" not found')
 
+    def list(self, behind: int = 0) -> Answer:
+        """Read all Leases, or as each was some versions ago."""
+        answers = [self.get(name, behind) for name in self.versions]
+        items = [answer.body for answer in answers if answer.status == 200]
+        return Answer(200, {"kind": "LeaseList", "items": items}, {})
+
     def create(self, by: str, sent: float, lease: Json) -> Answer:
         name = lease["metadata"]["name"]
         if self.lease(name):
@@ -173,7 +179,7 @@ class Line:
     def _serve(self, verb: str, path: str, body: Any, sent: float, behind: int) -> Answer:
         name = path.rpartition("/")[2]
         if verb == "GET":
-            return self.server.get(name, behind)
+            return self.server.list(behind) if name == "leases" else self.server.get(name, behind)
         if body.get("kind") == "SelfSubjectRulesReview":
             everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
             return Answer(201, {**body, "status": {"resourceRules": [everything]}}, {})
@@ -238,8 +244,8 @@ class Watching:
         self._line = line
         self._process = line.process
         self._world = line.server.world
-        key, _, value = query.get("labelSelector", [""])[0].partition("=")
-        self._wanted = {key: value} if key else {}
+        self._label, _, values = query["labelSelector"][0].partition(" in ")
+        self._wanted = values.strip("()").split(",")
         self._silence = silence
         self._ends = self._world.now + float(query["timeoutSeconds"][0])
         self._data = b""
@@ -252,7 +258,7 @@ class Watching:
 
     def tell(self, event: Json) -> None:
         """Send an event, if it is wanted and nothing goes wrong."""
-        if not self._wanted.items() <= event["object"]["metadata"].get("labels", {}).items():
+        if event["object"]["metadata"].get("labels", {}).get(self._label) not in self._wanted:
             return
         fault = self._line.faults.of_watch(self._world.now)
         kind = fault.kind if fault else ""

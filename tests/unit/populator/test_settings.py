@@ -42,6 +42,7 @@ ARGUMENTS = {
     "kubeconfig": None,
     "master": None,
     "migration-host": None,
+    "copy-hosts": "vm",
     "http-endpoint": ":8443",
     "metrics-path": "/metrics",
     "termination-message-path": "/dev/termination-log",
@@ -71,6 +72,35 @@ def test_forklifts_call_is_understood() -> None:
     assert (settings.lease.namespace, settings.lease.duration) == ("openshift-mtv", 10)
     assert (settings.metrics.host, settings.metrics.port) == ("", 8443)
     assert settings.identity == "populate-1"
+
+
+@pytest.mark.parametrize(
+    ("written", "hosts"),
+    [
+        (None, ("vm",)),
+        ("", ("vm",)),
+        ("vm", ("vm",)),
+        (" any\n", ("any",)),
+        ("host-12", ("host-12",)),
+        ("host-12, host-34,host-12,", ("host-12", "host-34")),
+    ],
+)
+def test_hosts_that_may_copy(written: str | None, hosts: tuple[str, ...]) -> None:
+    assert parse(copy_hosts=written).source.copy_hosts == hosts
+
+
+@pytest.mark.parametrize("written", ["all", "esx-1.lab", "host-12,any", "vm,host-12", "host-"])
+def test_hosts_that_cannot_be_meant(written: str) -> None:
+    (problem,) = problems(copy_hosts=written)
+    assert problem.startswith("--copy-hosts: ")
+    assert problem.endswith(" is no host's id like host-12; else it is vm or any, alone.")
+
+
+def test_a_migration_host_counts_more_than_the_hosts_that_may_copy() -> None:
+    assert parse(migration_host="host-1").warnings == ()
+    assert parse(migration_host="host-1", copy_hosts="any").warnings == (
+        "--copy-hosts (COPY_HOSTS) does not count beside --migration-host.",
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,13 @@
 """What the story makes of mappings, and says of them to people."""
 
+from dataclasses import replace
+
 import pytest
 
-from populator.storage.array import Group, Mapping
-from populator.stories.xcopy import in_words, known, seen_already
+from populator.errors import StorageError
+from populator.storage.array import Group, Lun, Mapping
+from populator.stories.hosts import hosts_left_by
+from populator.stories.xcopy import check_no_other_host_copies, in_words, known, seen_already
 from populator.writer import Mapped
 from vsphere.model import Adapter, EsxiHost, Initiator, InitiatorKind
 
@@ -60,3 +64,43 @@ def test_what_it_left_is_seen_by_the_adapters_of_all_of_it() -> None:
     assert seen.initiators == HOST.initiators
     assert seen_already([*ours, BY_LEFT], HOST) == BY_LEFT
     assert seen_already([], HOST) is None
+
+
+OURS = Mapping(Group("1", "xcopy-host-2"), 7, ours=True, host="host-2")
+THEIRS = Mapping(Group("2", "cluster"), 7, ours=False)
+FOR_ALL = Mapping(Group("3", "xcopy-esxs"), 7, ours=True)
+LUN = Lun("1", "lun", "naa.1", 1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("before", "noted", "stays"),
+    [
+        ([], None, ("host-1", "host-2")),
+        ([THEIRS], None, ("host-1", "host-2")),
+        ([OURS], None, ("host-2",)),
+        ([THEIRS], Mapped("", "host-2"), ("host-2",)),
+        ([], Mapped("1", "host-2"), ("host-1", "host-2")),
+        ([FOR_ALL], None, ("host-1",)),
+        ([OURS], Mapped("", "host-1"), ("host-1",)),
+        ([THEIRS], Mapped("", "host-9"), ("host-1",)),
+    ],
+)
+def test_where_a_dead_run_may_have_left_its_copy_no_other_host_begins(
+    before: list[Mapping], noted: Mapped | None, stays: tuple[str, ...]
+) -> None:
+    assert hosts_left_by(("host-1", "host-2"), before, noted) == stays
+
+
+@pytest.mark.parametrize(
+    ("before", "noted"),
+    [([OURS], None), ([FOR_ALL], None), ([THEIRS], Mapped("", "host-9")), ([OURS], Mapped("", "host-1"))],
+)
+def test_and_where_it_is_not_ours_to_look_none_does(before: list[Mapping], noted: Mapped | None) -> None:
+    before = [replace(mapping, initiators=frozenset({CLIENT.initiator})) for mapping in before]
+    with pytest.raises(StorageError, match="copy may be running"):
+        check_no_other_host_copies(LUN, before, noted, HOST)
+
+
+def test_on_the_host_that_it_was_for_its_copy_can_be_looked_for() -> None:
+    check_no_other_host_copies(LUN, [replace(OURS, host="host-1")], Mapped("", "host-1"), HOST)
+    check_no_other_host_copies(LUN, [THEIRS], Mapped("gone", "host-9"), HOST)
