@@ -89,13 +89,13 @@ class HostLock:
                 return
 
     @contextmanager
-    def hold(self, host: str, /, **facts: str) -> Iterator["Held"]:
-        """Wait for a slot of that host and hold it; one after the other is fine, one within the other is not.
+    def hold(self, *hosts: str, **facts: str) -> Iterator["Held"]:
+        """Wait for a slot of one of those hosts and hold it; one after the other is fine, one within the other is not.
 
         `facts` stand in its journal from the first moment on. Raises LeaseError at once when waiting cannot help: no
         right, no namespace, a Lease that is refused.
         """
-        held = self.open((host,), facts)
+        held = self.open(hosts, facts)
         held.acquire()
         try:
             yield held

@@ -34,6 +34,8 @@ class Populator:
     offset: float = 0.0
     steps: tuple[tuple[float, float], ...] = ((0.1, 1.0),)
     """for each step: seconds of other work before it, and seconds that it takes on the host"""
+    hosts: tuple[str, ...] = (HOST,)
+    """those that will do, the preferred one first"""
     scope: str = "copy"
     prepare: bool = True
     leaves: bool = False
@@ -119,7 +121,7 @@ class Running:
     def _main(self) -> None:
         try:
             if self.plan.prepare:
-                self.lock.prepare(HOST)
+                self.lock.prepare(*self.plan.hosts)
             if self.plan.scope == "copy":
                 self._throughout()
             else:
@@ -133,7 +135,7 @@ class Running:
         """Hold a slot from the first step to the last, and tidy up."""
         self._become(self.plan.name)
         self._note(Waited)
-        with self._ended(), self.lock.hold(HOST, volume="pvc-1") as held:
+        with self._ended(), self.lock.hold(*self.plan.hosts, volume="pvc-1") as held:
             self._note(Had)
             try:
                 for gap, seconds in self.plan.steps:
@@ -153,8 +155,14 @@ class Running:
                 self._shake(TEARDOWN, teardown=True)
 
     def _step_by_step(self) -> None:
-        """Hold a slot for each step."""
-        with self._lease.StepLock(self.lock, self.clock).hold(HOST, volume="pvc-1") as held:
+        """Hold a slot for each step; that of the first has decided between several hosts."""
+        steps = self._lease.StepLock(self.lock, self.clock)
+        choice = len(self.plan.hosts) > 1
+        if choice:
+            self._want()
+        with self._ended(), steps.hold(*self.plan.hosts, volume="pvc-1") as held:
+            if choice:
+                self._note(Had)
             try:
                 for gap, seconds in self.plan.steps:
                     self.clock.wait(gap)
@@ -165,13 +173,19 @@ class Running:
                     self._one(held.teardown, TEARDOWN, teardown=True)
 
     def _one(self, context: Callable[..., Any], seconds: float, teardown: bool) -> None:
+        had = self._state == "held"
+        if not had:
+            self._want()
+        with self._ended(), context("rescan", self._needless) as needed:
+            if not had:
+                self._note(Had if needed else GaveUp)
+            if needed:
+                self._shake(seconds, teardown)
+
+    def _want(self) -> None:
         self._steps += 1
         self._become(f"{self.plan.name}-{self._steps}")
         self._note(Waited)
-        with self._ended(), context("rescan", self._needless) as needed:
-            self._note(Had if needed else GaveUp)
-            if needed:
-                self._shake(seconds, teardown)
 
     def _shake(self, seconds: float, teardown: bool = False) -> None:
         self.scene.host.shake(self.who, seconds, teardown)
