@@ -12,7 +12,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import arrays, crowd, esxi, handover, one_disk, ssh, twenty_disks, vib
+from tests.bench import arrays, crowd, esxi, free_hosts, handover, one_disk, ssh, twenty_disks, vib
 from tests.bench.figure import Figure
 
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "arrays": arrays.measure,
     "lease": handover.measure,
     "twenty": twenty_disks.measure,
+    "hosts": free_hosts.measure,
     "crowd": crowd.measure,
     "esxi": esxi.measure,
     "ssh": ssh.measure,
