@@ -21,6 +21,7 @@ from tests.lab.lies import LIES
 
 WAYS = (
     Way(method="ssh"),
+    Way(hosts="any"),
     *(Way(vendor=vendor) for vendor in VENDORS),
     *(Way(vendor=name, method=kind) for name, vendor in VENDORS.items() for kind in sorted(vendor.copies)),
 )

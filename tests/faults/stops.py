@@ -88,7 +88,7 @@ def sweep(states: Sequence[str] = tuple(STATES), every: int = 1, way: Way | None
 def run(lab: Lab, stop: Stop, way: Way) -> Ending:
     """Populate once, stop it, and judge."""
     target = begin(lab, way)
-    environment: dict[str, str | None] = {"HOST_LEASE_SCOPE": way.scope}
+    environment: dict[str, str | None] = {"HOST_LEASE_SCOPE": way.scope, "COPY_HOSTS": way.hosts}
     if way.method == "ssh":
         environment |= lab.start_ssh()
     signaller = Signaller(stop)

@@ -81,6 +81,8 @@ class Way:
     method: str = "vib"
     """`vib` or `ssh`, by which a host copies; `vvol` or `rdm`, the kind of disk that the array does"""
     vendor: str = "ontap"
+    hosts: str = "vm"
+    """those that may copy; with `any` the VM's own lacks the wrapper, so that it is left for the other one"""
 
     @property
     def source(self) -> tuple[str, str]:
@@ -94,7 +96,8 @@ class Way:
 
     def __str__(self) -> str:
         """Return it for people."""
-        return f"array {self.vendor}, method {self.method}, scope {self.scope}"
+        hosts = "" if self.hosts == "vm" else f", hosts {self.hosts}"
+        return f"array {self.vendor}, method {self.method}, scope {self.scope}{hosts}"
 
 
 @dataclass
@@ -173,7 +176,9 @@ def trusted_pki() -> Iterator[Pki]:
 def begin(lab: Lab, way: Way) -> Target:
     """Make a new world for one run, and return its volume."""
     lab.tidy()
-    lab.host.copy_seconds = COPY_SECONDS
+    for host in lab.hosts.values():
+        host.copy_seconds = COPY_SECONDS
+    lab.host.plugin_installed = way.hosts == "vm"
     if way.by_array:
         lab.add_source(way.source[1])
         arrays.copying(lab.array).copy_seconds = COPY_SECONDS
@@ -209,6 +214,7 @@ def populate(lab: Lab, target: Target, fault: Fault, way: Way) -> tuple[Report, 
         lab.host.ssh.break_command(fault.kind, number=fault.number)
     vm, disk = way.source
     given: dict[str, str | None] = dict(DEFAULTS | lab.arguments(target, disk, vm))
+    given["copy-hosts"] = way.hosts
     given["esxi-clone-method"] = "vib" if way.by_array else way.method
     given |= {name: environment.get(variable) for name, variable in FROM_ENVIRONMENT.items()}
     settings = parse_settings(given, environment)
@@ -225,7 +231,7 @@ def populate(lab: Lab, target: Target, fault: Fault, way: Way) -> tuple[Report, 
 
 def harm_of(lab: Lab, target: Target) -> list[str]:
     """Return what no run may ever do: harm to a host, or one byte written to any LUN but its own."""
-    found = [f"{lab.host.name}: {harm}" for harm in (*lab.host.harm, *lab.host.unclean)]
+    found = [f"{host.name}: {harm}" for host in lab.hosts.values() for harm in (*host.harm, *host.unclean)]
     return found + [
         f"{naa} was written to"
         for naa, lun in lab.san.luns.items()
@@ -240,13 +246,14 @@ def problems(lab: Lab, target: Target, way: Way, report: Report, code: int, text
         found.append("WRONG SUCCESS")
     if (report.page.percent == 100) != (code == 0):
         found.append(f"the page shows {report.page.percent} % after exit code {code}")
-    if lab.host.clones_started[target.naa] > 1:
+    started = sum(host.clones_started[target.naa] for host in lab.hosts.values())
+    if started > 1:
         found.append("a second copy was started")
     if code == UNEXPECTED:
         found.append(f"not explained: {text}")
     if code != MAY_BE_RUNNING:
         found += lab.leftovers(target)
-    elif not lab.san.mappings(target.naa) and lab.host.clones_started[target.naa]:
+    elif not lab.san.mappings(target.naa) and started:
         found.append("the mapping is gone, though a copy may be running")
     return found
 

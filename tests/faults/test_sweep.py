@@ -1,8 +1,8 @@
 """Remote calls that fail, are answered with a lie, or meet SIGTERM: nothing leaks, and nothing wrong succeeds.
 
-Each call meets one kind of fault and of lie in turn here, in scope `rescan` every second one meets the fault that is
-hardest to survive, a lost reply; SIGTERM and SIGKILL come with some of them. `python -m tests.faults` (`make sweep`)
-tries all, also over SSH, and prints tables.
+Each call meets one kind of fault and of lie in turn here, every second one where a host is left for another. In scope
+`rescan` every second one meets the fault that is hardest to survive, a lost reply; SIGTERM and SIGKILL come with some of
+them. `python -m tests.faults` (`make sweep`) tries all, also over SSH, and prints tables.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,10 @@ from tests.lab.lies import LIES
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
 
+EVERY = {Way(scope="rescan"): 2, Way(hosts="any"): 2}
+"""calls from one that meets a fault to the next, where that is not the very next"""
+
+
 def bad(results: Sequence[Verdict | stops.Ending | kills.Aftermath]) -> list[str]:
     return [str(one) for one in results if one.problems]
 
@@ -27,13 +31,14 @@ def bad(results: Sequence[Verdict | stops.Ending | kills.Aftermath]) -> list[str
         (Way(), FAULTS),
         (Way(scope="rescan"), ("after",)),
         (Way(method="ssh"), ()),
+        (Way(hosts="any"), FAULTS),
         (Way(vendor="pureFlashArray", method="vvol"), FAULTS),
         (Way(vendor="primera3par", method="rdm"), FAULTS),
     ],
     ids=str,
 )
 def test_no_fault_of_a_single_call_leaks_or_lies(way: Way, kinds: tuple[str, ...]) -> None:
-    verdicts = sweep(kinds, way, in_turn=len(kinds) > 0, every=2 if way.scope == "rescan" else 1)
+    verdicts = sweep(kinds, way, in_turn=len(kinds) > 0, every=EVERY.get(way, 1))
     assert bad(verdicts) == []
     # With a wrapper that can be asked what runs, a fault that passes is survived everywhere.
     assert [str(one) for one in verdicts if one.code] == []

@@ -181,6 +181,17 @@ def test_a_host_without_a_wrapper_is_left_for_another_one(lab: Lab) -> None:
     assert lab.leftovers(target) == []
 
 
+def test_a_host_that_does_not_let_us_in_is_left_for_another_one(lab: Lab) -> None:
+    target = lab.add_target()
+    environment = {name: value or "" for name, value in lab.start_ssh().items()}
+    lab.hosts[OWN].ssh.authorize("")
+    with run_of(lab, target, f"{OWN},{SECOND}", **environment) as program:
+        assert program.wait() == 0, program.text()
+    assert copiers(lab, target) == [SECOND]
+    (reason,) = program.message["hostsLeft"]
+    assert OWN in reason
+
+
 @pytest.mark.long
 def test_a_host_that_never_shows_the_device_is_left_as_found_once(lab: Lab) -> None:
     target = lab.add_target()

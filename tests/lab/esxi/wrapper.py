@@ -9,6 +9,7 @@ import posixpath
 import re
 import secrets
 import threading
+import zlib
 from collections.abc import Callable, Mapping
 
 from tests.lab.esxi.copies import Copies, Task
@@ -46,7 +47,7 @@ class Stock:
         self.version: str | None = "0.3.3"
         self.injections: list[str] = []
         self.tasks: dict[str, Task] = {}
-        self._pid = 2_100_000
+        self._pid = 2_100_000 + zlib.crc32(copies.name.encode()) % 900_000  # no host counts like another
         self._lock = threading.Lock()
 
     def answer(self, command: str, arguments: Mapping[str, str]) -> str:
