@@ -32,6 +32,7 @@ from populator.storage.copies import CopyingArray
 from populator.stories.parts import HostLease
 from populator.writer import Writer
 from vsphere.copy.clone import Cloner
+from vsphere.errors import WrapperMissing
 from vsphere.host.devices import Devices
 from vsphere.host.esxcli import Esxcli
 from vsphere.host.ssh import Login, Ssh
@@ -40,13 +41,14 @@ from vsphere.model import EsxiHost, HostState, SourceDisk
 from vsphere.paths import parse_vmdk
 from vsphere.vcenter.datastore import Datastore
 from vsphere.vcenter.extents import datastore_extents
-from vsphere.vcenter.inventory import boot_time, find_disk, find_host, host_states
+from vsphere.vcenter.inventory import boot_time, find_disk, find_host, find_host_by_id, host_states
 from vsphere.vcenter.placement import find_placement
 from vsphere.vcenter.session import Session
 from vsphere.wrapper.by_esxcli import Plugin
 from vsphere.wrapper.by_ssh import Script
 from vsphere.wrapper.contract import Wrapper
 from vsphere.wrapper.files import SCRIPT, VERSION
+from vsphere.wrapper.tasks import Tasks
 from vsphere.wrapper.upload import OurScript, ensure_script
 
 Part = TypeVar("Part")
@@ -95,6 +97,17 @@ class Site:
         limit = SLOTS if self._site.lease.scope is Scope.COPY else 0
         key = ("cloner", host.id, disk)
         return self._once(key, lambda: Cloner(wrapper, booted, self.clock, limit=limit))
+
+    def tasks(self, host: EsxiHost, disk: str) -> Tasks | None:
+        """Return the copies that a host knows of; None where it has no wrapper, or no disk is known to reach it by."""
+        if not disk:
+            return None
+        tasks = Tasks(self.wrapper(host, disk))
+        try:
+            tasks.learn()
+        except WrapperMissing:
+            return None
+        return tasks
 
     @property
     def copying_array(self) -> CopyingArray | None:
@@ -202,6 +215,9 @@ class VcenterInventory:
 
     def find_host(self, disk: SourceDisk, migration_host: str) -> EsxiHost:
         return find_host(self._session, disk, migration_host)
+
+    def find_host_by_id(self, host: str) -> EsxiHost:
+        return find_host_by_id(self._session, host)
 
     def host_states(self, disk: SourceDisk, named: Sequence[str]) -> tuple[HostState, ...]:
         return host_states(self._session, disk, named)

@@ -20,10 +20,8 @@ from populator.storage.array import Volume
 from populator.stories.parts import HostLease
 from populator.wiring import Site
 from populator.writer import Writer
-from vsphere.errors import WrapperMissing
 from vsphere.model import EsxiHost
 from vsphere.vcenter.inventory import find_host_by_id
-from vsphere.wrapper.tasks import Tasks
 
 ALL_LEASES = "/apis/coordination.k8s.io/v1/leases"
 
@@ -72,17 +70,6 @@ class RealRecovery(Site):
     def find_host(self, host: str) -> EsxiHost:
         """Return a host."""
         return find_host_by_id(self._session, host)
-
-    def tasks(self, host: EsxiHost, disk: str) -> Tasks | None:
-        """Return the copies that a host knows of."""
-        if not disk:
-            return None
-        tasks = Tasks(self.wrapper(host, disk))
-        try:
-            tasks.learn()
-        except WrapperMissing:
-            return None
-        return tasks
 
     @cached_property
     def host_lease(self) -> HostLease:

@@ -11,12 +11,14 @@ from populator import log
 from populator.plan.host import decide_hosts, may_leave
 from populator.settings.values import ANY_HOST, OWN_HOST
 from populator.storage.array import Mapping
+from populator.stories.left import OnHost, look_at
 from populator.stories.parts import Parts
 from populator.writer import Mapped
 from vsphere.copy.clone import Cloner
 from vsphere.errors import HostKeyRefused, HostUnfit, LoginRefused, Unreachable
 from vsphere.host.devices import Devices
 from vsphere.model import EsxiHost, SourceDisk
+from vsphere.wrapper.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +74,14 @@ class Hosts:
             raise HostUnfit(error.text, error.hint, error.setting) from error
         cloner.check(path)
         self._ready[host.id] = ReadyHost(host, self._parts.devices(host), cloner)
+
+    def look_elsewhere(
+        self, host_id: str, device: str, before: Sequence[Mapping]
+    ) -> tuple[OnHost, Devices, Tasks | None]:
+        """Look at a host that is not open to us, on which a run that died may have left something."""
+        host = self._parts.inventory.find_host_by_id(host_id)
+        devices, tasks = self._parts.devices(host), self._parts.tasks(host, self._disk.path)
+        return look_at(host, device, before, devices, tasks, ""), devices, tasks
 
     def stay_with(self, before: Sequence[Mapping], noted: Mapped | None) -> None:
         """Close all hosts but the one on which a run that died may have left its copy: it is found there alone."""

@@ -5,16 +5,31 @@ disruptive to the host is done in a slot of its lease.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from populator.storage.array import Lun, Mapping, StorageArray
 from populator.stories.parts import HostLease
-from populator.stories.xcopy import is_for
+from populator.writer import Mapped
 from vsphere.host.device import Device
 from vsphere.host.devices import Devices
 from vsphere.model import EsxiHost
 from vsphere.wrapper.contract import TaskState
 from vsphere.wrapper.tasks import Tasks, UnknownTask
+
+
+def known(mappings: Sequence[Mapping], noted: Mapped | None) -> tuple[Mapping, ...]:
+    """Return the mappings, that of a dead run as a populator's also where the array cannot tell it from others."""
+    return tuple(
+        replace(mapping, ours=True, host=noted.host)
+        if noted and mapping.group.within([noted.group])
+        else mapping
+        for mapping in mappings
+    )
+
+
+def is_for(mapping: Mapping, host: EsxiHost) -> bool:
+    """Return whether a populator made a mapping for this host, or for all hosts and this is the only one."""
+    return mapping.host == host.id or (mapping.host is None and mapping.initiators <= host.initiators)
 
 
 @dataclass(frozen=True)
@@ -40,14 +55,14 @@ class OnHost:
         return next((task for task in self.tasks if not task.ended), None)
 
     @property
-    def busy(self) -> bool:
-        """Return whether something may be writing to the device."""
-        return bool(self.openers or self.writer)
-
-    @property
     def ended(self) -> tuple[TaskState, ...]:
         """Return the tasks of which only files are left."""
         return tuple(task for task in self.tasks if task.ended)
+
+
+def in_use(seen: OnHost) -> bool:
+    """Return whether something may be writing to the device."""
+    return bool(seen.openers or seen.writer)
 
 
 def look_at(

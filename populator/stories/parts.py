@@ -21,6 +21,7 @@ from vsphere.host.devices import Devices
 from vsphere.model import EsxiHost, HostState, SourceDisk
 from vsphere.ports import Held
 from vsphere.wrapper.contract import Wrapper
+from vsphere.wrapper.tasks import Tasks
 
 
 class Inventory(Protocol):
@@ -31,6 +32,9 @@ class Inventory(Protocol):
 
     def find_host(self, disk: SourceDisk, migration_host: str) -> EsxiHost:
         """Find the host to copy a disk on, the VM's own where none is named; raise what keeps it from that."""
+
+    def find_host_by_id(self, host: str) -> EsxiHost:
+        """Find a host, to put things in order there; raise unless it is connected."""
 
     def host_states(self, disk: SourceDisk, named: Sequence[str]) -> tuple[HostState, ...]:
         """Return the hosts that have a disk's datastores, or those that are named, as they are now."""
@@ -160,6 +164,9 @@ class Parts(Protocol):
 
     def wrapper(self, host: EsxiHost, disk: str) -> Wrapper:
         """Return the vmkfstools wrapper of a host, ready to copy the disk of that path."""
+
+    def tasks(self, host: EsxiHost, disk: str) -> Tasks | None:
+        """Return the copies that a host knows of, by the wrapper that would copy that disk; None without a wrapper."""
 
     def cloner(self, host: EsxiHost, disk: str) -> Cloner:
         """Return what copies that disk by that wrapper."""

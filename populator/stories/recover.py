@@ -16,10 +16,9 @@ from populator.leads import Lead, Trace
 from populator.report.outcome import explain
 from populator.storage.array import Lun, Mapping
 from populator.stories import left
-from populator.stories.left import OnHost
+from populator.stories.left import OnHost, known
 from populator.stories.parts import Writing
 from populator.stories.recovery_parts import RecoveryParts
-from populator.stories.xcopy import known
 from vsphere.errors import CopyMayBeRunning
 
 log = logging.getLogger(__name__)

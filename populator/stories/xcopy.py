@@ -19,6 +19,7 @@ from populator.storage.array import GroupPlan, Lun, Mapping, StorageArray, Volum
 from populator.storage.failures import beyond_us
 from populator.storage.initiators import protocol_of
 from populator.stories.hosts import Hosts
+from populator.stories.left import clear, in_use, is_for, known
 from populator.stories.lun import find_lun
 from populator.stories.parts import HostLease, Writing
 from populator.undo import UndoStack
@@ -54,6 +55,7 @@ def populate(
     before = known(array.mappings_of(lun), writing.mapped)
     hosts.stay_with(before, writing.mapped)
     lease.prepare(*hosts.ids)
+    before = clear_elsewhere(job, lun, before, hosts, writing, array, lease)
     while True:
         try:
             return copy_on_first(job, lun, before, hosts, writing, array, lease, report, clock)
@@ -61,6 +63,33 @@ def populate(
             if report.copy_ended is not None or not (report.as_found and hosts.leave(error)):
                 raise
             report.host_left(error)
+
+
+def clear_elsewhere(
+    job: Job,
+    lun: Lun,
+    before: Sequence[Mapping],
+    hosts: Hosts,
+    writing: Writing,
+    array: StorageArray,
+    lease: HostLease,
+) -> tuple[Mapping, ...]:
+    """Take away what a run that died has left on a host that is not open to us; return the mappings that stay.
+
+    Where its copy still runs there nothing is touched; `check_no_other_host_copies` says so.
+    """
+    keep, stay, noted = [mapping for mapping in before if not mapping.ours], list(before), writing.mapped
+    others = {mapping.host for mapping in before if mapping.ours} | ({noted.host} if noted else set())
+    for other in sorted(host for host in others if host and host not in hosts.ids):
+        seen, devices, tasks = hosts.look_elsewhere(other, lun.device, before)
+        if in_use(seen):
+            continue
+        facts = replace(journal(job, lun), host=seen.host.name, host_id=other, phase="clear").facts()
+        clear(seen, lun, keep, devices, tasks, array, lease, facts)
+        stay = [mapping for mapping in stay if mapping not in seen.mappings]
+        if noted and noted.host == other:
+            writing.unmapped()
+    return tuple(stay)
 
 
 def copy_on_first(
@@ -81,7 +110,8 @@ def copy_on_first(
     with lease.hold(*hosts.ids, **facts) as held, UndoStack(clock, report) as undo:
         ready = hosts.ready(held.host)
         host, devices, cloner = ready.host, ready.devices, ready.cloner
-        held.note(host=host.name)
+        for journal_of in (held, writing):
+            journal_of.note(**Journal(host=host.name, host_id=host.id).facts())
         check_no_other_host_copies(lun, before, writing.mapped, host)
         seen = devices.visible(lun.device)
         devices.check_spare(lun.device, seen)
@@ -157,16 +187,6 @@ def seen_already(mappings: Sequence[Mapping], host: EsxiHost) -> Mapping | None:
     return replace(first, initiators=frozenset().union(*(mapping.initiators for mapping in seen)))
 
 
-def known(mappings: Sequence[Mapping], noted: Mapped | None) -> tuple[Mapping, ...]:
-    """Return the mappings, that of a dead run as a populator's also where the array cannot tell it from others."""
-    return tuple(
-        replace(mapping, ours=True, host=noted.host)
-        if noted and mapping.group.within([noted.group])
-        else mapping
-        for mapping in mappings
-    )
-
-
 def use(mapping: Mapping, host: EsxiHost, writing: Writing) -> Mapping:
     """Let the host copy by a mapping that is there, and write down that it does where nothing else would say so."""
     if not mapping.ours:
@@ -200,11 +220,6 @@ def unmap(array: StorageArray, lun: Lun, host: EsxiHost, keep: Sequence[Mapping]
 def adapters_in(mapping: Mapping, host: EsxiHost) -> tuple[Adapter, ...]:
     """Return the host's adapters that see a LUN by a mapping."""
     return tuple(adapter for adapter in host.adapters if adapter.initiator in mapping.initiators)
-
-
-def is_for(mapping: Mapping, host: EsxiHost) -> bool:
-    """Return whether a populator made a mapping for this host, or for all hosts and this is the only one."""
-    return mapping.host == host.id or (mapping.host is None and mapping.initiators <= host.initiators)
 
 
 def check_no_other_host_copies(

@@ -1,8 +1,8 @@
 """Remote calls that fail, are answered with a lie, or meet SIGTERM: nothing leaks, and nothing wrong succeeds.
 
 Each call meets one kind of fault and of lie in turn here, every second one where a host is left for another. In scope
-`rescan` every second one meets the fault that is hardest to survive, a lost reply; SIGTERM and SIGKILL come with some of
-them. `python -m tests.faults` (`make sweep`) tries all, also over SSH, and prints tables.
+`rescan` every second one meets the fault that is hardest to survive, a lost reply; SIGTERM and SIGKILL come with some
+of them. `python -m tests.faults` (`make sweep`) tries all, also over SSH, and prints tables.
 """
 
 from collections.abc import Sequence

@@ -10,6 +10,7 @@ from tests.lab.arrays import iscsi, lab_of
 from tests.lab.arrays.powerflex.lab import PowerFlexLab
 from tests.lab.lab import LEASE_NAMESPACE, TARGET_NAMESPACE, Lab, Target
 from tests.lab.program import Program
+from tests.lab.waiting import wait_until
 from tests.story.test_failures import ENDLESS
 from tests.story.test_one_writer import free_slots, take_slots
 
@@ -287,6 +288,25 @@ def test_it_is_respected_by_a_run_that_may_not_copy_there(lab: Lab, seen_by_all:
     assert lab.hosts[SECOND].moid in other.message["hint"]
     assert copiers(lab, target) == [SECOND]
     assert lab.hosts[SECOND].running_copies
+
+
+@pytest.mark.parametrize("seen_by_all", [False, True])
+def test_what_an_ended_one_has_left_on_another_host_is_taken_away_first(lab: Lab, seen_by_all: bool) -> None:
+    target = lab.add_target()
+    if seen_by_all:
+        let_all_see(lab, target)
+    state = lab.array.state()
+    free_slots(lab, killed_on_another(lab, target, seconds=1.0))
+    wait_until(lambda: not lab.hosts[SECOND].running_copies)
+    with run_of(lab, target, "vm", pod="populate-b", **FAST) as other:
+        assert other.wait() == 0, other.text()
+    assert sorted(copiers(lab, target)) == [OWN, SECOND]
+    assert lab.copied(target)
+    assert lab.array.state() == state
+    left = [each for each in lab.leftovers(target) if " is held by " not in each]
+    assert (
+        all("whole-cluster" in each or "has device" in each for each in left) if seen_by_all else left == []
+    )
 
 
 def test_two_runs_at_once_for_one_disk_copy_it_once(lab: Lab) -> None:

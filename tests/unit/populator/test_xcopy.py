@@ -7,7 +7,8 @@ import pytest
 from populator.errors import StorageError
 from populator.storage.array import Group, Lun, Mapping
 from populator.stories.hosts import hosts_left_by
-from populator.stories.xcopy import check_no_other_host_copies, in_words, known, seen_already
+from populator.stories.left import known
+from populator.stories.xcopy import check_no_other_host_copies, in_words, seen_already
 from populator.writer import Mapped
 from vsphere.model import Adapter, EsxiHost, Initiator, InitiatorKind
 
