@@ -198,19 +198,25 @@ def test_a_lost_lease_is_told_when_it_is_checked(world: World) -> None:
             writing.check()
 
 
-def test_what_a_run_maps_stands_in_the_lease_before_it_is_mapped_and_is_inherited(world: World) -> None:
-    """By whoever comes after it, also when that one dies before it could unmap."""
+@pytest.mark.parametrize("group", ["host-7", ""])
+def test_what_a_run_maps_stands_in_the_lease_before_it_is_mapped_and_is_inherited(
+    world: World, group: str
+) -> None:
+    """By whoever comes after it, also when that one dies before it could unmap.
+
+    There is no group where somebody else's mapping serves.
+    """
     with world.writer().hold(world.claim, world.binding) as writing:
-        writing.will_map("host-7", "host-18")
+        writing.will_map(group, "host-18")
         journal = json.loads(world.kube.admin.get(world.lease)["metadata"]["annotations"][JOURNAL])
-        assert (journal["group"], journal["for"]) == ("host-7", "host-18")
+        assert (journal["group"], journal["for"]) == (group, "host-18")
     for heir in ("populate-b", "populate-c"):
         with world.writer(heir).hold(world.claim, world.binding) as writing:
-            assert writing.mapped == Mapped("host-7", "host-18")
+            assert writing.mapped == Mapped(group, "host-18")
             journal = json.loads(world.kube.admin.get(world.lease)["metadata"]["annotations"][JOURNAL])
-            assert journal["group"] == "host-7"
+            assert journal["group"] == group
     with world.writer("populate-d").hold(world.claim, world.binding) as writing:
-        assert writing.mapped == Mapped("host-7", "host-18")
+        assert writing.mapped == Mapped(group, "host-18")
         writing.unmapped()
     with world.writer("populate-e").hold(world.claim, world.binding) as writing:
         assert writing.mapped is None

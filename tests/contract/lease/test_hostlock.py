@@ -195,8 +195,8 @@ def world(kube: Kube, pki: Pki, tmp_path: Path) -> Iterator[World]:
 class Background:
     """A rival in a thread of its own: takes the lease, notes when, and holds it until told."""
 
-    def __init__(self, lock: HostLock, host: str = "host-1") -> None:
-        self.lock, self.host = lock, host
+    def __init__(self, lock: HostLock, *hosts: str) -> None:
+        self.lock, self.hosts = lock, hosts or ("host-1",)
         self.got = threading.Event()
         self.at = 0.0
         self.held: Held | None = None
@@ -207,7 +207,7 @@ class Background:
 
     def run(self) -> None:
         try:
-            with self.lock.hold(self.host) as self.held:
+            with self.lock.hold(*self.hosts) as self.held:
                 self.at = time.monotonic()
                 self.got.set()
                 self.let_go.wait(2 * PATIENCE)
@@ -264,6 +264,37 @@ def test_two_hold_a_third_waits_and_gets_the_slot_when_it_hears_of_the_release(w
         assert third.held
         assert third.held.inherited is None
         assert third.held.waited > 1
+
+
+def test_of_several_hosts_the_preferred_one_is_taken_else_one_that_is_free(world: World) -> None:
+    hosts = ("host-1", "host-2")
+    world.lock("first", slots=1, duration=LONG).prepare(*hosts)
+    assert [world.holder(0, host) for host in hosts] == ["", ""], "both are created, free"
+    lock, rival = (world.lock(name, slots=1, duration=LONG) for name in ("first", "second"))
+    with lock.hold(*hosts) as first, rival.hold(*hosts) as second:
+        assert (first.host, second.host) == hosts
+        assert second.title == "host lease of host-2"
+        assert [world.holder(0, host) for host in hosts] == ["first", "second"]
+
+
+def test_who_waits_for_several_hosts_hears_of_a_release_at_any_by_one_watch(world: World) -> None:
+    hosts = ("host-1", "host-2", "host-3")
+    world.lock("first", slots=1, duration=LONG).prepare(*hosts)
+    with ExitStack() as stack:
+        held = [Background(world.lock(f"for-{host}", slots=1, duration=LONG), host) for host in hosts]
+        for each in held:
+            stack.enter_context(each)
+            assert each.got.wait(PATIENCE)
+        world.ledger.reset()
+        waiter = stack.enter_context(Background(world.lock("waiter", slots=1, duration=LONG), *hosts))
+        wait_for(lambda: world.labels().count("GET") == 2)
+        assert not waiter.got.wait(1), "all slots are held"
+        assert world.labels() == ["GET", "GET"], "a list, and a watch"
+        held[2].let_go.set()
+        assert waiter.got.wait(LONG / 4)
+        assert waiter.held
+        assert waiter.held.host == "host-3"
+        assert world.labels().count("GET") == 2
 
 
 def test_a_waiters_calls_are_few(world: World) -> None:
