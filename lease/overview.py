@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from string import Formatter
+from typing import Protocol
 
 from lease.decision import LONGEST, Sighting, promise
 from lease.record import GO_TEMPLATE, TEMPLATE, Record
@@ -64,6 +65,13 @@ class SlotView:
     def renewed(self) -> datetime | None:
         """Return when the holder claims to have last written it; a release puts that back, see `record.free_lease`."""
         return moment(self.record.renewed)
+
+
+class Naming(Protocol):
+    """Tells by the name of a Lease whose it is."""
+
+    def parse(self, name: str) -> tuple[str, int] | None:
+        """Return host, or what a Lease is for instead, and slot number; None for any other Lease."""
 
 
 class Names:

@@ -84,9 +84,9 @@ class Record:
         return bool(self.holder or self.acquired)
 
 
-def leases_path(namespace: str) -> str:
-    """Return the path of a namespace's Leases on the API server."""
-    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+def leases_path(namespace: str = "") -> str:
+    """Return the path of a namespace's Leases on the API server; without one, that of all Leases."""
+    return f"/apis/coordination.k8s.io/v1{f'/namespaces/{namespace}' if namespace else ''}/leases"
 
 
 def slot_names(template: str, host: str, slots: int) -> list[str]:

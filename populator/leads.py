@@ -10,9 +10,11 @@ from datetime import datetime
 
 from lease.overview import SlotState, SlotView, by_dates, moment
 from lease.record import Record
+from populator.plan.evidence import VolumeNames
 from populator.plan.journal import Journal, parse_journal
-from populator.writer import GROUP, HOST, PREFIX, SOURCE, Mapped
+from populator.writer import GROUP, HOST, SOURCE, Mapped
 
+NAMES = VolumeNames()
 EXPIRED = {SlotState.EXPIRED, SlotState.MAYBE_EXPIRED, SlotState.STALE}
 
 
@@ -138,7 +140,7 @@ class Lead:
 
 def writer_trace(record: Record, namespace: str, now: datetime) -> Trace | None:
     """Return the trace that a Lease is where it is that of a volume's writer."""
-    return Trace(namespace, record, by_dates(record, now)) if record.name.startswith(PREFIX) else None
+    return Trace(namespace, record, by_dates(record, now)) if NAMES.parse(record.name) else None
 
 
 def slot_trace(view: SlotView, namespace: str) -> Trace:
@@ -154,7 +156,8 @@ def find_leads(traces: Sequence[Trace]) -> tuple[list[Lead], list[Trace]]:
     by_uid: dict[str, list[Trace]] = {}
     nameless = []
     for trace in sorted(traces, key=lambda each: (each.host, each.record.name)):
-        uid = trace.record.name.removeprefix(PREFIX) if not trace.host else trace.journal.pvc_uid.lower()
+        named = NAMES.parse(trace.record.name) if not trace.host else None
+        uid = named[0] if named else trace.journal.pvc_uid.lower()
         if uid:
             by_uid.setdefault(uid, []).append(trace)
         elif trace.state in EXPIRED:

@@ -20,6 +20,7 @@ from lease.kube.api import Api
 from lease.record import Record
 from populator.clock import Clock
 from populator.errors import VolumeError
+from populator.plan.journal import FAILED, POPULATED, REFUSED, WRITER
 from populator.plan.volume import Binding, Claim
 from populator.retry import READ
 from populator.settings.values import TargetSettings
@@ -30,11 +31,6 @@ log = logging.getLogger(__name__)
 
 GROUP, HOST, SOURCE = "group", "for", "source"
 """facts of the journal"""
-POPULATED, FAILED, REFUSED = "populated", "failed", "refused"
-"""facts of the outcome: the first is `true`, the others have the reason; after the last one a host copies"""
-PREFIX = "xcopy-volume-"
-TEMPLATE = PREFIX + "{host}"
-"""name of the Lease; what the lease package calls a host is the PVC's UID here"""
 RELEASED_BY = 23.5
 """seconds after SIGTERM for the last word in the Lease: the undo has 24, logging out 27"""
 
@@ -175,7 +171,7 @@ class Writer:
             duration=duration,
             clock=clock,
             slots=1,
-            template=TEMPLATE,
+            template=WRITER,
             title=f"writer's lease of PersistentVolumeClaim {self._name}",
             owner=kind | {"name": target.pvc, "uid": target.uid},
         )
@@ -183,7 +179,7 @@ class Writer:
     @property
     def lease(self) -> str:
         """Name of the Lease."""
-        return TEMPLATE.format(host=self._uid)
+        return WRITER.format(host=self._uid)
 
     @contextmanager
     def hold(self, claim: Claim, binding: Binding, **facts: str) -> Iterator[Writing]:

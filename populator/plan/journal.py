@@ -16,6 +16,12 @@ MIB = 1024 * 1024
 
 NAMES = {"pvc_uid": "pvcUid", "host_id": "hostId", "group": "mapping", "lun_id": "lunId"}
 """fields that have another name in the Lease"""
+WRITER = "xcopy-volume-{host}"
+"""name of the Lease of a volume's writer; what the lease package calls a host is the PVC's UID there"""
+WAIT_FOR_SLOT = "wait for a slot of the host"
+"""the phase in which a run queues for the host lease"""
+POPULATED, FAILED, REFUSED = "populated", "failed", "refused"
+"""facts of that Lease's outcome: the first is `true`, the others have the reason; after the last one a host copies"""
 DIGITS = 18
 """of the longest number that is believed"""
 

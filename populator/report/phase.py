@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from populator.plan.journal import WAIT_FOR_SLOT
+
 
 class Phase(StrEnum):
     """What a run does; `vsphere.model.CopyPhase` has those of the copy itself."""
@@ -11,7 +13,7 @@ class Phase(StrEnum):
     BECOME_WRITER = "become the volume's writer"
     FIND_LUN = "find the LUN"
     MAP_LUN = "map the LUN"
-    WAIT_FOR_SLOT = "wait for a slot of the host"
+    WAIT_FOR_SLOT = WAIT_FOR_SLOT
     DISCOVER_DEVICE = "discover the device"
     UNDO = "undo"
     LAST_SCRAPE = "last scrape"

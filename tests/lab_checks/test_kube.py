@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from tests.lab.kube import Client, Kube, Refused, path
+from tests.lab.kube.forklift import populator, serve_populators, set_status
 from tests.lab.tools import tool
 from tests.lab.waiting import wait_until
 
@@ -818,3 +819,30 @@ def group_lives(group: int) -> bool:
             if int(fields[2]) == group and fields[0] != "Z":
                 return True
     return False
+
+
+# --- Forklift's objects
+
+
+def test_populators_are_listed_and_watched_like_all_else(kube: Kube, namespace: str) -> None:
+    serve_populators(kube.admin)
+    where = path("vspherexcopyvolumepopulators", namespace)
+    assert where == f"/apis/forklift.konveyor.io/v1beta1/namespaces/{namespace}/vspherexcopyvolumepopulators"
+    made = kube.admin.create(where, populator("a", namespace, "[ds] a/a.vmdk", ("disk-1", "uid-1")))
+    assert made["spec"]["vmdkPath"] == "[ds] a/a.vmdk"
+    listed = kube.admin.get(where)
+    assert listed["kind"] == "VSphereXcopyVolumePopulatorList"
+    events = kube.admin.watch(where, resourceVersion=listed["metadata"]["resourceVersion"])
+    set_status(kube.admin, "a", namespace, {"progress": "42"})
+    event = next(events)
+    events.close()
+    assert (event["type"], event["object"]["status"]) == ("MODIFIED", {"progress": "42"})
+    with refused(422, "Invalid", "metadata.resourceVersion"):
+        kube.admin.replace(f"{where}/a", populator("a", namespace, "[ds] b/b.vmdk"))
+
+
+def test_a_selector_may_ask_for_a_label_of_whatever_value(admin: Client, namespace: str) -> None:
+    where = path("leases", namespace)
+    admin.create(where, lease("a", {"labels": {"host": "x"}}))
+    admin.create(where, lease("b", {"labels": {"other": "x"}}))
+    assert [item["metadata"]["name"] for item in admin.list(where, labelSelector="host")] == ["a"]

@@ -39,7 +39,7 @@ from tests.lab.kube.store import Json, Store, Wanted
 from tests.lab.pki import Pki
 
 OBJECT_PATH = re.compile(
-    r"/(?:api|apis/(?P<group>[^/]+))/v1(?:/namespaces/(?P<namespace>[^/]+))?"
+    r"/(?:api|apis/(?P<group>[^/]+))/(?P<version>v[0-9a-z]+)(?:/namespaces/(?P<namespace>[^/]+))?"
     r"/(?P<plural>[a-z]+)(?:/(?P<name>[^/]+)(?:/(?P<sub>[a-z]+))?)?"
 )
 NAMESPACE_PATH = re.compile(r"/api/v1/(?P<plural>namespaces)/(?P<name>[^/]+)(?:/(?P<sub>status|finalize))?")
@@ -192,7 +192,8 @@ class Request:
         part = {key: value or "" for key, value in found.groupdict().items()}
         self.namespace, self.name, self.sub = part.get("namespace", ""), part["name"], part.get("sub", "")
         known = RESOURCES.get(part["plural"])
-        served = known is not None and known.group == part.get("group", "")
+        version = part.get("version", "v1")
+        served = known is not None and (known.group, known.version) == (part.get("group", ""), version)
         self.resource = known if known and served else Resource(part["plural"], "", part.get("group", ""))
         self.wanted = selector(self.params)
         self.api.access.check(user, self._attempt())
@@ -423,25 +424,32 @@ def selector(params: dict[str, str]) -> Wanted:
     def wanted(item: Json) -> bool:
         metadata = item["metadata"]
         of_fields = (
-            (metadata.get(SELECTORS[key], "") in values) != differs for key, differs, values in fields
+            (metadata.get(SELECTORS[key], "") in (values or ())) != differs for key, differs, values in fields
         )
         of_labels = (
-            (metadata.get("labels", {}).get(key) in values) != differs for key, differs, values in labels
+            (key in metadata.get("labels", {}))
+            if values is None
+            else (metadata.get("labels", {}).get(key) in values) != differs
+            for key, differs, values in labels
         )
         return all(of_fields) and all(of_labels)
 
     return wanted
 
 
-def _terms(text: str) -> list[tuple[str, bool, list[str]]]:
-    """Return (key, differs, values) for each term of `a=b,c!=d,e in (f,g)`."""
+def _terms(text: str) -> list[tuple[str, bool, list[str] | None]]:
+    """Return (key, differs, values) for each term of `a=b,c!=d,e in (f,g),h`; None where a key is to be there."""
     parts = filter(None, re.split(r",(?![^(]*\))", text))
-    terms = [re.fullmatch(r"([^=! ]+)(?:(==|=|!=)(.*)| in \((.*)\))", term) for term in parts]
+    terms = [re.fullmatch(r"([^=! ]+)(?:(==|=|!=)(.*)| in \((.*)\))?", term) for term in parts]
     if None in terms:
         raise bad_request(f"unable to parse requirement: {text}")
-    return [
-        (term[1], term[2] == "!=", term[4].split(",") if term[4] else [term[3]]) for term in terms if term
-    ]
+    return [(term[1], term[2] == "!=", _values(term)) for term in terms if term]
+
+
+def _values(term: re.Match[str]) -> list[str] | None:
+    if term[4]:
+        return term[4].split(",")
+    return [term[3]] if term[2] else None
 
 
 def _seconds(text: str) -> int:
@@ -455,21 +463,21 @@ def discovery(path: str) -> Json:
     groups = [
         {
             "name": group,
-            "versions": [{"groupVersion": f"{group}/v1", "version": "v1"}],
-            "preferredVersion": {"groupVersion": f"{group}/v1", "version": "v1"},
+            "versions": [{"groupVersion": f"{group}/{version}", "version": version}],
+            "preferredVersion": {"groupVersion": f"{group}/{version}", "version": version},
         }
-        for group in GROUPS
+        for group, version in sorted(GROUPS.items())
     ]
     pages: dict[str, Json] = {
         "/api": {"kind": "APIVersions", "versions": ["v1"]},
         "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups},
         "/version": {"major": "1", "minor": "37", "gitVersion": "v1.37.2", "platform": "in-process"},
     }
-    for group in ["", *GROUPS]:
-        pages[f"/apis/{group}/v1" if group else "/api/v1"] = {
+    for group, version in {"": "v1", **GROUPS}.items():
+        pages[f"/apis/{group}/{version}" if group else "/api/v1"] = {
             "kind": "APIResourceList",
             "apiVersion": "v1",
-            "groupVersion": f"{group}/v1" if group else "v1",
+            "groupVersion": f"{group}/{version}" if group else "v1",
             "resources": [_described(item) for item in RESOURCES.values() if item.group == group],
         }
     if path not in pages:
