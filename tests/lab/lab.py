@@ -271,6 +271,7 @@ class Lab:
         """Begin again: no LUNs, groups or leases, all rights, and new hosts in good health under the old ids."""
         self.ledger.reset()
         self.vcenter.withhold()
+        self.vcenter.deny()
         self.array.reset()
         self._boot_hosts()
         self.kube.apply_rbac(TARGET_NAMESPACE, LEASE_NAMESPACE)
@@ -293,6 +294,7 @@ class Lab:
             self.vcenter.set_host(
                 host.moid, boot_time=host.boot_time, connection_state="connected", in_maintenance_mode=False
             )
+            self.vcenter.set_host(host.moid, clock_offset=0)
             self.array.know_host(
                 host.name, [Initiator(InitiatorKind(one.kind), one.port) for one in host.adapters]
             )

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-LIFETIME = datetime.timedelta(days=2)
+LIFETIME = datetime.timedelta(days=90)
 
 
 @dataclass(frozen=True)

@@ -216,8 +216,11 @@ class VCenter:
         connection_state: ConnectionState | None = None,
         in_maintenance_mode: bool | None = None,
         boot_time_unknown: bool | None = None,
+        clock_offset: float | None = None,
     ) -> None:
         """Change what vCenter says of a host, given by name or id; None leaves a fact as it is.
+
+        `clock_offset` are the seconds by which the host's own clock is ahead.
 
         Unless a host is connected, vCenter refuses esxcli calls to it by HostNotConnected or HostCommunication.
         """
@@ -226,6 +229,7 @@ class VCenter:
             "connectionState": connection_state,
             "inMaintenanceMode": in_maintenance_mode,
             "bootTimeUnknown": boot_time_unknown,
+            "clockOffset": clock_offset,
         }
         given = {key: value for key, value in change.items() if value is not None}
         self._post("/host", {"host": self.hosts.get(host, host), **given})
@@ -249,6 +253,15 @@ class VCenter:
         """
         names = ("object", "path", "privilege")
         self._post("/withhold", [dict(zip(names, one, strict=True)) for one in properties])
+
+    def deny(self, *privileges: tuple[str, str]) -> None:
+        """Take these privileges (object id, privilege) away from the user, and no others.
+
+        They are missing where somebody asks for them, and esxcli calls to a host take Global.Settings, those that
+        change its storage Host.Config.Storage, too.
+        """
+        names = ("object", "privilege")
+        self._post("/deny", [dict(zip(names, one, strict=True)) for one in privileges])
 
     def expire_sessions(self) -> None:
         """End all sessions: the next call of each client is refused by NotAuthenticated.

@@ -503,6 +503,30 @@ def test_commands_describe_themselves(lab: Lab) -> None:
     assert describe(lab, "vmkfstools")["fault"]["faultMsg"] == NOT_FOUND
 
 
+def test_what_decides_whether_the_array_copies_is_shown(lab: Lab) -> None:
+    lab.host.extents = {"naa.6000": "ds"}
+    lab.host.vaai["naa.6000"] = {"CloneStatus": "unsupported"}
+    [row] = lab.esxcli("storage core device vaai status get", device="naa.6000")
+    assert row == {
+        "Device": "naa.6000",
+        "VAAIPluginName": "VMW_VAAIP_NETAPP",
+        "ATSStatus": "supported",
+        "CloneStatus": "unsupported",
+        "DeleteStatus": "supported",
+        "ZeroStatus": "supported",
+    }
+    with pytest.raises(Fault, match=r"naa\.7000"):
+        lab.esxcli("storage core device vaai status get", device="naa.7000")
+    rules = lab.esxcli("storage core claimrule list", claimruleclass="VAAI")
+    assert {(rule["Class"], rule["RuleClass"]) for rule in rules} == {("runtime", "VAAI"), ("file", "VAAI")}
+    assert "vendor=NETAPP model=*" in {rule["Matches"] for rule in rules}
+    lab.host.max_lun = 256
+    [setting] = lab.esxcli("system settings advanced list", option="/Disk/MaxLUN")
+    assert (setting["Path"], setting["Type"], setting["IntValue"]) == ("/Disk/MaxLUN", "integer", "256")
+    with pytest.raises(Fault):
+        lab.esxcli("system settings advanced list", option="/Disk/None")
+
+
 def test_other_namespaces_are_left_to_vcenter(lab: Lab) -> None:
     assert describe(lab, "network.firewall") == {"pass": True}
     assert lab.raw("ha-cli-handler-network-firewall", "vim.EsxCLI.network.firewall.get", {}) == {"pass": True}

@@ -846,3 +846,32 @@ def test_a_selector_may_ask_for_a_label_of_whatever_value(admin: Client, namespa
     admin.create(where, lease("a", {"labels": {"host": "x"}}))
     admin.create(where, lease("b", {"labels": {"other": "x"}}))
     assert [item["metadata"]["name"] for item in admin.list(where, labelSelector="host")] == ["a"]
+
+
+def test_whoever_asks_learns_what_it_may_do_and_who_it_is(kube: Kube, namespace: str) -> None:
+    kube.apply_rbac(namespace, namespace)
+    populator = kube.client(kube.service_account_token(namespace, "populator"))
+
+    def may(verb: str, resource: str, group: str = "", where: str = namespace, name: str = "") -> bool:
+        asked = {"verb": verb, "resource": resource, "group": group, "namespace": where, "name": name}
+        answer = populator.create(
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            {
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SelfSubjectAccessReview",
+                "spec": {"resourceAttributes": {key: value for key, value in asked.items() if value}},
+            },
+        )
+        allowed: bool = answer["status"]["allowed"]
+        return allowed
+
+    assert may("update", "leases", LEASES)
+    assert not may("delete", "leases", LEASES)
+    assert not may("get", "leases", LEASES, where="elsewhere")
+    assert not may("get", "leases", LEASES, where=""), "in all namespaces"
+    assert may("get", "persistentvolumes", where="")
+    assert may("get", "secrets", name="storage-array-secret")
+    assert not may("get", "secrets", name="another")
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    answer = populator.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", review)
+    assert answer["status"]["userInfo"]["username"] == f"system:serviceaccount:{namespace}:populator"

@@ -394,6 +394,47 @@ def test_properties_can_be_withheld_for_want_of_a_privilege(site: Site, si: Any)
     assert not collected(si, managed(vim.VirtualMachine, moid, si._stub), "runtime.host").missingSet
 
 
+def test_privileges_can_be_taken_away(site: Site, si: Any) -> None:
+    moid, other = site.vcenter.hosts[HOST], site.vcenter.hosts[OTHER]
+    entities = [managed(vim.HostSystem, each, si._stub) for each in (moid, other)]
+    manager, key = si.content.authorizationManager, si.content.sessionManager.currentSession.key
+    site.vcenter.deny((moid, "Host.Config.Storage"))
+    answers = manager.HasPrivilegeOnEntities(entities, key, ["Global.Settings", "Host.Config.Storage"])
+    granted = {
+        (answer.entity._moId, each.privId): each.isGranted
+        for answer in answers
+        for each in answer.privAvailability
+    }
+    assert [name for name, is_granted in granted.items() if not is_granted] == [(moid, "Host.Config.Storage")]
+    site.vcenter.deny((moid, "System.Read"))
+    with pytest.raises(vim.fault.NoPermission) as caught:
+        manager.HasPrivilegeOnEntities(entities, key, ["Global.Settings"])
+    fault: Any = caught.value
+    assert (fault.privilegeId, fault.object._moId) == ("System.Read", moid)
+    site.vcenter.deny()
+    assert manager.HasPrivilegeOnEntities(entities, key, ["Global.Settings"])
+
+
+def test_esxcli_takes_a_privilege_on_its_host(site: Site, si: Any) -> None:
+    site.vcenter.deny((site.vcenter.hosts[HOST], "Global.Settings"))
+    try:
+        assert fault_kind(site.execute(si)) == "NoPermission"
+        assert find(site.execute(si, host=OTHER), "returnval") is not None
+    finally:
+        site.vcenter.deny()
+
+
+def test_a_host_has_a_clock_of_its_own(site: Site, si: Any) -> None:
+    host = managed(vim.HostSystem, site.vcenter.hosts[HOST], si._stub)
+    clock = host.configManager.dateTimeSystem
+    assert abs((clock.QueryDateTime() - datetime.now(UTC)).total_seconds()) < 60
+    site.vcenter.set_host(HOST, clock_offset=-3600)
+    try:
+        assert 3540 < (datetime.now(UTC) - clock.QueryDateTime()).total_seconds() < 3660
+    finally:
+        site.vcenter.set_host(HOST, clock_offset=0)
+
+
 def collected(si: Any, target: Any, *paths: str) -> Any:
     """Ask the property collector for properties of one object."""
     properties = vmodl.query.PropertyCollector.PropertySpec(type=type(target), pathSet=list(paths))

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 from xml.sax.saxutils import escape
 
-from tests.lab.esxi import plugin, software, storage
+from tests.lab.esxi import offload, plugin, software, storage
 from tests.lab.esxi.host import Call, EsxiHost
 from tests.lab.esxi.wire import (
     NAMESPACES,
@@ -82,6 +82,20 @@ TABLE: dict[str, dict[str, Command]] = {
     },
     "storage.core.device.world": {
         "list": Command(storage.world_list, (DEVICE,), "table", storage.WORLD_COLUMNS)
+    },
+    "storage.core.device.vaai.status": {
+        "get": Command(offload.vaai_status, (DEVICE,), columns=offload.VAAI_COLUMNS)
+    },
+    "storage.core.claimrule": {
+        "list": Command(
+            offload.claim_rules,
+            (Param("claimrule-class|c", one_of=("MP", "Filter", "VAAI", "all")),),
+            "table",
+            offload.RULE_COLUMNS,
+        )
+    },
+    "system.settings.advanced": {
+        "list": Command(offload.settings, (Param("option|o"),), columns=offload.SETTING_COLUMNS)
     },
     "storage.core.adapter": {
         "list": Command(storage.adapter_list, (), "table", storage.ADAPTER_COLUMNS),

@@ -79,6 +79,16 @@ class EsxiHost:
         """device -> the types of its partitions, in hexadecimal as esxcli shows them"""
         self.openers: dict[str, tuple[str, ...]] = {}
         """device -> names of the worlds that have it open, besides the copies; it cannot be detached meanwhile"""
+        self.vaai: dict[str, dict[str, str]] = {}
+        """device -> what its VAAI status has otherwise than one that can do everything; an empty name is no plugin"""
+        self.claimed = ["NETAPP", "EMC", "HITACHI", "IBM"]
+        """vendors that a claim rule of the class VAAI names"""
+        self.settings = {
+            "/DataMover/HardwareAcceleratedMove": 1,
+            "/DataMover/HardwareAcceleratedInit": 1,
+            "/DataMover/MaxHWTransferSize": 16384,
+        }
+        """advanced settings that are numbers; Disk.MaxLUN is `max_lun`"""
         self.recorder = Recorder(self._shaken)
         self.stack = Stack((Adapter.of(each) for each in adapters), san)
         self.copies = Copies(name, datastores, self.stack, self.recorder, self.harm)

@@ -97,10 +97,35 @@ class Access:
             return
         raise Refusal(403, "Forbidden", f'forbidden: User "{user.name}" cannot get path "{path}"', {})
 
-    def review(self, user: User, body: Json) -> Json:
+    def review_access(self, user: User, body: Json) -> Json:
+        """Answer a SelfSubjectAccessReview: whether somebody may do one thing with resources."""
+        _known(user)
+        asked = body["spec"]["resourceAttributes"]
+        group, plural = asked.get("group", ""), asked.get("resource", "")
+        known = RESOURCES.get(plural)
+        resource = known if known and known.group == group else Resource(plural, "", group)
+        attempt = Attempt(
+            asked.get("verb", ""),
+            resource,
+            asked.get("namespace", ""),
+            asked.get("name", ""),
+            asked.get("subresource", ""),
+        )
+        try:
+            self.check(user, attempt)
+        except Refusal:
+            return {**body, "metadata": {}, "status": {"allowed": False}}
+        return {**body, "metadata": {}, "status": {"allowed": True}}
+
+    def review_user(self, user: User, body: Json) -> Json:
+        """Answer a SelfSubjectReview: who somebody is."""
+        _known(user)
+        info = {"username": user.name, "groups": sorted(user.groups)}
+        return {**body, "metadata": {}, "status": {"userInfo": info}}
+
+    def review_rules(self, user: User, body: Json) -> Json:
         """Answer a SelfSubjectRulesReview: what somebody may do in a namespace."""
-        if user is NOBODY:
-            raise Refusal(403, "Forbidden", f'forbidden: User "{user.name}" cannot review rules', {})
+        _known(user)
         everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
         rules = [everything] if user is ADMIN else self._rules(user, body["spec"]["namespace"])
         status = {"resourceRules": rules, "nonResourceRules": [], "incomplete": False}
@@ -127,6 +152,11 @@ class Access:
 
     def _all(self, plural: str, namespace: str) -> list[Json]:
         return self._store.list(RESOURCES[plural], namespace, lambda item: True)[1]
+
+
+def _known(user: User) -> None:
+    if user is NOBODY:
+        raise Refusal(403, "Forbidden", f'forbidden: User "{user.name}" cannot review anything', {})
 
 
 def _is(subject: Json, user: User) -> bool:

@@ -43,7 +43,12 @@ OBJECT_PATH = re.compile(
     r"/(?P<plural>[a-z]+)(?:/(?P<name>[^/]+)(?:/(?P<sub>[a-z]+))?)?"
 )
 NAMESPACE_PATH = re.compile(r"/api/v1/(?P<plural>namespaces)/(?P<name>[^/]+)(?:/(?P<sub>status|finalize))?")
-REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+REVIEWS = {
+    "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews": Access.review_rules,
+    "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews": Access.review_access,
+    "/apis/authentication.k8s.io/v1/selfsubjectreviews": Access.review_user,
+}
+"""what anybody may ask about himself"""
 VERBS = {"GET": "get", "POST": "create", "PUT": "update", "DELETE": "delete", "PATCH": "patch"}
 READERS: dict[str, Callable[[bytes], Any]] = {
     "application/json": json.loads,
@@ -62,6 +67,8 @@ class SimulatedServer:
         self.admin_token = secrets.token_urlsafe(16)
         self.access = Access(self.store, self.admin_token)
         self.bookmark_seconds = 60.0
+        self.clock_offset = 0.0
+        """seconds by which the dates of answers are ahead"""
         self.closing = False
         self._http = _HttpServer(self, pki)
         self.url = f"https://127.0.0.1:{self._http.server_address[1]}"
@@ -151,6 +158,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string((timestamp or time.time()) + self.server.api.clock_offset)
+
     def begin_stream(self) -> None:
         """Send the head of a watch's answer."""
         self.send_response(200)
@@ -182,9 +192,9 @@ class Request:
     def run(self) -> Json | None:
         """Return the answer, or nothing where it has been streamed."""
         user = self.api.access.user(self.handler.headers.get("Authorization"))
-        if (self.handler.command, self.path) == ("POST", REVIEWS):
+        if self.handler.command == "POST" and (review := REVIEWS.get(self.path)):
             self.created = True
-            return self.api.access.review(user, json.loads(self.body))
+            return review(self.api.access, user, json.loads(self.body))
         found = NAMESPACE_PATH.fullmatch(self.path) or OBJECT_PATH.fullmatch(self.path)
         if not found:
             self.api.access.check_path(user, self.path)

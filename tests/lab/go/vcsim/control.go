@@ -21,6 +21,7 @@ type hostChange struct {
 	BootTimeUnknown   bool                             `json:"bootTimeUnknown"`
 	ConnectionState   *types.HostSystemConnectionState `json:"connectionState"`
 	InMaintenanceMode *bool                            `json:"inMaintenanceMode"`
+	ClockOffset       *float64                         `json:"clockOffset"` // seconds
 }
 
 // vmChange is the same for a VM.
@@ -30,7 +31,7 @@ type vmChange struct {
 	PowerState      *types.VirtualMachinePowerState      `json:"powerState"`
 }
 
-// control serves POST /host, /vm, /withhold and /expire on a Unix socket until the returned function is called.
+// control serves POST /host, /vm, /withhold, /deny and /expire on a Unix socket until the returned function is called.
 func control(socket string, model *simulator.Model) (func(), error) {
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
@@ -40,6 +41,7 @@ func control(socket string, model *simulator.Model) (func(), error) {
 	mux.HandleFunc("POST /host", handle(func(change hostChange) error { return changeHost(model, change) }))
 	mux.HandleFunc("POST /vm", handle(func(change vmChange) error { return changeVM(model, change) }))
 	mux.HandleFunc("POST /withhold", handle(withhold))
+	mux.HandleFunc("POST /deny", handle(deny))
 	mux.HandleFunc("POST /expire", func(w http.ResponseWriter, _ *http.Request) { reply(w, expire(model)) })
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go func() {
@@ -83,6 +85,11 @@ func changeHost(model *simulator.Model, change hostChange) error {
 	if change.BootTimeUnknown { // the simulator's own update cannot take a value away
 		ctx := &simulator.Context{Context: model.Service.Context.Context, Map: model.Map()}
 		ctx.WithLock(host, func() { host.Runtime.BootTime = nil })
+		return nil
+	}
+	if change.ClockOffset != nil {
+		clock := model.Map().Get(clockOf(host)).(*hostClock)
+		clock.offset.Store(int64(*change.ClockOffset * float64(time.Second)))
 		return nil
 	}
 	if change.BootTime != nil {

@@ -111,6 +111,11 @@ func (e *executer) ExecuteSoap(ctx *simulator.Context, req any) soap.HasFault {
 	if e.http == nil || !(strings.HasPrefix(c.Moid, "ha-cli-handler-") || c.Moid == cliInfo) {
 		return e.pass(ctx, req)
 	}
+	for _, privilege := range privilegesOf(c.Method) {
+		if denied(e.host.Self.Value, privilege) {
+			return &executeSoapBody{Fault_: lacking(e.host.Self, privilege)}
+		}
+	}
 	a, err := e.ask(c)
 	if err != nil {
 		log.Printf("%s on %s: %s", c.Method, c.Host, err)

@@ -70,6 +70,8 @@ func build(config *Config) (*simulator.Model, *Ready, error) {
 	limited := new(collector)
 	limited.Self = model.ServiceContent.PropertyCollector
 	b.ctx.Map.Put(limited)
+	stock := b.ctx.Map.Get(*model.ServiceContent.AuthorizationManager).(*simulator.AuthorizationManager)
+	b.ctx.Map.Put(&authorization{*stock})
 	if err := b.fill(model); err != nil {
 		model.Remove()
 		return nil, nil, err
@@ -136,6 +138,7 @@ func (b *builder) addHost(cluster *object.ClusterComputeResource, spec HostSpec)
 	host.Config.FileSystemVolume = nil // the template's volumes are not ours
 	host.Config.VirtualNicManagerInfo = management(spec.Address)
 	bridge(b.ctx, host, b.config.EsxcliSocket)
+	addClock(b.ctx, host)
 	b.hosts[spec.Name] = host
 	b.ready.Hosts[spec.Name] = ref.Value
 	return nil

@@ -134,6 +134,8 @@ func addLun(storage *types.HostStorageDeviceInfo, spec HostSpec, device string, 
 			CanonicalName:    device,
 			DisplayName:      "Fibre or iSCSI Disk (" + device + ")",
 			LunType:          string(types.ScsiLunTypeDisk),
+			Vendor:           "NETAPP  ", // as INQUIRY has them, filled up with blanks
+			Model:            "LUN C-Mode      ",
 			OperationalState: []string{string(types.ScsiLunStateOk)},
 			VStorageSupport:  string(types.ScsiLunVStorageSupportStatusVStorageSupported),
 		},
