@@ -18,6 +18,10 @@ Beside that, `populator vib` brings the wrapper as a package onto hosts: `cli/vi
 (many hosts at a time; `wiring_fleet` has its parts), `vsphere/vib/installer` (one host: look, `decision`, act by
 `software`, make sure).
 
+`populator preflight` looks, before anything is touched, at all that a populate depends on: `stories/preflight` and its
+three parts ask for looks by `stories/looks` (`wiring_preflight` has them, on the look-ups of a populate), `preflight`
+says what each means, `cli/preflight_page` prints it.
+
 Directions: `stories` see contracts and values only, and ask for what they need by `stories/parts`; `wiring` alone knows
 which real part stands behind which, builds each on its first use, and closes it at the end (`reach` has the ways out);
 `vsphere` and `lease` know neither each other nor this package; vendors below `storage` do not know each other.

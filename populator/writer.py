@@ -16,8 +16,9 @@ from functools import partial
 
 from lease.errors import LeaseError
 from lease.hostlock import Held, HostLock
-from lease.kube.api import Api
-from lease.record import Record
+from lease.kube.api import Api, ApiError
+from lease.overview import SlotState, by_dates
+from lease.record import Record, leases_path, parse_record
 from populator.clock import Clock
 from populator.errors import VolumeError
 from populator.plan.journal import FAILED, POPULATED, REFUSED, WRITER
@@ -158,6 +159,7 @@ class Writer:
     """Takes the one place of a PVC's writer."""
 
     def __init__(self, api: Api, target: TargetSettings, identity: str, duration: int, clock: Clock) -> None:
+        self._api = api
         self._target = target
         self._identity = identity
         self._clock = clock
@@ -180,6 +182,24 @@ class Writer:
     def lease(self) -> str:
         """Name of the Lease."""
         return WRITER.format(host=self._uid)
+
+    def look(self) -> Mapped | None:
+        """Return what a run before us has left mapped; raise as `hold` does, as far as one look can tell.
+
+        Changes nothing. Whether a writer lives is judged by the dates in its Lease.
+        """
+        try:
+            record = parse_record(self._api.get(f"{leases_path(self._target.namespace)}/{self.lease}"))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise VolumeError(error.text, error.hint) from error
+        if by_dates(record, self._clock.utc()) == SlotState.HELD:
+            raise self._occupied(record)
+        if record.outcome.get("populated"):
+            raise self._filled(record.outcome.get("by", "another run"), record.outcome.get("at", ""))
+        group = record.journal.get(GROUP)
+        return Mapped(group, record.journal.get(HOST, "")) if group else None
 
     @contextmanager
     def hold(self, claim: Claim, binding: Binding, **facts: str) -> Iterator[Writing]:

@@ -14,6 +14,8 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
@@ -63,9 +65,20 @@ class Api:
         """
         return cls(Way(kubeconfig, master), timeout)
 
+    @property
+    def address(self) -> str:
+        """The server's, as a URL."""
+        return self._host
+
     def get(self, path: str, timeout: float | None = None, **params: str) -> Json:
         """Read one object, or with a collection's path a list."""
         return self._call(_Request("GET", path, timeout or self._timeout, params))
+
+    def get_dated(self, path: str) -> tuple[Json, datetime | None]:
+        """Read one object; return it with the moment, to the second, at which the server answered by its own clock."""
+        request = _Request("GET", path, self._timeout)
+        response = self._open(request)
+        return self._read(request, response), _date(response.headers.get("Date"))
 
     def create(self, path: str, body: Json, timeout: float | None = None) -> Json:
         """Create an object in the collection of that path, and return it as stored."""
@@ -82,7 +95,9 @@ class Api:
         return Watch(response, lambda error: self._no_answer(request, error), self._garbled)
 
     def _call(self, request: _Request) -> Json:
-        response = self._open(request)
+        return self._read(request, self._open(request))
+
+    def _read(self, request: _Request, response: Any) -> Json:
         try:
             answer = json.loads(response.read())
         except self._garbled as error:
@@ -196,6 +211,13 @@ class Watch:
         self._stopped = True
         with suppress(ValueError, RuntimeError, OSError):  # it has ended by itself
             self._response.shutdown()
+
+
+def _date(header: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(header or "")
+    except ValueError:
+        return None
 
 
 def _event(line: bytes) -> Json:

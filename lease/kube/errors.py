@@ -103,13 +103,26 @@ def grant(error: ApiError, verbs: str = "") -> str:
     if not resource:
         return "Give the service account the right that is named above."
     user = re.search(r'User "([^"]+)"', error.message)
-    account = user.group(1).removeprefix("system:serviceaccount:") if user else "NAMESPACE:populator"
+    return grant_to(
+        user.group(1) if user else "",
+        resource,
+        _part(error.request, "namespaces"),
+        verbs or _RIGHTS[resource],
+    )
+
+
+def grant_to(user: str, resource: str, namespace: str, verbs: str) -> str:
+    """Return the commands that give a user rights on a resource, in a namespace or (empty) in the whole cluster.
+
+    `user` is as the API server knows it; empty: a service account that the reader has to name.
+    """
+    account = user.removeprefix("system:serviceaccount:") or "NAMESPACE:populator"
     who = f"--serviceaccount={account}" if ":" in account else f"--user={account}"
-    name, namespace = f"xcopy-{resource}", _part(error.request, "namespaces")
+    name = f"xcopy-{resource}"
     kind, where = ("role", f" -n {namespace}") if namespace else ("clusterrole", "")
     what = "leases.coordination.k8s.io" if resource == "leases" else resource
     commands = (
-        f"oc create {kind} {name} --verb={verbs or _RIGHTS[resource]} --resource={what}{where} && "
+        f"oc create {kind} {name} --verb={verbs} --resource={what}{where} && "
         f"oc create {kind}binding {name} --{kind}={name} {who}{where}"
     )
     return (

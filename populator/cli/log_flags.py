@@ -1,5 +1,6 @@
 """The log as the flags of a command say, and the secrets that it must not show."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
@@ -21,6 +22,16 @@ def set_up_log(context: click.Context) -> None:
     level, form = (log_setting(context, name) for name in KNOWN)
     secrets = [str(value or "") for name, value in given(context) if name.endswith(("_password", "_token"))]
     log.set_up(level, form, [*secrets, *key_texts(os.environ), *proxy_passwords(os.environ)])
+
+
+def be_quiet(context: click.Context) -> None:
+    """Log nothing below a warning, unless somebody has asked for a level: for a command that shows a page."""
+    place: click.Context | None = context
+    while place:
+        if place.get_parameter_source("log_level") is not ParameterSource.DEFAULT:
+            return
+        place = place.parent
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 def log_setting(context: click.Context, name: str) -> str:

@@ -43,8 +43,12 @@ class Binding:
 class Claim:
     """One PVC, and the PV it is bound to."""
 
-    def __init__(self, api: Api, namespace: str, name: str, uid: str, clock: Clock) -> None:
+    def __init__(
+        self, api: Api, namespace: str, name: str, uid: str, clock: Clock, patience: float = BOUND_WITHIN
+    ) -> None:
+        """`patience` is how long, in seconds, the prime PVC may take to be bound; 0: it has to be by now."""
         self._api, self._namespace, self._name, self._uid, self._clock = api, namespace, name, uid, clock
+        self._patience = patience
         self._path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
         self._prime_name = f"prime-{uid}"
         self._policy = CONTACT
@@ -93,9 +97,9 @@ class Claim:
     def _prime(self) -> dict[str, Any]:
         """Return the prime PVC, once it is bound."""
         name = self._prime_name
-        deadline = self._clock.now() + BOUND_WITHIN
+        deadline = self._clock.now() + self._patience
         claim = self._read(f"{self._path}/{name}")
-        if not bound_to(claim):
+        if self._patience and not bound_to(claim):
             log.info("waiting for PersistentVolumeClaim %s to be bound", name)
         while claim is None or not bound_to(claim):
             left = deadline - self._clock.now()
@@ -132,8 +136,9 @@ class Claim:
 
     def _never_bound(self, name: str, claim: dict[str, Any] | None) -> VolumeError:
         what = "is not bound" if claim else "has not appeared"
+        when = f"after {self._patience:.0f} s" if self._patience else "yet"
         return VolumeError(
-            f"PersistentVolumeClaim {name}, which Forklift makes for the volume, {what} after {BOUND_WITHIN:.0f} s.",
+            f"PersistentVolumeClaim {name}, which Forklift makes for the volume, {what} {when}.",
             f"See why with: oc describe pvc {name} -n {self._namespace}",
         )
 

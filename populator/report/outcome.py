@@ -27,6 +27,8 @@ UNEXPECTED = Outcome(1, "UnexpectedError")
 BAD_CALL = 2
 NEEDS_ATTENTION = 10
 """a command looked, and somebody has something to do"""
+NOT_READY = 11
+"""a command looked, and what it looked at cannot work as it is"""
 INTERRUPTED = 130
 """Ctrl-C ended a command that had nothing to finish or to put back; as shells have it"""
 NOBODY_READS = 141

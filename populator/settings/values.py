@@ -150,3 +150,23 @@ class RecoverySettings(SiteSettings):
     apply: bool
     """whether to put in order what is found"""
     warnings: tuple[str, ...] = ()
+    """what was taken otherwise than it was given, a sentence each"""
+
+
+@dataclass(frozen=True)
+class PreflightSettings(SiteSettings):
+    """All that a look before populates is told."""
+
+    vms: tuple[str, ...]
+    """managed object ids, names or inventory paths"""
+    vmdk: VmdkPath | None
+    """None: all disks of each VM"""
+    target: TargetSettings | None
+    """None: the volumes are not made yet"""
+    namespace: str
+    """of the volumes; empty where it is not known yet"""
+    migration_host: str
+    parallel: int
+    """VMs, and after them hosts, at a time"""
+    warnings: tuple[str, ...] = ()
+    """what was taken otherwise than it was given, a sentence each"""

@@ -18,12 +18,17 @@ def find_lun(disk: SourceDisk, volume: Volume, array: StorageArray, report: Repo
     report.array(array.info())
     lun = array.find_lun(volume)
     log.about(lun=lun.device)
+    check_size(disk, lun)
+    return lun
+
+
+def check_size(disk: SourceDisk, lun: Lun) -> None:
+    """Raise when a disk does not fit onto a LUN."""
     if lun.size < disk.capacity:
         raise StorageError(
             f"LUN {lun.name} has {lun.size} bytes, {disk.capacity - lun.size} less than disk {disk.path}.",
             f"Give the PersistentVolumeClaim at least {disk.capacity} bytes and start the migration again.",
         )
-    return lun
 
 
 def end_dead_copies(array: CopyingArray | None, volume: Volume, writing: Writing) -> None:

@@ -6,6 +6,7 @@ No command description is fetched first, unlike what generic clients do: the com
 """
 
 import logging
+import threading
 from functools import cache
 from typing import Any
 from xml.etree import ElementTree
@@ -20,12 +21,19 @@ log = logging.getLogger(__name__)
 
 Row = dict[str, str]
 V1 = "vim.version.version1"
+_REGISTERING = threading.Lock()
+"""pyVmomi refuses to be taught a method twice, as by two threads at once"""
 SCHEMA_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 
 
-@cache
 def register_types() -> Any:
     """Teach pyVmomi the reflection API; return the method infos of RetrieveManagedMethodExecuter and ExecuteSoap."""
+    with _REGISTERING:
+        return _register_types()
+
+
+@cache
+def _register_types() -> Any:
     from pyVmomi.VmomiSupport import (  # noqa: PLC0415 - as late as pyVmomi itself
         F_OPTIONAL,
         CreateDataType,

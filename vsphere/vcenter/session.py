@@ -10,6 +10,7 @@ log-in afterwards.
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from datetime import UTC, datetime
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -26,8 +27,8 @@ DEFAULT_SECONDS = 30.0
 LOG_OUT_UNTIL = 25.0
 """seconds after we were told to stop; a session that is left would use up one of vCenter's few for half an hour"""
 HINTS = {
-    "NoPermission": "Give the vCenter user the privileges that the documentation lists (Host.Cim.CimInteraction "
-    "or Host.Config.Settings for esxcli, System.Read).",
+    "NoPermission": "Give the vCenter user the privileges that the documentation lists (Global.Settings and "
+    "Host.Config.Storage on the host, System.Read everywhere).",
     "ManagedObjectNotFound": "The object was removed or vCenter was reinstalled; refresh the provider's inventory.",
     "HostNotConnected": "Reconnect the host in vCenter.",
     "HostCommunication": "Check that the host and its management agents (hostd, vpxa) are up.",
@@ -56,6 +57,7 @@ class Session:
         self._retry = retry
         self._soap = Soap(host, port, tls_context(ca_pem, insecure=insecure), proxy)
         self._content: Any = None
+        self._key = ""
 
     def __repr__(self) -> str:
         """Return the host, never the credentials."""
@@ -81,6 +83,18 @@ class Session:
         if self._content is None:
             self.login()
         return self._content
+
+    @property
+    def key(self) -> str:
+        """What vCenter knows this session by."""
+        if not self._key:
+            self.login()
+        return self._key
+
+    def certificate_ends(self, seconds: float = DEFAULT_SECONDS) -> datetime | None:
+        """Return when vCenter's certificate expires, over a connection of its own; None where it is not verified."""
+        ends = self._soap.certificate_ends(self._clock.limit(seconds), self._clock.blocking)
+        return datetime.fromtimestamp(ends, UTC) if ends is not None else None
 
     @property
     def calls(self) -> int:
@@ -189,8 +203,8 @@ class Session:
         user, password = self._credentials
         self._soap.forget_session()  # of a log-in whose answer was lost: vCenter refuses a second one in its session
         with self.finishing():  # else vCenter may open a session whose cookie we never see
-            self._once(lambda: content.sessionManager.Login(user, password, None))
-            self._content = content
+            session = self._once(lambda: content.sessionManager.Login(user, password, None))
+            self._content, self._key = content, str(getattr(session, "key", ""))
 
     def _once(
         self, act: Callable[[], Result], seconds: float = DEFAULT_SECONDS, guard: Guard | None = None

@@ -222,6 +222,23 @@ class Soap:
         finally:
             connection.close()
 
+    def certificate_ends(self, seconds: float, blocking: Blocking = nullcontext) -> float | None:
+        """Return when vCenter's certificate expires, in seconds since 1970; None where it is not verified."""
+        connection = Connection(self._proxy, self.name, self.port, timeout=seconds, context=self._context)
+
+        def act() -> dict[str, Any]:
+            try:
+                connection.connect()
+            except OSError as error:
+                raise NotSent from error
+            return connection.sock.getpeercert() or {}
+
+        try:
+            ends = self.call(act, seconds, blocking).get("notAfter")
+        finally:
+            connection.close()
+        return ssl.cert_time_to_seconds(ends) if ends else None
+
     def renew(self) -> None:
         """Drop all connections, so that the next call has a fresh one."""
         self.stub.DropConnections()

@@ -38,6 +38,18 @@ def ensure_script(script: Script, datastore: Datastore, ours: OurScript) -> None
         _check(script, ours)
 
 
+def look_for_script(script: Script, datastore: Datastore, ours: OurScript) -> str:
+    """Say what `ensure_script` would find; raise what it would raise, as far as that shows with nothing written."""
+    if _ask(script, ours) and _runs(script, ours):
+        return f"the host keeps this program's script, version {ours.version}"
+    found = datastore.read(key_line.SCRIPT)
+    if found is None or version_order(_version_in(found)) < version_order(ours.version):
+        before = f" in place of version {_version_in(found) or 'unknown'}" if found else ""
+        return f"version {ours.version} will be put onto datastore {datastore.name}{before}"
+    _check(script, ours)
+    return f"version {_version_in(found)} is on datastore {datastore.name}, and the host starts it"
+
+
 def _ask(script: Script, ours: OurScript) -> bool:
     """Return whether the host's key line pins our script; raise where it is no key line of ours at all."""
     line = key_line.compatible(ours.public_key)

@@ -27,6 +27,7 @@ from populator.report.outcome import (
     INTERRUPTED,
     NEEDS_ATTENTION,
     NOBODY_READS,
+    NOT_READY,
     OUTCOMES,
     SUCCESS,
     UNEXPECTED,
@@ -171,6 +172,9 @@ def flags_of(*path: str) -> set[str]:
 VISITS = (("vib", "install"), ("vib", "status"), ("vib", "remove"))
 OF_OTHERS = {
     "lease/kube/errors.py": {"--raw", "--verb", "--resource", "--serviceaccount", "--user"},  # oc
+    "populator/preflight/cluster.py": {"--watch"},  # populator leases
+    "populator/preflight/host.py": {"--hosts", "--claimrule-class"},  # populator vib, esxcli
+    "populator/stories/preflight_host.py": {"--enabled", "--server"},  # esxcli
     "vsphere/host/devices.py": {"--state"},  # esxcli
     "vsphere/vib/software.py": {"--help", "--force"},  # esxcli
     "vsphere/wrapper/by_ssh.py": {
@@ -194,6 +198,7 @@ SHOWN_BY: dict[str, tuple[tuple[str, ...], ...]] = {
     "populator/report/outcome.py": ((), ("leases",), *VISITS),
     "populator/settings/fleet.py": VISITS[:1],
     "populator/settings/recovery.py": (("recover",),),
+    "populator/settings/preflight.py": (("preflight",),),
     "populator/settings/vsphere.py": VISITS[:1],
     "populator/stories/fleet.py": VISITS[:1],
     "populator/wiring_fleet.py": VISITS[:1],
@@ -394,7 +399,7 @@ def test_the_readme_explains_every_exit_code() -> None:
     explained = [int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
     families = {SUCCESS, UNEXPECTED, *(outcome for _, outcome in OUTCOMES)}
     assert explained == sorted(
-        {*(outcome.exit_code for outcome in families), NEEDS_ATTENTION, INTERRUPTED, NOBODY_READS}
+        {*(outcome.exit_code for outcome in families), NEEDS_ATTENTION, NOT_READY, INTERRUPTED, NOBODY_READS}
     )
     for outcome in families:
         assert f"| {outcome.exit_code} | {outcome.reason} |" in text
