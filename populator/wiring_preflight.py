@@ -143,6 +143,7 @@ class VcenterLooks:
 
     def __init__(self, settings: PreflightSettings, clock: Clock, built: ExitStack) -> None:
         self._settings, self._clock, self._built = settings, clock, built
+        self._of_hosts: dict[str, Esxcli] = {}
         site = settings.vsphere
         self.address = f"{site.host}:{site.port}"
 
@@ -176,7 +177,7 @@ class VcenterLooks:
         return looks.see_host(self._session, host, devices)
 
     def esxcli(self, host: str, name: str) -> Esxcli:
-        return Esxcli(self._session, host, name)
+        return self._of_hosts.setdefault(host, Esxcli(self._session, host, name))
 
     def devices(self, host: str, name: str) -> DeviceReader:
         extents = partial(datastore_extents, self._session)

@@ -1,6 +1,5 @@
 """The page that a preflight fills: sections of lines, each one thing that was looked at, and the word for all of it."""
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -117,10 +116,11 @@ class Sheet:
     ) -> Found | None:
         """Look, write down what the judge says of it, and return it; None where the look failed.
 
-        `otherwise` says how a look that failed is marked.
+        `otherwise` says how a look that failed is marked. Raises `Cancelled` where the clock was stopped before.
         """
+        self._clock.check()
         try:
-            with self._clock.grace(math.inf, LOOK_SECONDS):
+            with self._clock.grace(0.0, LOOK_SECONDS):
                 found = look()
         except OURS as error:
             self.add(line_of(error, check, otherwise(error)))

@@ -7,10 +7,11 @@ line and leaves the others alone, and that all sessions are ended.
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TypeVar
 
 from populator.clock import Clock
+from populator.errors import Cancelled
 from populator.preflight.line import Line, line_of
 from populator.stories.looks import Looks, LooksParts
 
@@ -24,6 +25,7 @@ class Crew:
     def __init__(self, parts: LooksParts, pool: ThreadPoolExecutor, built: ExitStack) -> None:
         self._parts, self._pool, self._built = parts, pool, built
         self._own = threading.local()
+        self._clocks: list[Clock] = []
         self._building = threading.Lock()
 
     def each(
@@ -37,9 +39,18 @@ class Crew:
             ended.append(outcome)
         return ended
 
+    def stop(self) -> None:
+        """Have every look that has not begun end at once, and those under way as soon as they can."""
+        for clock in self._clocks:
+            with suppress(
+                Cancelled
+            ):  # it is meant for the clock's own thread, which hears of it by its next look
+                clock.stop()
+
     def _look(self, item: Item, look: Callable[[Item, Looks, Clock], Result]) -> Result:
         if not hasattr(self._own, "looks"):
             self._own.clock = clock = Clock()
+            self._clocks.append(clock)
             with self._building:
                 self._own.looks = self._built.enter_context(self._parts.looks(clock))
         return look(item, self._own.looks, self._own.clock)
@@ -50,8 +61,12 @@ def crew_of(parts: LooksParts) -> Iterator[Crew]:
     """Give a crew; at the end of the block those that have not begun are not begun, and all looks are closed."""
     with ExitStack() as built:
         pool = ThreadPoolExecutor(parts.settings.parallel, "look")
+        crew = Crew(parts, pool, built)
         try:
-            yield Crew(parts, pool, built)
+            yield crew
+        except BaseException:
+            crew.stop()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 

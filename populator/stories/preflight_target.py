@@ -13,9 +13,10 @@ from populator.preflight.target import (
 )
 from populator.storage.array import Lun, Mapping, StorageArray
 from populator.storage.copies import Backing, CopyingArray
+from populator.stories.left import known
 from populator.stories.looks import Ground, Looks, LooksParts
 from populator.stories.lun import check_size
-from populator.stories.xcopy import check_no_other_host_copies, known
+from populator.stories.xcopy import check_no_other_host_copies
 from populator.writer import Mapped
 from vsphere.model import DiskKind, EsxiHost, SourceDisk
 
@@ -76,7 +77,7 @@ def look_at_lun(
     def mappings() -> Sequence[Mapping]:
         found = known(array.mappings_of(lun), left)
         if host:
-            check_no_other_host_copies(lun, found, host)
+            check_no_other_host_copies(lun, found, left, host)
         return found
 
     sheet.ask("mapping", mappings, judge_mappings)

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import arrays, crowd, esxi, free_hosts, handover, one_disk, ssh, twenty_disks, vib
+from tests.bench import arrays, crowd, esxi, free_hosts, handover, one_disk, preflight, ssh, twenty_disks, vib
 from tests.bench.figure import Figure
 
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "esxi": esxi.measure,
     "ssh": ssh.measure,
     "vib": vib.measure,
+    "preflight": preflight.measure,
 }
 
 

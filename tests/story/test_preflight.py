@@ -1,13 +1,16 @@
 """A preflight of a lab in good order: ready, nothing is touched; several VMs; and the command itself."""
 
 import json
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from populator.preflight.line import Mark, Verdict, verdict
 from tests.lab import world
+from tests.lab.faults import Call
 from tests.lab.lab import Lab
 from tests.lab.program import ROOT
 from tests.story.preflights import Preflight, changing, lines_of, shown, state
@@ -113,3 +116,34 @@ def test_the_command_prints_one_word_first_and_ends_with_its_code(lab: Lab) -> N
     assert failed.returncode == 11
     assert failed.stdout.startswith("not ready: ")
     assert "> Install the VIB on the host" in failed.stdout
+
+
+@pytest.mark.any_kube
+def test_ctrl_c_ends_it_and_its_session(lab: Lab) -> None:
+    words = [f"--{name}={value}" for name, value in lab.arguments(lab.add_target()).items()]
+    asked = threading.Event()
+
+    def slow(call: Call) -> str | None:
+        if call.label == "HasPrivilegeOnEntities":
+            asked.set()
+            return "late 1"
+        return None
+
+    lab.ledger.reset(slow)
+    # As in a terminal; what a shell starts in the background ignores Ctrl-C, and so would all that is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(
+        [sys.executable, "-m", "populator", "preflight", *words],
+        cwd=ROOT,
+        env={"LANG": "C.UTF-8", **lab.environment()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert asked.wait(60)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert (process.returncode, output) == (130, "")
+    labels = [call.label for call in lab.ledger.calls]
+    assert labels[-1] == "Logout"
+    assert "esxcli system.version.get" not in labels, "nothing further was begun"
