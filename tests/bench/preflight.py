@@ -14,7 +14,7 @@ from tests.lab.program import ROOT
 
 LIMIT = 10.0
 """seconds for one VM"""
-SEVERAL = (world.PLAIN_VM, world.FC_VM, world.SNAPSHOT_VM, world.CLONE_VM, world.ODD_VM, world.SIMPLE_VM)
+SEVERAL = (world.PLAIN_VM, world.FC_VM, world.SNAPSHOT_VM, world.ODD_VM, world.SIMPLE_VM, world.QUOTE_VM)
 
 
 def measure() -> Iterator[Figure]:
