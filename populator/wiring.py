@@ -32,6 +32,7 @@ from populator.storage.copies import CopyingArray
 from populator.stories.parts import HostLease
 from populator.writer import Writer
 from vsphere.copy.clone import Cloner
+from vsphere.copy.verify import Verifier
 from vsphere.errors import WrapperMissing
 from vsphere.host.devices import Devices
 from vsphere.host.esxcli import Esxcli
@@ -46,7 +47,7 @@ from vsphere.vcenter.placement import find_placement
 from vsphere.vcenter.session import Session
 from vsphere.wrapper.by_esxcli import Plugin
 from vsphere.wrapper.by_ssh import Script
-from vsphere.wrapper.contract import Wrapper
+from vsphere.wrapper.contract import Version, Wrapper
 from vsphere.wrapper.files import SCRIPT, VERSION
 from vsphere.wrapper.tasks import Tasks
 from vsphere.wrapper.upload import OurScript, ensure_script
@@ -185,6 +186,10 @@ class RealParts(Site):
         return decide_method(
             disk.kind, self._vendor.product, self._vendor.copies, self.settings.storage.by_host
         )
+
+    def verifier(self, host: EsxiHost, disk: str, version: Version) -> Verifier:
+        """Return what compares source and volume on that host."""
+        return Verifier(self.wrapper(host, disk), version, self.clock, self.settings.verify_samples)
 
     @cached_property
     def host_lease(self) -> HostLease:

@@ -83,6 +83,7 @@ class CopyPhase(StrEnum):
     CLONE = "clone"
     COPIED = "copied"
     FAILED = "copy failed"
+    VERIFY = "compare source and volume"
 
 
 class DiskKind(StrEnum):
@@ -187,3 +188,45 @@ class CopyResult:
         if self.xcopy.failed:
             return f"partly used: {self.xcopy.operations} operations by the array, {self.xcopy.failed} failed"
         return f"used: {self.xcopy.operations} operations by the array"
+
+
+class ProofOutcome(StrEnum):
+    """What came of comparing source and volume."""
+
+    EQUAL = "equal"
+    DIFFERENT = "different"
+    NOT_VERIFIED = "not_verified"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What is known of a copy's bytes, from reading them on both sides; one of `equal`, `offset` and `reason`."""
+
+    equal: int | None = None
+    """bytes that were read on both sides and are the same"""
+    samples: str = ""
+    """`all`, or of how many random places they are"""
+    offset: int | None = None
+    """the first byte that was seen to differ"""
+    reason: str = ""
+    """why nothing was compared"""
+
+    @property
+    def outcome(self) -> ProofOutcome:
+        """What came of it."""
+        if self.offset is not None:
+            return ProofOutcome.DIFFERENT
+        return ProofOutcome.NOT_VERIFIED if self.equal is None else ProofOutcome.EQUAL
+
+    def __str__(self) -> str:
+        """Say it for people."""
+        if self.offset is not None:
+            return f"different at byte {self.offset}"
+        if self.equal is None:
+            return f"not verified: {self.reason}"
+        if self.samples == "all":
+            return f"equal: all {self.equal} bytes"
+        return (
+            f"equal: {self.equal} bytes, at both ends of the disk, where partitions begin, and at {self.samples} "
+            "random places"
+        )

@@ -92,6 +92,13 @@ VSPHERE = FlagGroup(
             "ESXI_CLONE_METHOD",
             "vib",
         ),
+        Flag(
+            ("verify-samples",),
+            "NUMBER",
+            "MiB at random places of source and volume that are compared after the copy; all, or 0 for nothing.",
+            "VERIFY_SAMPLES",
+            "64",
+        ),
     ),
 )
 

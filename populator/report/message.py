@@ -18,7 +18,15 @@ logger = logging.getLogger(__name__)
 MESSAGE_LIMIT = 4096
 """bytes"""
 OUR_WORDS = {"phase", "reason"}
-SHORTENED = {"xcopy": 0, "hostsLeft": 200, "hint": 200, "text": 500, "undoFailures": 400, "left": 0}
+SHORTENED = {
+    "xcopy": 0,
+    "verified": 0,
+    "hostsLeft": 200,
+    "hint": 200,
+    "text": 500,
+    "undoFailures": 400,
+    "left": 0,
+}
 """bytes that each field keeps while there is one behind it that can be shortened"""
 LONGEST_ENTRY = 240
 """bytes of an entry, in a list that has to be shortened"""

@@ -21,6 +21,8 @@ HELP = {
     "source_disk_bytes": ("gauge", "Size of the source disk"),
     "xcopy_operations": ("gauge", "Clone operations of the array for this copy, by outcome"),
     "xcopy_bytes": ("gauge", "Bytes that the array moved for this copy, where the host counts them"),
+    "verification_info": ("gauge", "What came of comparing source and volume after the copy"),
+    "verified_bytes": ("gauge", "Bytes that were read from source and volume and are equal"),
     "copy_rate_bytes_per_second": ("gauge", "Mean rate of the running copy"),
     "copy_remaining_seconds": ("gauge", "Time that the running copy still takes at that rate"),
     "copy_duration_seconds": (
@@ -114,6 +116,13 @@ class Page:
             self._put(Sample("xcopy_operations", labels, str(number)), outcome)
         if moved is not None:
             self._put(Sample("xcopy_bytes", (("owner_uid", self.owner_uid),), str(moved)))
+
+    def verification(self, outcome: str, equal: int | None) -> None:
+        """Publish what came of comparing source and volume; `equal` is in bytes."""
+        labels = (("owner_uid", self.owner_uid), ("outcome", outcome))
+        self._put(Sample("verification_info", labels, "1"))
+        if equal is not None:
+            self._put(Sample("verified_bytes", labels[:1], str(equal)))
 
     def finish(self, result: Result, seconds: float, *, xcopy_used: bool) -> None:
         """Publish the end of the copy, or of a run that never came to it: `success` also sets percent to 100."""

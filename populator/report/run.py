@@ -20,7 +20,7 @@ from populator.report.phase import AFTER_WORK, Phase
 from populator.storage.array import ArrayInfo
 from populator.storage.copies import CannotCopy, EndUnclear
 from vsphere.errors import CloneFailed
-from vsphere.model import CloneMethod, CopyPhase, CopyResult, DiskKind, SourceDisk
+from vsphere.model import CloneMethod, CopyPhase, CopyResult, DiskKind, Proof, ProofOutcome, SourceDisk
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +39,12 @@ class Report:
         """the clock's time at which the end of the copy was published, or that there will be none"""
         self.xcopy = ""
         """whether the array moved the bytes, for people; empty before the end of a copy"""
+        self.proof = ""
+        """whether source and volume are the same, for people; empty before they were to be compared"""
         self._began = clock.now()
         self._capacity = 0
         self._copy_began = self._pace_told = 0.0
+        self._copied_at: float | None = None
         self.undo_failures: list[str] = []
         self.left_steps: list[str] = []
         self.hosts_left: list[str] = []
@@ -57,13 +60,17 @@ class Report:
     def phase(self, phase: Phase | CopyPhase) -> None:
         """Begin a phase: every line of the log names it from now on.
 
-        A copy is measured from the beginning of its last phase: what it had to wait for before is not the copy's time.
+        A copy is measured from the beginning of its last phase: what it had to wait for before is not the copy's time,
+        nor is the comparison after it.
         Those that come after the work are never the one where a run failed.
         """
         self._failed_in = self._failed_in if phase in AFTER_WORK else phase
         if phase != self._phase:
             self._phase = phase
-            self._copy_began = self._pace_told = self._clock.now()
+            if phase is CopyPhase.VERIFY:
+                self._copied_at = self._clock.now()
+            else:
+                self._copy_began = self._pace_told = self._clock.now()
             log.about(phase=phase)
             self._note(phase=phase)
             logger.info("%s", phase)
@@ -127,6 +134,15 @@ class Report:
             raise
         self._end_copy(Result.SUCCESS, self._copy_began, copy.result)
 
+    def verified(self, proof: Proof) -> None:
+        """Publish what came of comparing source and volume."""
+        self.proof = str(proof)
+        self.page.verification(proof.outcome, proof.equal)
+        level = {ProofOutcome.EQUAL: logging.INFO, ProofOutcome.DIFFERENT: logging.ERROR}.get(
+            proof.outcome, logging.WARNING
+        )
+        logger.log(level, "source and volume: %s", proof)
+
     def failed(self) -> None:
         """Publish the end of a run that failed before its copy began, or outside of it."""
         if self.copy_ended is None:
@@ -138,7 +154,8 @@ class Report:
         if done:
             self._tell_xcopy(done)
         used = bool(done and done.xcopy_used)
-        self.page.finish(result, self.copy_ended - began, xcopy_used=used)
+        until = self._copied_at if result is Result.SUCCESS and self._copied_at else self.copy_ended
+        self.page.finish(result, until - began, xcopy_used=used)
 
     def _tell_xcopy(self, result: CopyResult) -> None:
         """Tell whether the array moved the bytes: a copy that it did not move works, but takes hours."""
@@ -184,7 +201,7 @@ class Report:
             logger.error("%s %s", text, hint, exc_info=error, extra=failed_in)
         else:
             logger.info("the copy is complete and verified")
-        message |= {"xcopy": self.xcopy, "hostsLeft": self.hosts_left}
+        message |= {"xcopy": self.xcopy, "verified": self.proof, "hostsLeft": self.hosts_left}
         message |= {"undoFailures": self.undo_failures, "left": self.left_steps}
         write_message(message_file, message)
         return outcome.exit_code

@@ -49,6 +49,7 @@ LEASE_VARIABLES = {
 }
 """by the parameter of `check_settings` that each one sets"""
 HOST_ID = r"host-[0-9]+"
+EVERYTHING, DEFAULT_SAMPLES = "all", "64"
 NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 OBJECT_NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
 OF_A_SERVICE = re.compile(r"(tcp|udp|sctp)://.*")
@@ -88,6 +89,7 @@ class Parser(Reader):
             ),
             **self.site(),
             metrics=self.metrics(),
+            verify_samples=self.verify_samples(),
             termination_message=Path(self.text("termination-message-path")),
             warnings=tuple(self.warnings),
         )
@@ -240,6 +242,15 @@ class Parser(Reader):
     def clone_method(self) -> str:
         """Read how the host is told to clone."""
         return self.choice("esxi-clone-method", tuple(CloneMethod)) or CloneMethod.VIB
+
+    def verify_samples(self) -> str:
+        """Read how much of source and volume is compared."""
+        value = self.text("verify-samples") or DEFAULT_SAMPLES
+        if value != EVERYTHING and not re.fullmatch(r"[0-9]{1,4}", value):
+            self.problems.append(
+                f"--verify-samples: {short(value)} is neither {EVERYTHING} nor a whole number from 0 to 9999."
+            )
+        return value.lstrip("0") or "0"
 
     def ssh(self) -> SshSettings:
         """Read how to reach hosts over SSH; of no interest to the other method, which gets the key all the same."""

@@ -136,6 +136,8 @@ class Settings(SiteSettings):
     source: SourceSettings
     target: TargetSettings
     metrics: MetricsSettings
+    verify_samples: str
+    """of how many random places source and volume are compared; `all`, or `0` for nothing"""
     termination_message: Path
     warnings: tuple[str, ...] = ()
     """what was taken otherwise than it was given, a sentence each"""

@@ -15,6 +15,7 @@ from populator.stories.left import OnHost, look_at
 from populator.stories.parts import Parts
 from populator.writer import Mapped
 from vsphere.copy.clone import Cloner
+from vsphere.copy.verify import Verifier
 from vsphere.errors import HostKeyRefused, HostUnfit, LoginRefused, Unreachable
 from vsphere.host.devices import Devices
 from vsphere.model import EsxiHost, SourceDisk
@@ -30,6 +31,7 @@ class ReadyHost:
     host: EsxiHost
     devices: Devices
     cloner: Cloner
+    verifier: Verifier
 
 
 class Hosts:
@@ -67,13 +69,15 @@ class Hosts:
         path = self._disk.path
         try:
             wrapper, cloner = self._parts.wrapper(host, path), self._parts.cloner(host, path)
-            self._parts.report.wrapper(wrapper.method, cloner.version().number)
+            version = cloner.version()
+            self._parts.report.wrapper(wrapper.method, version.number)
         except (LoginRefused, HostKeyRefused, Unreachable) as error:
             if self._parts.settings.ssh is None:  # then it is vCenter that is asked
                 raise
             raise HostUnfit(error.text, error.hint, error.setting) from error
         cloner.check(path)
-        self._ready[host.id] = ReadyHost(host, self._parts.devices(host), cloner)
+        verifier = self._parts.verifier(host, path, version)
+        self._ready[host.id] = ReadyHost(host, self._parts.devices(host), cloner, verifier)
 
     def look_elsewhere(
         self, host_id: str, device: str, before: Sequence[Mapping]

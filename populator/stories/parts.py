@@ -17,10 +17,11 @@ from populator.storage.array import StorageArray, Volume
 from populator.storage.copies import CopyingArray
 from populator.writer import Mapped
 from vsphere.copy.clone import Cloner
+from vsphere.copy.verify import Verifier
 from vsphere.host.devices import Devices
 from vsphere.model import EsxiHost, HostState, SourceDisk
 from vsphere.ports import Held
-from vsphere.wrapper.contract import Wrapper
+from vsphere.wrapper.contract import Version, Wrapper
 from vsphere.wrapper.tasks import Tasks
 
 
@@ -170,3 +171,6 @@ class Parts(Protocol):
 
     def cloner(self, host: EsxiHost, disk: str) -> Cloner:
         """Return what copies that disk by that wrapper."""
+
+    def verifier(self, host: EsxiHost, disk: str, version: Version) -> Verifier:
+        """Return what compares source and volume by that wrapper, which is of that version."""

@@ -25,9 +25,10 @@ from populator.stories.parts import HostLease, Writing
 from populator.undo import UndoStack
 from populator.writer import Mapped
 from vsphere.copy.clone import Cloner
+from vsphere.copy.result import differing
 from vsphere.errors import HostUnfit
 from vsphere.host.devices import Devices
-from vsphere.model import Adapter, CopyPhase, EsxiHost, SourceDisk
+from vsphere.model import Adapter, CopyPhase, EsxiHost, ProofOutcome, SourceDisk
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,13 @@ def copy_on_first(
                 job.disk.path, device, held, progress, check_again, report.phase, runs=runs
             )
             devices.see_idle(lun.device)
+
+            report.phase(CopyPhase.VERIFY)
+            held.note(phase=CopyPhase.VERIFY)
+            proof = ready.verifier.verify(job.disk.path, device)
+            report.verified(proof)
+            if proof.outcome is ProofOutcome.DIFFERENT:
+                raise differing(proof, host.name, copy.result)
             writing.confirm()
 
 

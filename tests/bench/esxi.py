@@ -1,4 +1,5 @@
-"""What the wrapper costs a host: time and processes of a poll, and what hundreds of forgotten tasks cost a start.
+"""What the wrapper costs a host: time and processes of a poll, what hundreds of forgotten tasks cost a start, and what
+it takes to compare source and device.
 
 Processes are counted by the numbers that a PID namespace of its own hands out: exact, whatever else the machine does.
 Those that the lab's stubs start for themselves are among them.
@@ -14,7 +15,7 @@ from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 from tests.bench.figure import Figure
-from tests.lab.disks import MIB, make_vmdk
+from tests.lab.disks import MIB, make_sparse_vmdk
 from tests.lab.esxi import EsxiHost
 from tests.lab.esxi.sandbox import SHELLS
 from tests.lab.esxi.script import PREFIX, SCRIPT_PATH, Script
@@ -26,6 +27,14 @@ CLONE = f"{SCRIPT_PATH} --clone -s {DISK} -t /vmfs/devices/disks/{NAA}"
 ID = r"sed -n 's/.*\"taskId\": \"\([^\"]*\)\".*/\1/p'"
 POLLS = 20
 STALE = 200
+COMPARED = 2048 * MIB
+REACH = {"64": 2, "all": 20}
+"""seconds"""
+VERIFY = f"""#!/bin/sh
+{SCRIPT_PATH} --verify -s {DISK} -t /vmfs/devices/disks/{NAA} -i $1 -n $2 >/dev/null
+until {SCRIPT_PATH} --task-get -i $1 | grep '"state": "equal"' >/dev/null; do usleep 100000; done
+exec {SCRIPT_PATH} --task-clean -i $1 >/dev/null
+"""
 
 
 def measure() -> Iterator[Figure]:
@@ -38,14 +47,20 @@ def measure() -> Iterator[Figure]:
                 yield start(host, Path(name), shell)
             finally:
                 host.close()
+        with TemporaryDirectory(prefix="xcopy-bench-") as name:
+            host = make_host(Path(name), shell, COMPARED)
+            try:
+                yield from verify(host, shell)
+            finally:
+                host.close()
 
 
-def make_host(folder: Path, shell: str) -> EsxiHost:
-    """Return a host with one disk and one device, whose copies take a minute."""
+def make_host(folder: Path, shell: str, size: int = MIB) -> EsxiHost:
+    """Return a host with one disk and one device, all zeros, whose copies take a minute."""
     san = San(folder / "luns")
-    san.create_lun(NAA, MIB)
+    san.create_lun(NAA, size)
     san.map(NAA, {"iqn.1"}, 1, "bench")
-    make_vmdk(folder / "ds/vm", "disk.vmdk", MIB)
+    make_sparse_vmdk(folder / "ds/vm", "disk.vmdk", size, {})
     adapters = [{"device": "vmhba64", "kind": "iscsi", "initiator": "iqn.1"}]
     stores = {"ds": folder / "ds"}
     host = EsxiHost("esx-1", "host-1", adapters, san, stores, wrapper=shell, root=folder / "root")
@@ -75,6 +90,19 @@ def poll(host: EsxiHost, shell: str) -> Iterator[Figure]:
     command = script_of(host).sandbox.command(["/bin/sh", "-c"])
     times = [took([*command, begin + get + f"; {get}" * more]) for more in (0, POLLS)]
     yield Figure(f"time of a taskGet, {shell}", (times[1] - times[0]) / POLLS * 1000, 1, 50, "ms")
+
+
+def verify(host: EsxiHost, shell: str) -> Iterator[Figure]:
+    """Measure how long a comparison takes from its start to the poll that says so, by 64 samples and of everything."""
+    host.stack.add(host.adapters)
+    sandbox = script_of(host).sandbox
+    sandbox.add_program("/lab/verify", VERIFY)
+    for samples, name, parts in (
+        ("64", "comparison of 64 samples", 1),
+        ("all", "comparison of all, a GiB", 2),
+    ):
+        times = [took(sandbox.command(["/lab/verify", str(uuid4()), samples])) for _ in range(3)]
+        yield Figure(f"{name}, {shell}", statistics.median(times) / parts, 0, REACH[samples], "s")
 
 
 def start(host: EsxiHost, folder: Path, shell: str) -> Figure:

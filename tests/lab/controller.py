@@ -101,6 +101,8 @@ class Controller:
     uid: str
     interval: float = 5.0
     seen: list[Status] = field(default_factory=list)
+    page: str = ""
+    """the last one, as it came"""
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -124,6 +126,7 @@ class Controller:
         while True:
             # The pod may be gone: the controller tries again too.
             with contextlib.suppress(OSError, http.client.HTTPException):
-                self.seen.append(read_page(scrape(self.url), self.uid))
+                self.page = scrape(self.url)
+                self.seen.append(read_page(self.page, self.uid))
             if self._stop.wait(self.interval):
                 return

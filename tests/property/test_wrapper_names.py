@@ -30,6 +30,7 @@ WAYS = {
     "ssh": ("forced command", "encoded forced command"),
 }
 """transport -> ways into the script"""
+ID = "0b7e21c4-1111-4222-8333-000000000001"
 DEVICE = "/vmfs/devices/disks/naa.600a098038303053455d463045727654"
 ROOT = "/vmfs/volumes/ds one/"
 VMKFSTOOLS = """#!/bin/sh
@@ -111,6 +112,19 @@ class Host:
             case _:
                 return self.run([SCRIPT_PATH], ssh=f"--clone -s {encoded} -t {DEVICE}")
 
+    def verify(self, way: str, source: str) -> str:
+        """Ask for a comparison; as no such disk is there, nothing is read."""
+        encoded = "pct:" + quote(source, safe="/").replace("~", "%7E")
+        given = source if way in {"arguments", "forced command"} else encoded
+        words = ["--verify", "-s", given, "-t", DEVICE, "-i", ID, "-n", "64"]
+        if way == "esxcli":
+            _, execute = parse_plugin(PLUGIN_XML)["verify"]
+            values = {"sourcevmdk": encoded, "targetlun": f"pct:{DEVICE}", "id": ID, "samples": "64"}
+            return self.run(["/bin/sh", "-c", substitute(execute, values)])
+        if "forced" in way:
+            return self.run([SCRIPT_PATH], ssh=" ".join(words))
+        return self.run([SCRIPT_PATH, *words])
+
     def copied(self, task: str) -> list[str]:
         """Wait for the copy, return what vmkfstools was told, and forget the task."""
         folder, deadline = self.tmp / f"{PREFIX}{task}", time.monotonic() + 20
@@ -168,6 +182,31 @@ def test_a_name_is_copied_verbatim_or_refused(
             "refused for no reason"
         )
     assert [each.name for each in host.lab.iterdir()] == []
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("transport", WAYS)
+@many
+@given(folder=NAMES, disk=NAMES, data=st.data())
+def test_a_name_of_what_is_to_be_compared_is_looked_for_or_refused(
+    host: Host, transport: str, folder: str, disk: str, data: st.DataObject
+) -> None:
+    source = f"{ROOT}{folder}/{disk}.vmdk"
+    status, message = strings(host.verify(data.draw(st.sampled_from(WAYS[transport])), source))
+    if status == "0":
+        facts = json.loads(message)
+        assert (facts["taskId"], facts["state"], facts["stdErr"]) == (
+            ID,
+            "unread",
+            "the source cannot be read",
+        )
+    else:
+        assert message.startswith("Path validation error: Invalid path detected: ")
+        assert folder == ".." or re.search(r"[\x00-\x1f\x7f\ufffe\uffff]", folder + disk), (
+            "refused for no reason"
+        )
+    assert [each.name for each in host.lab.iterdir()] == []
+    assert list(host.tmp.iterdir()) == []
 
 
 @pytest.mark.timeout(3600)

@@ -1,7 +1,7 @@
 """What a copy ends with: a result, or a failure in one sentence with the next step."""
 
 from vsphere.errors import CloneFailed
-from vsphere.model import CopyResult
+from vsphere.model import CopyResult, Proof
 from vsphere.wrapper.answers import shorten, translate
 from vsphere.wrapper.contract import TaskState
 
@@ -28,6 +28,17 @@ def failure_of(state: TaskState, host: str) -> CloneFailed:
     meaning, hint = translate(state.stderr or state.last_line)
     text = f"The copy failed on host {host} with exit code {state.exit_code}: {meaning}."
     return CloneFailed(text, hint, result_of(state))
+
+
+def differing(proof: Proof, host: str, result: CopyResult | None) -> CloneFailed:
+    """Return what to say of a copy that is not what its source is."""
+    return CloneFailed(
+        f"Source and volume are {proof}, as host {host} reads them: the copy is wrong, or one of them was written to "
+        "since.",
+        "Do not use the volume. See that the VM is off, and start the migration again. Should it come out like this "
+        "again, have the host copy without the array (/DataMover/HardwareAcceleratedMove 0), and ask its vendor.",
+        result,
+    )
 
 
 def refused(complaint: str, host: str) -> CloneFailed:

@@ -7,7 +7,7 @@ from typing import Any
 from vsphere.errors import Unreadable
 from vsphere.model import Xcopy
 from vsphere.wrapper.complaints import find_complaint
-from vsphere.wrapper.contract import Answer, TaskState, Version
+from vsphere.wrapper.contract import Answer, Compared, TaskState, Verification, Version
 
 TASK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """Nothing else is sent back as a task id: the stock plugin puts it onto a command line without quotes."""
@@ -59,6 +59,25 @@ def parse_task(answer: Answer) -> TaskState:
             f"It said: {answer.message[:200]}",
         )
     return _task(facts)
+
+
+def parse_verification(answer: Answer, task: str) -> Verification:
+    """Read what `verify`, or `taskGet` of it, answered; raise where that is not of this task, or says nothing."""
+    facts = answer.facts
+    if answer.status == "0" and facts.get("taskId") == task and facts.get("state") in set(Compared):
+        compared = Compared(facts["state"])
+        needed = {Compared.EQUAL: "bytes", Compared.DIFFERENT: "offset"}.get(compared)
+        if needed is None or _count(facts.get(needed)) is not None:
+            percent, size, offset = (_count(facts.get(name)) or 0 for name in ("percent", "bytes", "offset"))
+            return Verification(compared, percent, size, offset, str(facts.get("stdErr") or ""))
+    raise Unreadable(
+        "The host's vmkfstools wrapper did not report how the comparison stands.",
+        f"It said: {shorten(answer.message)}",
+    )
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _task(facts: dict[str, Any]) -> TaskState:

@@ -43,6 +43,11 @@ class Plugin:
         )
         return call("cloneLimited", limit=str(limit)) if limit else call("clone")
 
+    def verify(self, source: str, device: str, task: str, samples: str) -> Answer:
+        return self._call(
+            "verify", POLL_SECONDS, sourcevmdk=source, targetlun=device, id=task, samples=samples
+        )
+
     def task_get(self, task: str) -> Answer:
         return self._call("taskGet", POLL_SECONDS, id=task)
 
@@ -76,7 +81,9 @@ class Plugin:
         except EsxcliFault as error:
             answer = Answer("1", error.reason)
             # What hostd itself could not do tells nothing of a task.
-            if error.unclear or (command in {"taskGet", "taskStop", "taskClean"} and not answer.facts):
+            if error.unclear or (
+                command in {"verify", "taskGet", "taskStop", "taskClean"} and not answer.facts
+            ):
                 raise
             return answer
 

@@ -65,6 +65,9 @@ class Script:
     def clone(self, source: str, device: str, guard: Guard, limit: int) -> Answer:
         return self._call(f"--clone -s {source} -t {device}{f' -l {limit}' if limit else ''}", guard=guard)
 
+    def verify(self, source: str, device: str, task: str, samples: str) -> Answer:
+        return self._call(f"--verify -s {source} -t {device} -i {task} -n {samples}", POLL_SECONDS)
+
     def task_get(self, task: str) -> Answer:
         return self._call(f"--task-get -i {task}", POLL_SECONDS)
 

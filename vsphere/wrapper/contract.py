@@ -49,6 +49,11 @@ class Version:
         """Whether it keeps a limit of copies on the host, however many ask for one at the same moment."""
         return "limit" in self.capabilities
 
+    @property
+    def verifies(self) -> bool:
+        """Whether it can compare a disk with a device."""
+        return "verify" in self.capabilities
+
 
 def version_order(number: str) -> tuple[int, ...]:
     """Return what sorts versions like 0.3.3 and 0.4.0-rc.1 by their numbers; one that is not known is the oldest."""
@@ -145,6 +150,30 @@ class TaskState:
         return self.exit_code == "0" and self.percent in {None, 100}
 
 
+class Compared(StrEnum):
+    """How a comparison of source and device stands, in the wrapper's words."""
+
+    RUNNING = "running"
+    EQUAL = "equal"
+    DIFFERENT = "different"
+    UNREAD = "unread"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A comparison of source and device."""
+
+    compared: Compared
+    percent: int = 0
+    """of what is compared, while it runs"""
+    bytes: int = 0
+    """that are equal, where all that was compared is"""
+    offset: int = 0
+    """the first byte that differs"""
+    reason: str = ""
+    """why it could not be done, in the host's words"""
+
+
 class Wrapper(Protocol):
     """The vmkfstools wrapper of one host, by whatever way it is reached.
 
@@ -167,6 +196,13 @@ class Wrapper(Protocol):
         """Start the copy of a disk, as spelled, onto a device's path; sent once, right after its guard.
 
         A `limit` other than 0 has it refused while so many copies run on the host; only where `Version` has `limits`.
+        """
+
+    def verify(self, source: str, device: str, task: str, samples: str) -> Answer:
+        """Start to compare a disk, as spelled, with a device's path, as the task that the caller draws the id of.
+
+        It only reads. May be repeated: it answers as `task_get` does, whose calls keep it going; that, `task_stop` and
+        `task_clean` take its id as they take a copy's. Only where `Version` has `verifies`.
         """
 
     def task_get(self, task: str) -> Answer:

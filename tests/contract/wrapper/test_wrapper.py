@@ -1102,6 +1102,9 @@ def test_links_do_not_lead_out(host: Host) -> None:
         "rm -rf /",
         "--version; reboot",
         "--clone -t x -s y",
+        "--verify",
+        "--verify -s a -t b -i c",
+        "--verify -s a -t b -n 1 -i c",
     ],
 )
 def test_a_forced_command_of_another_shape_is_refused(idle_host: Host, command: str) -> None:
@@ -1128,6 +1131,7 @@ def test_the_plugin_has_the_commands_of_the_contract() -> None:
     assert {name: list(options) for name, (options, _) in plugin.items()} == {
         "clone": ["source-vmdk", "target-lun"],
         "cloneLimited": ["source-vmdk", "target-lun", "limit"],
+        "verify": ["source-vmdk", "target-lun", "id", "samples"],
         "taskGet": ["id"],
         "taskClean": ["id"],
         "taskStop": ["id"],

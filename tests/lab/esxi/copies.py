@@ -31,6 +31,8 @@ class CopyFaults:
     """percent at which it is killed together with the shell that would have written the exit code"""
     xcopy_fails: bool = False
     """the array refuses to copy, each time it is asked"""
+    flip_at: int | None = None
+    """a byte that comes out wrong, though vmkfstools and the array say that all is well"""
     silent: bool = False
     """nothing on stdout, ever"""
     refuse: dict[str, str] = field(default_factory=dict)
@@ -209,6 +211,8 @@ class Copies:
             lun.writers.remove(writer)
         if task.lost:
             raise vmkfstools.VmkfstoolsError(vmkfstools.IO_ERROR)
+        if self.faults.flip_at is not None:
+            lun.write(self.faults.flip_at, bytes([lun.read(self.faults.flip_at, 1)[0] ^ 1]))
         if not task.halt.is_set():
             self._print(task, "\n")
 

@@ -136,6 +136,10 @@ class EsxiHost:
         """The devices that copies write to now."""
         return [task.device for task in self.copies.running()]
 
+    def readers(self, naa: str) -> list[tuple[int, str]]:
+        """Return the real processes that have a device open, number and name."""
+        return self.wrapper.programs.openers(naa) if isinstance(self.wrapper, Script) else []
+
     @property
     def max_lun(self) -> int:
         """Disk.MaxLUN."""

@@ -50,7 +50,7 @@ def device_set(host: EsxiHost, arguments: Mapping[str, str]) -> Done:
     naa, state = arguments["device"], arguments["state"]
     with host.recorder.during("detach" if state == "off" else "attach", naa), host.stack.lock:
         device = _device(host, naa)
-        if state == "off" and (host.copies.writing_to(naa) or host.openers.get(naa)):
+        if state == "off" and (host.copies.writing_to(naa) or host.openers.get(naa) or host.readers(naa)):
             raise failed(f"Unable to set device's state: Cannot change the state of device {naa}: Busy")
         device.off = state == "off"
         (host.stack.detached.add if device.off else host.stack.detached.discard)(naa)
@@ -85,6 +85,7 @@ def world_list(host: EsxiHost, arguments: Mapping[str, str]) -> Rows:
         _device(host, wanted)
     worlds = [(LOCAL, 524_493, "vmsyslogd")]
     worlds += [(task.device, task.pid, "vmkfstools") for task in host.copies.running()]
+    worlds += [(naa, *reader) for naa in host.stack.devices for reader in host.readers(naa)]
     worlds += [
         (naa, 2_100_000 + n, name) for naa, names in host.openers.items() for n, name in enumerate(names)
     ]

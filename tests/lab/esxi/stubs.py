@@ -9,6 +9,7 @@ import select
 import socket
 import struct
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.lab.esxi.sandbox import HOME, PYTHON, Sandbox
 
 SOCKET = f"{HOME}/vmkfstools"
 LOG = f"{HOME}/syslog"
+DEVICES = "/vmfs/devices/disks"
 VMKFSTOOLS = f"""#!{PYTHON} -IS
 import os, socket, sys
 
@@ -149,6 +151,7 @@ class Programs:
             self.publish_counters(naa)
         for gone in {each.name for each in stats.glob("*")} - devices:
             (stats / gone / "stats").unlink(missing_ok=True)
+        self._publish_devices()
         here = self.acceleration
         self.sandbox.path(f"{HOME}/hardware").write_text(
             f"   Path: /DataMover/HardwareAcceleratedMove\n   Type: integer\n   Int Value: {int(here.enabled)}\n"
@@ -158,6 +161,27 @@ class Programs:
             f"   VAAI Plugin Name: {here.plugin}\n   ATS Status: supported\n"
             f"   Clone Status: {here.clone_status}\n   Zero Status: supported\n   Delete Status: supported\n"
         )
+
+    def _publish_devices(self) -> None:
+        """Let the bytes of the devices that can be reached be read in the host's own file system."""
+        folder, stack = self.sandbox.path(DEVICES), self.copies.stack
+        with stack.lock:
+            usable = {naa: device.lun.path for naa, device in stack.devices.items() if stack.usable(naa)}
+        for shown in folder.iterdir():
+            if shown.name not in usable:
+                shown.unlink(missing_ok=True)
+        for naa, path in usable.items():
+            with suppress(FileExistsError):
+                (folder / naa).hardlink_to(path)
+
+    def openers(self, naa: str) -> list[tuple[int, str]]:
+        """Return the processes on this host that have a device open: number and name."""
+        shown = self.sandbox.path(f"{DEVICES}/{naa}")
+        return [
+            (pid, (Path("/proc") / str(pid) / "comm").read_text().strip())
+            for pid in self.sandbox.processes()
+            if shown.exists() and _has_open(pid, shown)
+        ]
 
     def publish_counters(self, naa: str) -> None:
         """Show a device's counters as vsish does; cumulative, in hexadecimal."""
@@ -210,6 +234,14 @@ class Programs:
         self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
         self._thread.join()
+
+
+def _has_open(pid: int, file: Path) -> bool:
+    """Return whether a process has a file open; one that is gone has none."""
+    try:
+        return any(each.samefile(file) for each in Path(f"/proc/{pid}/fd").iterdir() if each.exists())
+    except OSError:
+        return False
 
 
 def _pidfd_of(pid: int) -> int | None:

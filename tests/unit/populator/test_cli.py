@@ -180,6 +180,7 @@ OF_OTHERS = {
     "vsphere/wrapper/by_ssh.py": {
         "--version",
         "--clone",
+        "--verify",
         "--task-get",
         "--task-clean",
         "--task-stop",

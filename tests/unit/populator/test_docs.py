@@ -51,10 +51,11 @@ def full_page() -> str:
     full = Page("uid", "ontap", "vib")
     full.lease = LeaseMetrics("uid")
     full.array("NetApp", "ONTAP", "", "9.15.1")
-    full.vib("0.4.2")
+    full.vib("0.4.3")
     full.protocol = "iscsi"
     full.disk(2, 1)
     full.xcopy(2, 1, 3)
+    full.verification("equal", 4)
     full.pace(1, 1)
     shown, _ = full.render()
     full.finish(Result.SUCCESS, 1, xcopy_used=True)

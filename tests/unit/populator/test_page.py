@@ -35,6 +35,7 @@ def filled(page: Page) -> Page:
     page.progress(42)
     page.pace(512 * 2**20, 90.4)
     page.xcopy(10_922, 3, 2**42)
+    page.verification("equal", 66 * 2**20)
     page.finish(Result.SUCCESS, 1234567.8912, xcopy_used=True)
     return page
 
@@ -69,12 +70,17 @@ def test_another_parser_finds_the_contracts_names_and_types(page: Page) -> None:
             "copy_duration_seconds",
             "xcopy_operations",
             "xcopy_bytes",
+            "verification_info",
+            "verified_bytes",
             "copy_rate_bytes_per_second",
         )
     }
     operations = {one.labels["outcome"]: one.value for one in families[PREFIX + "xcopy_operations"].samples}
     assert operations == {"done": 10_922, "failed": 3}
     assert families[PREFIX + "xcopy_bytes"].samples[0].value == 2**42
+    [verified] = families[PREFIX + "verification_info"].samples
+    assert (verified.labels["outcome"], verified.value) == ("equal", 1)
+    assert families[PREFIX + "verified_bytes"].samples[0].value == 66 * 2**20
     assert families[PREFIX + "progress"].type == "counter"
     info = families[PREFIX + "storage_array_info"].samples[0].labels
     assert info["storage_array_model"] == "n/a"

@@ -16,7 +16,7 @@ from populator.report.outcome import outcome_of
 from populator.report.page import Page
 from populator.report.run import Report
 from vsphere.errors import CloneFailed, CopyMayBeRunning, LoginRefused, VsphereError
-from vsphere.model import CopyPhase, CopyResult, DiskKind, Link, SourceDisk, Xcopy
+from vsphere.model import CopyPhase, CopyResult, DiskKind, Link, Proof, SourceDisk, Xcopy
 
 
 @pytest.fixture
@@ -56,6 +56,50 @@ def test_rate_and_remaining_time_of_a_running_copy_are_on_the_page(report: Repor
         copy.result = CopyResult("task", xcopy_used=True)
     assert "copy_rate_bytes_per_second{" in running
     assert "copy_remaining_seconds{" in running
+
+
+class Minutes(Clock):
+    """A minute later at each look."""
+
+    minutes = 0
+
+    def now(self) -> float:
+        self.minutes += 1
+        return 60.0 * self.minutes
+
+
+def test_what_the_comparison_takes_is_not_the_copys_time() -> None:
+    report = Report(Page("uid", "ontap", "vib"), Minutes())
+    with report.copying() as copy:
+        copy.result = CopyResult("task", xcopy_used=True)
+        report.phase(CopyPhase.VERIFY)
+        for _ in range(50):
+            report.percent(99)
+    [line] = [each for each in report.page.render()[0].splitlines() if "duration_seconds{" in each]
+    assert float(line.split()[-1]) == 60
+
+
+@pytest.mark.parametrize(
+    ("proof", "said", "level"),
+    [
+        (Proof(equal=7, samples="all"), "equal: all 7 bytes", "INFO"),
+        (Proof(offset=3), "different at byte 3", "ERROR"),
+        (Proof(reason="busy"), "not verified: busy", "WARNING"),
+    ],
+)
+def test_whether_the_bytes_are_the_same_is_in_log_page_and_termination_message(
+    report: Report, tmp_path: Path, caplog: pytest.LogCaptureFixture, proof: Proof, said: str, level: str
+) -> None:
+    caplog.set_level("INFO")
+    file = tmp_path / "termination-log"
+    file.touch()
+    report.verified(proof)
+    report.end(None, file)
+    assert json.loads(file.read_text())["verified"] == said
+    assert [line for line in caplog.records if said in line.getMessage() and line.levelname == level]
+    page = report.page.render()[0]
+    assert f'verification_info{{owner_uid="uid",outcome="{proof.outcome}"}} 1' in page
+    assert ("verified_bytes{" in page) == (proof.equal is not None)
 
 
 def test_a_copy_that_failed_is_published_as_such(report: Report) -> None:

@@ -39,6 +39,7 @@ ARGUMENTS = {
     "vsphere-username": "root",
     "vsphere-password": "pass",
     "esxi-clone-method": "vib",
+    "verify-samples": "64",
     "kubeconfig": None,
     "master": None,
     "migration-host": None,
@@ -377,3 +378,16 @@ def test_whatever_is_given_it_is_settings_or_an_error_for_people(data: st.DataOb
     with suppress(SettingsError):
         fleet = {name: data.draw(ODD) for name in ("esxi-hosts", "parallel", "ssh-key-file", "restart-hostd")}
         parse_fleet_settings({**ARGUMENTS, **fleet}, environment, dry_run=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "read"), [("64", "64"), ("all", "all"), ("0", "0"), ("000", "0"), ("0100", "100"), (None, "64")]
+)
+def test_how_much_is_compared(given: str | None, read: str) -> None:
+    assert parse(verify_samples=given).verify_samples == read
+
+
+@pytest.mark.parametrize("given", ["some", "-1", "10000", "1.5", "ALL", "\u0661"])
+def test_how_much_is_compared_is_a_number_or_all(given: str) -> None:
+    [problem] = problems(verify_samples=given)
+    assert problem.endswith("is neither all nor a whole number from 0 to 9999.")
