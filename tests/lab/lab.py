@@ -315,6 +315,7 @@ class Lab:
             found += [f"{host.name}: {harm}" for harm in host.harm]
             found += [f"{host.name}: {naa} was pulled while on" for naa in host.unclean]
             found += [f"{host.name} has task {task}" for task in host.wrapper.tasks]
+            found += [f"{host.name} has comparison {task}" for task in host.wrapper.verifications]
         for store in self._stores():
             found += [f"{half} lies on {store.name}" for half in store.directory.glob(f"{key_line.SCRIPT}.*")]
             found += [f"mapping {file} lies on {store.name}" for file in store.directory.rglob("*-rdmdisk-*")]

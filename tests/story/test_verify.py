@@ -54,7 +54,7 @@ def succeeds(lab: Lab, target: Target, verified: str, **how: Any) -> Program:
 def idle(lab: Lab) -> bool:
     """Whether nothing of a comparison runs or lies on the host."""
     script = script_of(lab)
-    return not script.sandbox.processes() and not [each for each in script.temporary if "verify" in each]
+    return not script.sandbox.processes() and not script.verifications
 
 
 @pytest.mark.wrappers("busybox", "dash")
@@ -143,7 +143,7 @@ def test_a_populator_that_is_killed_while_it_compares_leaves_what_the_next_one_c
         wait_until(lambda: lab.host.readers(target.naa), 60)
         program.signal(signal.SIGKILL)
         program.wait(GRACE)
-    script_of(lab).power_off()  # as it does by itself when nobody has asked for three minutes
+    lab.host.restart()  # it would end by itself when nobody has asked for three minutes
     script_of(lab).sandbox.path("/bin/dd").unlink()
     script_of(lab).sandbox.path("/bin/dd").symlink_to("/usr/bin/busybox")
     with lab.program(target) as program:

@@ -17,6 +17,7 @@ from vsphere.paths import parse_vmdk
 from vsphere.ports import Clock
 from vsphere.wrapper.answers import parse_verification, shorten
 from vsphere.wrapper.contract import Compared, Verification, Version, Wrapper
+from vsphere.wrapper.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -134,11 +135,15 @@ class Verifier:
 
     def _forget(self, task: str, *, ended: bool) -> None:
         """Have nothing of it run or lie on the host any more."""
+        if not ended:
+            self._stop(task)
+        Tasks(self._wrapper).clean(task)
+
+    def _stop(self, task: str) -> None:
         try:
-            if not ended:
-                answer = self._wrapper.task_stop(task)
-                if answer.status != "0":
-                    log.info("the comparison %s: %s", task, shorten(answer.complaint))
-            self._wrapper.task_clean(task)
+            answer = self._wrapper.task_stop(task)
         except VsphereError as error:
             log.warning("the host may still be reading (%s); it ends by itself in some minutes", error.text)
+            return
+        if answer.status != "0":
+            log.info("the comparison %s: %s", task, shorten(answer.complaint))

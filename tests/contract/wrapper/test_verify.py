@@ -23,8 +23,8 @@ from tests.contract.wrapper.test_wrapper import (
 )
 from tests.lab import disks
 from tests.lab.esxi.sandbox import SHELLS
+from tests.lab.esxi.script import VERIFICATION as PREFIX
 
-PREFIX = "vmkfstools-verify-"
 SECTOR = 512
 SLOW_DD = (
     'case $* in *count=34) exec $real "$@" ;; esac; '

@@ -20,6 +20,7 @@ from vsphere.wrapper.files import PLUGIN_XML, SCRIPT, VERSION
 SCRIPT_PATH = "/opt/redhat/vmkfstools-wrapper"
 PLUGIN_PATH = "/usr/lib/vmware/esxcli/ext/esxcli-vmkfstools.xml"
 PREFIX = "vmkfstools-wrapper-"
+VERIFICATION = "vmkfstools-verify-"
 _NS = "{http://www.vmware.com/Products/ESX/5.0/esxcli/}"
 
 
@@ -63,6 +64,11 @@ class Script:
     def tasks(self) -> list[str]:
         """The ids of the tasks whose folders exist."""
         return [each.removeprefix(PREFIX) for each in self.temporary if each.startswith(PREFIX)]
+
+    @property
+    def verifications(self) -> list[str]:
+        """The same of comparisons."""
+        return [each.removeprefix(VERIFICATION) for each in self.temporary if each.startswith(VERIFICATION)]
 
     @property
     def temporary(self) -> list[str]:
