@@ -25,20 +25,21 @@ def vaai_status(host: EsxiHost, arguments: Mapping[str, str]) -> Rows:
 
 
 def claim_rules(host: EsxiHost, arguments: Mapping[str, str]) -> Rows:
-    """List the claim rules of a class, as the kernel has them and as the file has them."""
-    if arguments.get("claimruleclass") not in {"VAAI", "all"}:
-        return Rows("ClaimRule", [])
+    """List the claim rules of a class, that of multipathing by default, as the kernel and as the file has them."""
+    wanted = arguments.get("claimruleclass", "MP")
+    vendors = [(65429 + n, "VAAI", vendor, f"VMW_VAAIP_{vendor}") for n, vendor in enumerate(host.claimed)]
     rows: list[Row] = [
         {
             "Class": where,
             "Matches": f"vendor={vendor} model=*",
-            "Plugin": f"VMW_VAAIP_{vendor}",
-            "Rule": str(65429 + number),
-            "RuleClass": "VAAI",
+            "Plugin": plugin,
+            "Rule": str(number),
+            "RuleClass": kind,
             "Type": "vendor",
         }
-        for number, vendor in enumerate(host.claimed)
+        for number, kind, vendor, plugin in (*vendors, (65535, "MP", "*", "NMP"))
         for where in ("runtime", "file")
+        if wanted in {kind, "all"}
     ]
     return Rows("ClaimRule", rows)
 
