@@ -13,6 +13,9 @@ HANDOVER = 0.03
 LONG, LONGER = 0.1, 0.03
 """seconds: a pause that is long for one who has lost no race, and what each lost one adds to that"""
 
+MOST_LEAD = 4.0
+"""how many times as likely to be the next as a newcomer one is at most who has waited for long"""
+
 EULER = 0.5772
 """how far the logarithm of an exponential variable lies below that of its mean, on average"""
 
@@ -25,9 +28,14 @@ def hesitate(spread: float, waited: float, lost: int, chance: float) -> float:
     grows by its logarithm; with each race that was `lost`, as on a busy machine where news of claims comes late, that
     begins later.
     """
-    drawn = -spread * math.log(1 - chance) / min(1 + waited / 30, 4)
+    drawn = -spread * math.log(1 - chance) / lead(waited)
     long = LONG + LONGER * lost
     return drawn if drawn <= long else long * (1 + math.log(drawn / long))
+
+
+def lead(waited: float) -> float:
+    """Return how many times as likely as a newcomer a waiter of so many seconds is to be the next."""
+    return min(1 + waited / 30, MOST_LEAD)
 
 
 def spread_after(spread: float, paused: float, lost: int) -> float:

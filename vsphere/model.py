@@ -1,5 +1,6 @@
 """Hosts, adapters, disks and results of copies as frozen values, free of pyVmomi."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -230,3 +231,27 @@ class Proof:
             f"equal: {self.equal} bytes, at both ends of the disk, where partitions begin, and at {self.samples} "
             "random places"
         )
+
+
+@dataclass(frozen=True)
+class SurveyedDisk:
+    """A disk as vCenter reports it; `problem` says why no host can copy it, empty where one can."""
+
+    vm: str
+    path: str
+    """of the newest link of its chain"""
+    capacity: int
+    """bytes"""
+    host: str
+    """name of the host that the VM is on"""
+    datastore: str
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What there is to copy, and which hosts could."""
+
+    disks: tuple[SurveyedDisk, ...]
+    mounted: Mapping[str, frozenset[str]]
+    """name of a datastore -> names of the hosts that have it mounted and can be used"""

@@ -42,6 +42,8 @@ class Report:
         self.proof = ""
         """whether source and volume are the same, for people; empty before they were to be compared"""
         self._began = clock.now()
+        self._copied: dict[str, Value] = {}
+        """bytes and seconds of a copy that was made, for forecasts of later ones"""
         self._capacity = 0
         self._copy_began = self._pace_told = 0.0
         self._copied_at: float | None = None
@@ -133,6 +135,8 @@ class Report:
             self._end_copy(Result.FAILURE, self._began, done_before(error))
             raise
         self._end_copy(Result.SUCCESS, self._copy_began, copy.result)
+        seconds = (self._copied_at or self._clock.now()) - self._copy_began
+        self._copied = {"bytes": str(self._capacity), "seconds": f"{seconds:.1f}"} if self._capacity else {}
 
     def verified(self, proof: Proof) -> None:
         """Publish what came of comparing source and volume."""
@@ -201,6 +205,7 @@ class Report:
             logger.error("%s %s", text, hint, exc_info=error, extra=failed_in)
         else:
             logger.info("the copy is complete and verified")
+            message |= self._copied
         message |= {"xcopy": self.xcopy, "verified": self.proof, "hostsLeft": self.hosts_left}
         message |= {"undoFailures": self.undo_failures, "left": self.left_steps}
         write_message(message_file, message)

@@ -47,9 +47,27 @@ def test_whether_the_array_copied_is_in_log_page_and_termination_message(
     assert 'outcome="failed"} 4' in report.page.render()[0]
 
 
+LINK = Link("[ds] a/b.vmdk", "datastore-1", DiskKind.VMDK, "", encrypted=False, extents=None)
+DISK = SourceDisk((LINK,), 100 * MIB, "vm-1", "host-1", ())
+
+
+@pytest.mark.parametrize(("error", "told"), [(None, True), (CloneFailed("It failed."), False)])
+def test_what_a_copy_took_is_in_the_termination_message_of_a_run_that_succeeded(
+    report: Report, tmp_path: Path, error: Exception | None, told: bool
+) -> None:
+    file = tmp_path / "termination-log"
+    file.touch()
+    report.uses("iscsi", DISK)
+    with report.copying() as copy:
+        copy.result = CopyResult("task", xcopy_used=True)
+    report.end(error, file)
+    message = json.loads(file.read_text())
+    assert (message.get("bytes") == str(100 * MIB)) is told
+    assert ("seconds" in message) is told
+
+
 def test_rate_and_remaining_time_of_a_running_copy_are_on_the_page(report: Report) -> None:
-    link = Link("[ds] a/b.vmdk", "datastore-1", DiskKind.VMDK, "", encrypted=False, extents=None)
-    report.uses("iscsi", SourceDisk((link,), 100 * MIB, "vm-1", "host-1", ()))
+    report.uses("iscsi", DISK)
     with report.copying() as copy:
         report.percent(50)
         running = report.page.render()[0]
