@@ -29,6 +29,7 @@ COMPLETE = "_POPULATOR_COMPLETE"
 """variable by which a shell asks for completions"""
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "forecast": ("forecast", "Forecast how long copies will take, and what would help."),
     "preflight": ("preflight", "Look whether a populate would work, and touch nothing."),
     "top": ("top", "Show what all populates of a cluster do, live."),
     "leases": ("leases", "Show who holds the slots of which ESXi host."),

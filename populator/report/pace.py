@@ -36,3 +36,12 @@ def duration(seconds: float) -> str:
     if minutes >= 60:
         return f"{minutes // 60}h{minutes % 60:02d}m"
     return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+def roughly(seconds: float) -> str:
+    """Return a span as plans need it: 35 s, 42 min, 9.7 h, 6.1 d."""
+    for below, unit, name in ((90, 1, "s"), (90 * 60, 60, "min"), (100 * 3600, 3600, "h")):
+        if seconds < below:
+            digits = 0 if unit < 3600 else 1
+            return f"{seconds / unit:.{digits}f} {name}"
+    return f"{seconds / 86400:.1f} d"

@@ -175,6 +175,17 @@ OF_OTHERS = {
     "populator/preflight/cluster.py": {"--watch"},  # populator leases
     "populator/preflight/host.py": {"--hosts", "--claimrule-class"},  # populator vib, esxcli
     "populator/stories/preflight_host.py": {"--enabled", "--server"},  # esxcli
+    "populator/report/gantt.py": {
+        "--back",
+        "--text",
+        "--soft",
+        "--line",
+        "--row",
+        "--around",
+        "--copy",
+        "--hot",
+    }
+    | {"--hot-around", "--label"},  # CSS
     "vsphere/host/devices.py": {"--state"},  # esxcli
     "vsphere/vib/software.py": {"--help", "--force"},  # esxcli
     "vsphere/wrapper/by_ssh.py": {
@@ -193,6 +204,7 @@ OF_OTHERS = {
 SHOWN_BY: dict[str, tuple[tuple[str, ...], ...]] = {
     "lease/": ((), ("leases",)),
     "populator/cli/file.py": (("vib", "build"),),
+    "populator/cli/forecast.py": (("forecast",),),
     "populator/cli/output.py": (("leases",), *VISITS),
     "populator/cli/vib.py": (),  # the options themselves, and the examples
     "populator/log.py": ((), ("leases",), *VISITS),
@@ -200,6 +212,7 @@ SHOWN_BY: dict[str, tuple[tuple[str, ...], ...]] = {
     "populator/settings/fleet.py": VISITS[:1],
     "populator/settings/recovery.py": (("recover",),),
     "populator/settings/preflight.py": (("preflight",),),
+    "populator/settings/forecast.py": (("forecast",),),
     "populator/settings/vsphere.py": VISITS[:1],
     "populator/stories/fleet.py": VISITS[:1],
     "populator/wiring_fleet.py": VISITS[:1],
