@@ -61,27 +61,30 @@ class Rates:
 
 @dataclass(frozen=True)
 class Steps:
-    """Seconds that a populator spends around a copy. Where the lab is the source, it is a host that answers at once:
-    a host that is slow to answer adds its share to each disk, and a host's rescans are its own matter entirely.
+    """Seconds that a populator spends around a copy.
+
+    "Lab" means the least of several runs there, by their logs and the host's record of what it did; together they are
+    the 0.3 s by which each of twenty disks on one host outlasts its copy. A host and an array that take time to answer
+    are slower, by tenths of a second for each disk; what a rescan takes is another matter, and the host's own.
     """
 
     prepare: float = 8.0
     """from the place among those in flight to all being known: Kubernetes starts a pod in some 5 s where it has the
-    image, and the program needs 3 s for its own start and some 50 calls (lab: 1 s)"""
-    map_lun: float = 0.15
-    """lab, ONTAP"""
+    image, and the program needs 3 s for its start and some 50 calls (lab: 1 s)"""
+    map_lun: float = 0.03
+    """lab"""
     rescan: float = 10.0
     """for new devices. From seconds on a host with few LUNs to minutes where there are hundreds, or dead paths"""
-    begin: float = 0.35
-    """from a visible device to the copy's start (lab): checks of device and volume, and the start itself"""
-    finish: float = 0.3
-    """from a copy's end to the look that confirms it, by `vsphere.copy.polling`; a host is asked each 0.2 s near it"""
-    detach: float = 0.1
+    begin: float = 0.07
+    """from a visible device to the copy's start: checks of device and volume, and the start itself (lab)"""
+    finish: float = 0.13
+    """from a copy's end to the look that confirms it (lab): near the end `vsphere.copy.polling` asks each 0.2 s"""
+    detach: float = 0.02
     """lab"""
-    unmap: float = 0.1
-    """lab, ONTAP"""
+    unmap: float = 0.02
+    """lab"""
     forget: float = 5.0
-    """removal of the dead paths, by a rescan of its own kind: half of the other kind's, as in the lab"""
+    """removal of the dead paths, by a rescan of its own kind: half of the other kind's, as the lab has it"""
     leave: float = 5.0
     """from the last step to the pod's end, for which Forklift's next one waits: its controller scrapes each 5 s"""
     handover: float = HANDOVER + 0.03

@@ -12,7 +12,19 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import arrays, crowd, esxi, free_hosts, handover, one_disk, preflight, ssh, twenty_disks, vib
+from tests.bench import (
+    arrays,
+    crowd,
+    esxi,
+    forecast,
+    free_hosts,
+    handover,
+    one_disk,
+    preflight,
+    ssh,
+    twenty_disks,
+    vib,
+)
 from tests.bench.figure import Figure
 
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -21,6 +33,7 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "lease": handover.measure,
     "twenty": twenty_disks.measure,
     "hosts": free_hosts.measure,
+    "forecast": forecast.measure,
     "crowd": crowd.measure,
     "esxi": esxi.measure,
     "ssh": ssh.measure,

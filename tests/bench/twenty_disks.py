@@ -7,8 +7,9 @@ down.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime
 
 from tests.bench.figure import Figure
@@ -36,28 +37,45 @@ def measure() -> Iterator[Figure]:
 
 
 def run(lab: Lab, scope: str, ideal: float, reach: float) -> Figure:
-    """Populate all disks in one scope."""
+    """Populate all disks on one host in one scope."""
+    took = populate(lab, scope, [lab.host.moid] * DISKS).seconds
+    copies = [one for one in lab.host.history if one.name == "clone"]
+    rescans = sum(one.name == "rescan add" for one in lab.host.history)
+    note = f"{len(copies)} copies, {rescans} rescans for new devices, at most {lab.host.max_overlap} steps at once"
+    return Figure(f"{DISKS} disks on one host, scope {scope}", took, ideal, reach, "s", note)
+
+
+@dataclass(frozen=True)
+class Night:
+    """What became of all disks."""
+
+    seconds: float
+    programs: list[Program]
+
+
+def populate(lab: Lab, scope: str, hosts: Sequence[str]) -> Night:
+    """Populate a disk on each of these hosts, given by their ids, once for each time that it is named."""
     lab.tidy()
-    lab.host.rescan_seconds, lab.host.copy_seconds = RESCAN, COPY
-    lab.host.falls_over = (
-        scope == "copy"
-    )  # the lab counts copies, too, which are many at once by the other scope
-    line = threading.Barrier(DISKS)
+    for host in lab.hosts.values():
+        host.rescan_seconds, host.copy_seconds = RESCAN, COPY
+        # The lab counts copies, too, which are many at once by the other scope.
+        host.falls_over = scope == "copy"
+    line = threading.Barrier(len(hosts))
     begun: list[float] = []
 
     def arrive(request: Request) -> None:
         line.wait(TOGETHER)
         begun.append(time.time())
 
-    lab_of(OntapLab, lab.array).simulator.before("POST", MAPS, arrive, DISKS)
+    lab_of(OntapLab, lab.array).simulator.before("POST", MAPS, arrive, len(hosts))
     programs = [
         lab.program(
             lab.add_target(),
-            arguments={"storage-http-timeout-seconds": str(TOGETHER)},
+            arguments={"storage-http-timeout-seconds": str(TOGETHER), "migration-host": host},
             environment={"HOST_LEASE_SCOPE": scope, "HOSTNAME": f"pod-{n}"},
             scrape_interval=1.0,
         )
-        for n in range(DISKS)
+        for n, host in enumerate(hosts)
     ]
     with ExitStack() as stack:
         for program in programs:
@@ -65,11 +83,7 @@ def run(lab: Lab, scope: str, ideal: float, reach: float) -> Figure:
         for program in programs:
             if program.wait(300):
                 raise SystemExit(f"a run failed:\n{program.text()}")
-    copies = [one for one in lab.host.history if one.name == "clone"]
-    rescans = sum(one.name == "rescan add" for one in lab.host.history)
-    took = max(map(torn_down, programs)) - min(begun)
-    note = f"{len(copies)} copies, {rescans} rescans for new devices, at most {lab.host.max_overlap} steps at once"
-    return Figure(f"{DISKS} disks on one host, scope {scope}", took, ideal, reach, "s", note)
+    return Night(max(map(torn_down, programs)) - min(begun), programs)
 
 
 def torn_down(program: Program) -> float:
