@@ -111,8 +111,8 @@ def assumptions(conditions: Conditions) -> dict[str, Any]:
     rates = conditions.rates
     return {
         "copyMiBPerSecond": rates.copy,
-        "hostMiBPerSecond": rates.host if rates.host < math.inf else None,
-        "arrayMiBPerSecond": rates.array,
+        "hostMiBPerSecond": finite(rates.host),
+        "arrayMiBPerSecond": finite(rates.array),
         "rescanSeconds": conditions.steps.rescan,
         "slots": conditions.slots,
         "inFlight": conditions.in_flight,
@@ -166,6 +166,11 @@ def in_units(size: int) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def finite(rate: float) -> float | None:
+    """Return a rate; None where it is no limit."""
+    return rate if rate < math.inf else None
 
 
 def seconds(moment: float) -> float:

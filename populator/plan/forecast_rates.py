@@ -1,8 +1,9 @@
 """How copies that run at once share the rates: evenly, up to what one copy, one host and the array bear. Pure.
 
-Hosts with equally many copies give each of them the same rate, so copies are kept in classes by that number, each with
-one counter of what every copy in it has been served. An event then costs as much as there are classes, and not copies:
-that is what makes a forecast of thousands of disks a matter of a second.
+All copies of a host have the same rate, and so have those of all hosts with equally many. So the copies of a host stand
+in one queue, the first to end in front, and hosts are kept in classes by how many copies they have, each with one
+counter of what every copy in it has been served. An event then costs as much as there are classes, and not copies: that
+is what makes a forecast of thousands of disks a matter of a second.
 """
 
 import heapq
@@ -17,32 +18,36 @@ Who = TypeVar("Who")
 
 
 @dataclass(eq=False)
-class Moving(Generic[Who]):
-    """A copy that is under way."""
+class Running(Generic[Who]):
+    """The copies of one host."""
 
-    who: Who
-    host: str
-    due: float
-    """MiB that its class will have been served when it ends"""
+    queue: list[tuple[float, int, Who]] = field(default_factory=list)
+    """by what each copy here will have been served when it ends, in MiB"""
+    served: float = 0.0
+    """MiB that each had been served when the host came into its class"""
+    since: float = 0.0
+    """MiB that the class had served by then"""
     entry: int = 0
     """number of its newest entry in the heap of its class"""
 
 
-@dataclass
+@dataclass(eq=False)
 class Class(Generic[Who]):
-    """The copies of all hosts that have equally many."""
+    """The hosts that have equally many copies."""
 
-    copies: int = 0
+    hosts: int = 0
     served: float = 0.0
-    """MiB that each has been served, since the class exists"""
+    """MiB that each copy has been served, since the class exists"""
     rate: float = 0.0
-    heap: list[tuple[float, int, Moving[Who]]] = field(default_factory=list)
+    heap: list[tuple[float, int, Running[Who]]] = field(default_factory=list)
+    """hosts by what the class will have served when the first of their copies ends"""
 
-    def next(self) -> Moving[Who] | None:
-        """Return the copy that ends first; entries of those that have moved to another class are dropped."""
-        while self.heap and self.heap[0][1] != self.heap[0][2].entry:
+    def next(self) -> tuple[float, Running[Who]]:
+        """Return the host whose copy ends first, and when; entries of hosts that have moved are dropped."""
+        while self.heap[0][1] != self.heap[0][2].entry:
             heapq.heappop(self.heap)
-        return self.heap[0][2] if self.heap else None
+        due, _, host = self.heap[0]
+        return due, host
 
 
 class Sharing(Generic[Who]):
@@ -52,72 +57,73 @@ class Sharing(Generic[Who]):
         self._rates = rates
         self._now = 0.0
         self._classes: dict[int, Class[Who]] = {}
-        self._running: dict[str, list[Moving[Who]]] = {}
-        self._entries = count(1)
-        self._next: tuple[float, Moving[Who] | None] = (math.inf, None)
+        self._hosts: dict[str, Running[Who]] = {}
+        self._numbers = count(1)
+        self._next: tuple[float, Running[Who] | None] = (math.inf, None)
+
+    @property
+    def next(self) -> float:
+        """When the next copy ends, as things are; infinite where none runs."""
+        return self._next[0]
 
     def add(self, now: float, who: Who, host: str, mib: float) -> None:
         """Begin a copy."""
         self._advance(now)
-        running = self._running.setdefault(host, [])
-        self._regroup(running, len(running), len(running) + 1)
-        new = Moving(who, host, mib + self._class(len(running) + 1).served)
-        running.append(new)
-        self._enter(self._class(len(running)), new)
+        running = self._hosts.setdefault(host, Running())
+        self._leave(running)
+        heapq.heappush(running.queue, (running.served + mib, next(self._numbers), who))
+        self._enter(running)
         self._share()
 
-    def next(self) -> tuple[float, Moving[Who] | None]:
-        """Return when the next copy ends and which it is, as things are; never, where none runs."""
-        return self._next
-
-    def end(self, now: float, ended: Moving[Who]) -> None:
-        """End a copy."""
+    def end(self) -> Who:
+        """End the copy that ends next, at its moment, and return whose it is."""
+        now, running = self._next
+        if running is None:
+            raise LookupError("no copy runs")
         self._advance(now)
-        running = self._running[ended.host]
-        before = len(running)
-        running.remove(ended)
-        self._class(before).copies -= 1
-        ended.entry = 0
-        self._regroup(running, before, before - 1)
+        self._leave(running)
+        _, _, who = heapq.heappop(running.queue)
+        self._enter(running)
         self._share()
-
-    def _class(self, number: int) -> Class[Who]:
-        return self._classes.setdefault(number, Class())
-
-    def _end(self, each: Class[Who]) -> float:
-        copy = each.next()
-        return self._now + max(copy.due - each.served, 0.0) / each.rate if copy else math.inf
+        return who
 
     def _advance(self, now: float) -> None:
         for each in self._classes.values():
             each.served += each.rate * (now - self._now)
         self._now = now
 
-    def _regroup(self, copies: list[Moving[Who]], before: int, after: int) -> None:
-        """Move a host's copies to the class of another number."""
-        old, new = self._class(before), self._class(after)
-        for copy in copies:
-            copy.due += new.served - old.served
-            old.copies -= 1
-            self._enter(new, copy)
+    def _leave(self, running: Running[Who]) -> None:
+        """Take a host out of its class."""
+        if running.queue:
+            old = self._classes[len(running.queue)]
+            running.served += old.served - running.since
+            old.hosts -= 1
+            running.entry = 0
 
-    def _enter(self, group: Class[Who], copy: Moving[Who]) -> None:
-        copy.entry = next(self._entries)
-        heapq.heappush(group.heap, (copy.due, copy.entry, copy))
-        group.copies += 1
+    def _enter(self, running: Running[Who]) -> None:
+        """Put a host into the class of as many copies as it has now."""
+        if running.queue:
+            new = self._classes.setdefault(len(running.queue), Class())
+            running.since, running.entry = new.served, next(self._numbers)
+            due = new.served + running.queue[0][0] - running.served
+            heapq.heappush(new.heap, (due, running.entry, running))
+            new.hosts += 1
 
     def _share(self) -> None:
         """Give each class its rate: all have the same, but for those whose own limits allow them less."""
-        left, copies = self._rates.array, sum(each.copies for each in self._classes.values())
+        left, copies = self._rates.array, sum(each.hosts * number for number, each in self._classes.items())
+        self._next = (math.inf, None)
         for number in sorted(
             self._classes, reverse=True
         ):  # the more on a host, the less each of them can take
             each = self._classes[number]
-            if each.copies:
-                each.rate = min(self._rates.copy, self._rates.host / number, left / copies)
-                left -= each.rate * each.copies
-                copies -= each.copies
-            else:
+            if not each.hosts:
                 each.rate = 0.0
-        ends = ((self._end(each), each.next()) for each in self._classes.values() if each.copies)
-        self._next = min(ends, key=lambda end: end[0], default=(math.inf, None))
+                continue
+            each.rate = min(self._rates.copy, self._rates.host / number, left / copies)
+            left -= each.rate * each.hosts * number
+            copies -= each.hosts * number
+            due, running = each.next()
+            ends = self._now + max(due - each.served, 0.0) / each.rate
+            if ends < self._next[0]:
+                self._next = (ends, running)

@@ -82,17 +82,15 @@ class Simulation:
 
     def _turn(self) -> bool:
         """Let happen what happens next; return False where nothing does."""
-        ends, ended = self._sharing.next()
+        ends = self._sharing.next
         begins = self._events[0][0] if self._events else math.inf
-        if ended is None and not self._events:
-            return False
-        if ended and ends < begins:
-            self._now = ends
-            self._sharing.end(ends, ended)
-            self._send(ended.who)
+        self._now = min(ends, begins)
+        if ends < begins:
+            self._send(self._sharing.end())
+        elif self._events:
+            heapq.heappop(self._events)[2]()
         else:
-            self._now, _, act = heapq.heappop(self._events)
-            act()
+            return False
         return True
 
     # What populators ask for.

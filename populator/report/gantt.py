@@ -28,6 +28,8 @@ GAP = 4.0
 """between two rows"""
 NARROWEST = 1.5
 """width of a bar that can be seen"""
+LABELLED, READABLE = 13.0, 8
+"""height of a lane whose bars have names in them, and characters of a name that tell something"""
 LETTER = 6.3
 """width of a character in a bar, about"""
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
@@ -93,11 +95,9 @@ class Picture:
         return LEFT + moment / self._span * CHART
 
     def _legend(self, y: float) -> Iterator[str]:
-        entries = (
-            ("copy", "copy"),
-            ("around", "rescan, detach and the like"),
-            ("copy hot", "what holds it up"),
-        )
+        entries = [("copy", "copy"), ("around", "rescan, detach and the like")]
+        if self._hot:
+            entries.append(("copy hot", "what holds it up"))
         x = float(LEFT)
         for kind, words in entries:
             yield f'<rect x="{x:.0f}" y="{y - 10:.0f}" width="14" height="10" rx="2" class="{kind}"/>'
@@ -120,7 +120,7 @@ class Picture:
         above = top + (height - len(lanes) * self._lane) / 2
         end = max(lane.free for lane in lanes)
         disks = sum(len(lane.passages) for lane in lanes)
-        yield f"<g{' class=' + chr(34) + 'hot' + chr(34) if host == self._hot else ''}>"
+        yield '<g class="hot">' if host == self._hot else "<g>"
         yield f'<rect x="{LEFT}" y="{top:.1f}" width="{CHART}" height="{height:.1f}" class="row"/>'
         yield f'<text x="{LEFT - 10}" y="{middle:.1f}" class="end">{text(short(host, 24))}<title>'
         yield f"{text(host)}: {disks} disks</title></text>"
@@ -154,12 +154,10 @@ class Picture:
             f'<rect x="{left:.1f}" width="{max(right - left - gap, 0.4):.1f}" {shape} class="around"/>',
             f'<rect x="{begin:.1f}" width="{max(end - begin - gap / 2, 0.4):.1f}" {shape} class="copy"/>',
         ]
-        room = int((end - begin - 8) / LETTER)
-        words = short(file_of(first.disk.name), room)
-        if self._lane >= 13 and room >= min(len(file_of(first.disk.name)), 8) and len(group) == 1:
-            parts.append(
-                f'<text x="{begin + 4:.1f}" y="{y + height / 2 + 4:.1f}" class="small">{text(words)}</text>'
-            )
+        name, room = file_of(first.disk.name), int((end - begin - 8) / LETTER)
+        if self._lane >= LABELLED and room >= min(len(name), READABLE) and len(group) == 1:
+            place = f'x="{begin + 4:.1f}" y="{y + height / 2 + 4:.1f}"'
+            parts.append(f'<text {place} class="small">{text(short(name, room))}</text>')
         return "".join([*parts, "</g>"])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lease.decision import Scope
@@ -26,6 +26,9 @@ from populator.plan.forecast_run import simulate
 from populator.plan.forecast_slots import Slots, Wish
 
 HOSTS, STORES = ("esx-1", "esx-2", "esx-3"), ("ds-1", "ds-2")
+untimed = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # speed is measured in tests/bench
 ALMOST = 1e-6
 """seconds, of numbers that were added up in another order"""
 
@@ -71,11 +74,13 @@ def of(passages: Sequence[Passage], host: str) -> list[Passage]:
     return [passage for passage in passages if passage.host == host]
 
 
+@untimed
 @given(plans)
 def test_the_same_plan_gives_the_same_forecast(plan: Plan) -> None:
     assert simulate(plan).passages == simulate(plan).passages
 
 
+@untimed
 @given(plans)
 def test_every_disk_is_copied_once_in_the_order_of_its_steps_by_a_host_that_may(plan: Plan) -> None:
     forecast = simulate(plan)
@@ -88,6 +93,7 @@ def test_every_disk_is_copied_once_in_the_order_of_its_steps_by_a_host_that_may(
         assert list(moments) == sorted(moments)
 
 
+@untimed
 @given(plans)
 def test_no_host_has_more_holders_than_slots_in_scope_copy(plan: Plan) -> None:
     plan = replace(plan, conditions=replace(plan.conditions, scope=Scope.COPY))
@@ -96,6 +102,7 @@ def test_no_host_has_more_holders_than_slots_in_scope_copy(plan: Plan) -> None:
         assert most([(p.shaken, p.left) for p in of(passages, host)]) <= plan.conditions.slots
 
 
+@untimed
 @given(plans)
 def test_never_more_pods_for_a_hosts_disks_than_may_be_in_flight(plan: Plan) -> None:
     passages, steps = simulate(plan).passages, plan.conditions.steps
@@ -104,6 +111,7 @@ def test_never_more_pods_for_a_hosts_disks_than_may_be_in_flight(plan: Plan) -> 
         assert most(pods) <= plan.conditions.in_flight
 
 
+@untimed
 @given(plans)
 def test_no_copy_no_host_and_not_the_array_is_faster_than_its_rate_over_any_span(plan: Plan) -> None:
     passages, rates = simulate(plan).passages, plan.conditions.rates
@@ -118,6 +126,7 @@ def test_no_copy_no_host_and_not_the_array_is_faster_than_its_rate_over_any_span
                 assert moved / rate * (1 - ALMOST) <= max(last.ended - first.began + ALMOST, 0)
 
 
+@untimed
 @given(plans)
 def test_a_plan_is_never_faster_than_any_limit_alone(plan: Plan) -> None:
     makespan = simulate(plan).makespan
@@ -125,6 +134,7 @@ def test_a_plan_is_never_faster_than_any_limit_alone(plan: Plan) -> None:
         assert makespan >= bound.seconds * (1 - ALMOST) - ALMOST, bound
 
 
+@untimed
 @given(plans)
 def test_a_plan_is_never_slower_than_all_disks_one_after_the_other(plan: Plan) -> None:
     """Somebody always goes on: what waits, waits for a slot that is held, or for a place in flight."""
@@ -137,6 +147,7 @@ def test_a_plan_is_never_slower_than_all_disks_one_after_the_other(plan: Plan) -
     assert simulate(plan).makespan <= sum(alone) * (1 + ALMOST) + ALMOST
 
 
+@untimed
 @given(plans, st.integers(1, 500))
 def test_without_a_common_array_rate_a_host_does_not_feel_what_other_hosts_do(plan: Plan, mib: int) -> None:
     exact = Steps(*map(float, range(1, 11)))  # numbers that can be added up in any order
@@ -159,6 +170,7 @@ def one_slot(plan: Plan) -> Plan:
     return replace(plan, disks=alone, conditions=shape)
 
 
+@untimed
 @given(plans.map(one_slot), st.integers(0, 24), st.integers(1, 500))
 def test_where_order_cannot_matter_a_larger_disk_never_ends_a_plan_sooner(
     plan: Plan, which: int, mib: int
@@ -170,12 +182,24 @@ def test_where_order_cannot_matter_a_larger_disk_never_ends_a_plan_sooner(
     assert after.makespan >= simulate(plan).makespan - ALMOST
 
 
+@untimed
 @given(plans.map(one_slot), st.floats(1.1, 10))
 def test_where_order_cannot_matter_higher_rates_never_end_a_plan_later(plan: Plan, factor: float) -> None:
     old = plan.conditions.rates
     higher = Rates(old.copy * factor, old.host * factor, old.array * factor)
     after = simulate(replace(plan, conditions=replace(plan.conditions, rates=higher)))
     assert after.makespan <= simulate(plan).makespan + ALMOST
+
+
+@untimed
+@given(disks, st.floats(1, 3000))
+def test_an_array_that_is_the_only_limit_is_never_idle_before_the_end(
+    disks: tuple[PlannedDisk, ...], rate: float
+) -> None:
+    steps = Steps(**dict.fromkeys(Steps.__dataclass_fields__, 0.0))
+    free = Conditions(Rates(1e9, math.inf, rate), steps, slots=len(disks), in_flight=len(disks))
+    moved = sum(disk.size for disk in disks) / MIB
+    assert simulate(Plan(disks, {}, free)).makespan == pytest.approx(moved / rate)
 
 
 requests = st.lists(
@@ -187,6 +211,7 @@ requests = st.lists(
 )
 
 
+@untimed
 @given(requests, st.integers(1, 3))
 def test_slots_are_never_more_than_there_are_and_none_is_idle_while_somebody_waits(
     requests: list[tuple[str, ...] | int], number: int
@@ -210,7 +235,7 @@ def test_slots_are_never_more_than_there_are_and_none_is_idle_while_somebody_wai
         assert all(held[name] == number for hosts in waiting.values() for name in hosts)
 
 
-@settings(max_examples=20)
+@untimed
 @given(st.integers(1, 4), st.integers(1, 60), st.integers(1, 400))
 def test_equal_disks_on_idle_hosts_take_as_long_as_one_computes_by_hand(
     slots: int, number: int, mib: int

@@ -64,7 +64,9 @@ def test_it_needs_no_other_file() -> None:
 
 def test_what_holds_it_up_stands_out() -> None:
     assert 'class="hot"' in draw(forecast(4, 2), "title", [], "esx-1")
-    assert 'class="hot"' not in draw(forecast(4, 2), "title", [], "")
+    nothing = draw(forecast(4, 2), "title", [], "")
+    assert 'class="hot"' not in nothing
+    assert "what holds it up" not in nothing
 
 
 def test_no_disk_at_all_is_no_failure() -> None:
