@@ -237,8 +237,8 @@ LOCKED = "echo \"dd: can't open '$1': Device or resource busy\" >&2; exit 1"
         ("dd", LOCKED, "Device or resource busy"),
         ("dd", "exit 0", "it ends too early"),
         ("dd", '/bin/busybox dd "$@" 2>/dev/null; exit', "it ends too early"),
-        ("md5sum", "exit 0", "cannot be read"),
-        ("md5sum", "echo d41d8; exit 0", "cannot be read"),
+        ("md5sum", "/bin/busybox cat >/dev/null; exit 0", "cannot be read"),
+        ("md5sum", "/bin/busybox cat >/dev/null; echo d41d8; exit 0", "cannot be read"),
         ("head", "exit 1", "cannot be read"),
     ],
 )
