@@ -56,7 +56,8 @@ def read_object(given: Any) -> Wanted:
 def with_objects(by_uid: Mapping[str, Populate], objects: Sequence[Wanted]) -> list[Populate]:
     """Add what Forklift's objects say, and populates of which nothing else is known."""
     populates = dict(by_uid)
-    meant = Meant(by_uid.values(), objects)
+    named = {wanted.uid for wanted in objects}
+    meant = Meant((one for uid, one in by_uid.items() if uid not in named), objects)
     alone: list[Populate] = []
     for wanted in objects:
         uid = wanted.uid if wanted.uid in populates else meant.uid(wanted)

@@ -220,6 +220,7 @@ class Lines:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
         self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.read: list[str] = []
         for stream in (process.stdout, process.stderr):
             threading.Thread(target=self._read, args=(stream,), daemon=True).start()
 
@@ -232,6 +233,7 @@ class Lines:
         deadline = time.monotonic() + seconds
         while True:
             line = self.lines.get(timeout=max(deadline - time.monotonic(), 0))
+            self.read.append(line)
             if all(word in line for word in words):
                 return line
 
@@ -288,17 +290,18 @@ def test_an_api_server_that_goes_away_is_named_and_nobody_is_taken_for_dead(kube
         ledger.reset(lambda call: "before" if away.is_set() else None)
         with piped(world) as top:
             top.wait_for("disk-1", "running")
+            world.kube.admin.change(lease, lambda it: it["spec"].update(leaseDurationSeconds=15))
             world.renew(lease, percent="50")
             top.wait_for("disk-1", "50 %")
-            world.kube.admin.change(lease, lambda it: it["spec"].update(leaseDurationSeconds=5))
             away.set()
             top.wait_for("warning: Volumes' Leases", "since")
-            time.sleep(6)  # longer than long as its holder promised
+            time.sleep(16)  # longer than its holder promised, and than the watch lasts that is open
             away.clear()
             top.wait_for("Volumes' Leases", "read again")
             world.renew(lease, percent="70")
-            assert "running" in top.wait_for("disk-1"), "no line but this one"
-            assert "failed" in top.wait_for("disk-1"), "nobody renews it any more"
+            top.wait_for("disk-1", "running", "70 %")
+            assert [line for line in top.read if "failed" in line] == []
+            top.wait_for("disk-1", "failed")  # nobody renews it any more
             top.process.send_signal(signal.SIGINT)
             assert top.process.wait(20) == 130
 

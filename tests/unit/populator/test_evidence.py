@@ -206,6 +206,8 @@ def test_object_and_run_are_one(owner: tuple[str, str] | None) -> None:
 def test_the_same_disk_twice_is_not_guessed_at() -> None:
     twice = [populator(name, "vms", DISK) for name in ("cr-1", "cr-2")]
     assert len(look([writer(CLONE)], [], twice).populates) == 3
+    beside = [populator("cr-1", "vms", DISK, ("disk-1", UID)), populator("cr-2", "vms", DISK)]
+    assert [one.populator for one in look([writer(CLONE)], [], beside).populates] == ["cr-1", "cr-2"]
     elsewhere = populator("cr-1", "other", DISK)
     assert len(look([writer(CLONE)], [], [elsewhere]).populates) == 2
 
