@@ -19,11 +19,19 @@ from tests.lab.arrays.rest import Request
 from tests.lab.esxi import STOCK
 from tests.lab.lab import Lab
 from tests.lab.program import Program
+from tests.lab.world import DATA_DISK, FC_DISK, FC_VM, PLAIN_DISK, PLAIN_VM, SIMPLE_DISK, SIMPLE_VM
 
 DISKS, COPY, RESCAN = 20, 6.0, 2.0
 TOGETHER = 120
 """seconds within which all must have come to the starting line"""
 MAPS = "/protocols/san/lun-maps"
+SOURCES = (
+    {"vm": PLAIN_VM, "disk": PLAIN_DISK},
+    {"vm": PLAIN_VM, "disk": DATA_DISK},
+    {"vm": FC_VM, "disk": FC_DISK},
+    {"vm": SIMPLE_VM, "disk": SIMPLE_DISK},
+)
+"""a disk for each host, since what copies leave beside a disk would meet there"""
 
 
 def measure() -> Iterator[Figure]:
@@ -60,6 +68,7 @@ def populate(lab: Lab, scope: str, hosts: Sequence[str]) -> Night:
         host.rescan_seconds, host.copy_seconds = RESCAN, COPY
         # The lab counts copies, too, which are many at once by the other scope.
         host.falls_over = scope == "copy"
+    source_of = dict(zip(dict.fromkeys(hosts), SOURCES, strict=False))
     line = threading.Barrier(len(hosts))
     begun: list[float] = []
 
@@ -74,6 +83,7 @@ def populate(lab: Lab, scope: str, hosts: Sequence[str]) -> Night:
             arguments={"storage-http-timeout-seconds": str(TOGETHER), "migration-host": host},
             environment={"HOST_LEASE_SCOPE": scope, "HOSTNAME": f"pod-{n}"},
             scrape_interval=1.0,
+            **source_of[host],
         )
         for n, host in enumerate(hosts)
     ]
