@@ -28,11 +28,11 @@ from vsphere.host.device_reader import DeviceReader
 from vsphere.host.esxcli import Esxcli
 from vsphere.host.ssh import Login, Ssh
 from vsphere.host.ssh_keys import public_key
-from vsphere.model import EsxiHost, InitiatorKind, SourceDisk
+from vsphere.model import EsxiHost, HostState, InitiatorKind, SourceDisk
 from vsphere.vcenter import looks
 from vsphere.vcenter.datastore import Datastore
 from vsphere.vcenter.extents import datastore_extents
-from vsphere.vcenter.inventory import find_disk, find_host
+from vsphere.vcenter.inventory import find_disk, find_host, host_states
 from vsphere.vcenter.placement import find_placement
 from vsphere.vcenter.privileges import missing_privileges
 from vsphere.vcenter.seen import SeenHost, SeenVm
@@ -169,6 +169,9 @@ class VcenterLooks:
 
     def find_host(self, disk: SourceDisk, migration_host: str) -> EsxiHost:
         return find_host(self._session, disk, migration_host)
+
+    def host_states(self, disk: SourceDisk, named: Sequence[str]) -> tuple[HostState, ...]:
+        return host_states(self._session, disk, named)
 
     def find_devices(self, disk: SourceDisk) -> tuple[str, ...]:
         return looks.find_devices(self._session, disk)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from populator.plan.host import Choice
 from populator.preflight.line import Line, failed, passed, warning
 from vsphere.host.device import Device
 from vsphere.host.offload import INIT, MAX_LUN, MOVE, TRANSFER, Vaai
@@ -14,6 +15,12 @@ LARGEST_TRANSFER = 16384
 """KiB of one XCOPY command; ESXi's default is a quarter of it"""
 DEFAULT_MAX_LUN = 1024
 SET = "esxcli system settings advanced set -o {0} -i {1}"
+
+
+def judge_choice(choice: Choice) -> list[Line]:
+    """Say which hosts may copy, and why not the others; the look has refused a choice of none."""
+    may = passed("hosts", f"{', '.join(choice.hosts)} may copy, in this order of preference")
+    return [may, *(warning("hosts", f"left out: {reason}") for reason in choice.left_out)]
 
 
 def judge_host(host: EsxiHost) -> list[Line]:

@@ -168,6 +168,8 @@ class PreflightSettings(SiteSettings):
     namespace: str
     """of the volumes; empty where it is not known yet"""
     migration_host: str
+    copy_hosts: tuple[str, ...]
+    """as in `SourceSettings`"""
     parallel: int
     """VMs, and after them hosts, at a time"""
     warnings: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from populator.storage.array import StorageArray, Volume
 from populator.storage.copies import CopyingArray
 from populator.writer import Mapped
 from vsphere.host.device_reader import DeviceReader
-from vsphere.model import EsxiHost, InitiatorKind, SourceDisk
+from vsphere.model import EsxiHost, HostState, InitiatorKind, SourceDisk
 from vsphere.ports import Commands
 from vsphere.vcenter.seen import SeenHost, SeenVm
 from vsphere.wrapper.contract import Wrapper
@@ -84,6 +84,9 @@ class Vcenter(Protocol):
 
     def find_host(self, disk: SourceDisk, migration_host: str) -> EsxiHost:
         """Find the host to copy on as a populate does."""
+
+    def host_states(self, disk: SourceDisk, named: Sequence[str]) -> tuple[HostState, ...]:
+        """Return the hosts that have a disk's datastores, or those that are named, as they are now."""
 
     def find_devices(self, disk: SourceDisk) -> tuple[str, ...]:
         """Return the devices below the datastores of a disk."""

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from populator.clock import Clock
-from populator.preflight.host import judge_devices, judge_host
+from populator.plan.host import Choice, decide_hosts
+from populator.preflight.host import judge_choice, judge_devices, judge_host
 from populator.preflight.line import Line, Mark, Section, Sheet, unknown
 from populator.preflight.target import judge_source, mark_of
 from populator.preflight.vcenter import (
@@ -16,6 +18,7 @@ from populator.preflight.vcenter import (
     judge_vm,
     of_datastore,
 )
+from populator.settings.values import ANY_HOST, OWN_HOST
 from populator.storage.array import Lun
 from populator.storage.copies import CopyingArray, backing_of
 from populator.stories.array_copy import check_idle, check_unseen, find_source
@@ -60,9 +63,8 @@ def look_at_vm(parts: LooksParts, looks: Looks, clock: Clock, name: str, ground:
     look.sections.append(sheet.section)
     for path in [str(settings.vmdk)] if settings.vmdk else vm.disks:
         sheet = Sheet(f"Disk {path}", clock)
-        disk = look_at_disk(parts, looks, sheet, vm, path, ground)
+        look.disks += look_at_disk(parts, looks, sheet, vm, path, ground)
         look.sections.append(sheet.section)
-        look.disks += [disk] if disk else []
     return look
 
 
@@ -78,14 +80,14 @@ def ask_privileges(sheet: Sheet, looks: Looks, kind: str, moid: str, name: str, 
 
 def look_at_disk(
     parts: LooksParts, looks: Looks, sheet: Sheet, vm: SeenVm, path: str, ground: Ground
-) -> DiskLook | None:
-    """Look at a disk and what it is for; return it where a host would copy it."""
+) -> list[DiskLook]:
+    """Look at a disk and what it is for; return it once for each host that may copy it."""
     vcenter, settings = looks.vcenter, parts.settings
     disk = sheet.ask("disk", lambda: vcenter.find_disk(vm.id, path), lambda found: judge_disk(found, vm))
     if disk is None:
         sheet.skip("the disk was refused", "chain", "method", "datastore", "host")
         look_at_target(parts, looks, sheet, ground, None, None)
-        return None
+        return []
     method = parts.method(disk)
     sheet.add(*judge_method(method, "ssh" if settings.ssh else "vib"))
     names = {link.datastore: parse_vmdk(link.path).datastore for link in disk.links}
@@ -93,7 +95,7 @@ def look_at_disk(
         wanted = of_datastore(ssh=settings.ssh is not None)
         ask_privileges(sheet, looks, "Datastore", store, names.get(store, store), wanted)
     if method.by_array and look_at_copy_by_array(parts, looks, sheet, ground, disk):
-        return None
+        return []
     return look_at_copy_by_host(parts, looks, sheet, ground, disk)
 
 
@@ -123,15 +125,33 @@ def source_of(disk: SourceDisk, array: CopyingArray, lun: Lun | None) -> Lun:
 
 def look_at_copy_by_host(
     parts: LooksParts, looks: Looks, sheet: Sheet, ground: Ground, disk: SourceDisk
-) -> DiskLook:
-    """Look at what a copy by a host depends on, but for the host itself, which several disks have in common."""
-    vcenter, wanted = looks.vcenter, parts.settings.migration_host
+) -> list[DiskLook]:
+    """Look at what a copy by a host depends on, but for the hosts themselves, which several disks have in common."""
+    vcenter = looks.vcenter
     devices = sheet.ask("datastore", lambda: vcenter.find_devices(disk), judge_devices)
-    host = None
+    hosts: dict[str, EsxiHost | None] = {}
     if devices is None:
         sheet.skip("the datastore was refused", "host")
+        hosts[parts.settings.migration_host or disk.host] = None
     else:
-        host = sheet.ask("host", lambda: vcenter.find_host(disk, wanted), judge_host)
-    lun = look_at_target(parts, looks, sheet, ground, disk, host)
+        for host_id in hosts_for(parts, looks, sheet, disk):
+            find = partial(vcenter.find_host, disk, host_id)
+            hosts[host_id or disk.host] = sheet.ask("host", find, judge_host)
+    first = next((host for host in hosts.values() if host), None)
+    lun = look_at_target(parts, looks, sheet, ground, disk, first)
     look_at_source_array(looks, sheet, ground, devices or (), lun)
-    return DiskLook(disk, wanted or disk.host, host, devices or (), lun)
+    return [DiskLook(disk, host_id, host, devices or (), lun) for host_id, host in hosts.items()]
+
+
+def hosts_for(parts: LooksParts, looks: Looks, sheet: Sheet, disk: SourceDisk) -> tuple[str, ...]:
+    """Return the hosts that may copy a disk, as a populate would choose them; an empty id is the VM's own."""
+    settings = parts.settings
+    if settings.migration_host or settings.copy_hosts == OWN_HOST:
+        return (settings.migration_host,)
+    named = () if settings.copy_hosts == ANY_HOST else settings.copy_hosts
+
+    def choose() -> Choice:
+        return decide_hosts(looks.vcenter.host_states(disk, named), disk, named, disk.path)
+
+    choice = sheet.ask("hosts", choose, judge_choice)
+    return choice.hosts if choice else ()

@@ -33,6 +33,7 @@ BY_VARIABLE = {
     "storage-token": "STORAGE_TOKEN",
     "esxi-clone-method": "ESXI_CLONE_METHOD",
     "kubeconfig": "KUBECONFIG",
+    "copy-hosts": "COPY_HOSTS",
 }
 READING = re.compile(
     r"(GET|POST /apis/auth(orization|entication)\.k8s\.io/v1/selfsubject\w+) ?.*|Login|Logout|Retrieve\w+|CurrentTime|"

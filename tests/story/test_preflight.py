@@ -45,6 +45,25 @@ def test_what_is_not_ready_can_be_seen_in_what_a_populate_says(lab: Lab, look: P
     assert (program.message["text"], program.message["hint"]) == (line.text, line.mend)
 
 
+def test_each_host_that_may_copy_is_looked_at_and_those_that_may_not_are_named(
+    lab: Lab, look: Preflight
+) -> None:
+    target = lab.add_target()
+    own, other = lab.hosts.values()
+    sections = look.look(target, environment={"COPY_HOSTS": "any"})
+    assert [line.text for line in lines_of(sections) if line.check == "hosts"] == [
+        f"{own.moid}, {other.moid} may copy, in this order of preference"
+    ]
+    assert [section.title for section in sections[-2:]] == [
+        f"Host {each.name} ({each.moid})" for each in (own, other)
+    ]
+    lab.vcenter.set_host(other.moid, in_maintenance_mode=True)
+    sections = look.look(target, environment={"COPY_HOSTS": "any"})
+    [line] = [line for line in lines_of(sections, Mark.WARNING) if line.check == "hosts"]
+    assert line.text == f"left out: {other.name} ({other.moid}): it is in maintenance mode"
+    assert sections[-1].title == f"Host {own.name} ({own.moid})"
+
+
 def test_a_plan_has_all_disks_of_its_vms_and_each_host_once(lab: Lab, look: Preflight) -> None:
     lab.ledger.reset()
     sections = look.look(None, world.PLAIN_VM, world.FC_VM, world.NFS_VM, "nobody")
