@@ -34,15 +34,15 @@ class RealRecovery(Site):
         self.settings = settings
         self._seen = 0.0
 
-    @cached_property
+    @property
     def leads(self) -> list[Lead]:
         """What the Leases say; raises `LeaseError` where they cannot be read."""
-        return self._read()[0]
+        return self._found[0]
 
-    @cached_property
+    @property
     def nameless(self) -> list[Trace]:
         """Expired slots that speak of no volume, as those of other programs."""
-        return self._read()[1]
+        return self._found[1]
 
     def pod_runs(self, namespace: str, name: str) -> bool:
         """Return whether a pod is known to run still."""
@@ -93,7 +93,8 @@ class RealRecovery(Site):
         except ApiError as error:
             raise LeaseError(error.text, error.hint) from error
 
-    def _read(self) -> tuple[list[Lead], list[Trace]]:
+    @cached_property
+    def _found(self) -> tuple[list[Lead], list[Trace]]:
         settings, now = self.settings, self.clock.utc()
         self._seen = self.clock.now()
         try:

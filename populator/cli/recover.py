@@ -6,7 +6,7 @@ Without --apply it changes nothing.
 import logging
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,9 @@ from populator.errors import Cancelled, PopulatorError
 from populator.report.outcome import NEEDS_ATTENTION, SUCCESS, outcome_of
 from populator.settings.recovery import parse_recovery
 from vsphere.errors import VsphereError
+
+if TYPE_CHECKING:
+    from populator.stories.recover import Finding
 
 log = logging.getLogger(__name__)
 
@@ -72,16 +75,19 @@ def command(context: click.Context, /, apply: bool, output: str, **arguments: st
         from populator.wiring_recovery import RealRecovery  # noqa: PLC0415
 
         with RealRecovery(settings, clock) as parts:
-            findings = list(recover(parts))
+            findings, nameless = list(recover(parts)), [trace.record.name for trace in parts.nameless]
     except (PopulatorError, VsphereError, LeaseError) as error:
         context.exit(fail(error))
     show(findings, output, clock)
+    if nameless:
+        slots = ", ".join(nameless)
+        click.echo(f"Expired, and of no volume that they name: {slots}; see populator leases.", err=True)
     if clock.stopping():
         context.exit(outcome_of(Cancelled()).exit_code)
     context.exit(exit_code(findings))
 
 
-def show(findings: Sequence[Any], output: str, clock: Clock) -> None:
+def show(findings: Sequence["Finding"], output: str, clock: Clock) -> None:
     """Print what was found."""
     if output != "table":
         click.echo(document(listed(map(item, findings)), output))
@@ -103,7 +109,7 @@ def show(findings: Sequence[Any], output: str, clock: Clock) -> None:
         click.echo("Nothing was left behind, as far as the Leases tell.", err=True)
 
 
-def item(finding: Any) -> dict[str, Any]:
+def item(finding: "Finding") -> dict[str, Any]:
     """Return a finding as an item of a List."""
     lead = finding.lead
     return {
@@ -120,6 +126,6 @@ def item(finding: Any) -> dict[str, Any]:
     }
 
 
-def exit_code(findings: Sequence[Any]) -> int:
+def exit_code(findings: Sequence["Finding"]) -> int:
     """Return the code: whether anything is left."""
     return SUCCESS.exit_code if all(each.state == "mended" for each in findings) else NEEDS_ATTENTION
