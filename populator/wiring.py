@@ -189,7 +189,8 @@ class RealParts(Site):
 
     def verifier(self, host: EsxiHost, disk: str, version: Version) -> Verifier:
         """Return what compares source and volume on that host."""
-        return Verifier(self.wrapper(host, disk), version, self.clock, self.settings.verify_samples)
+        wrapper, samples = self.wrapper(host, disk), self.settings.verify_samples
+        return Verifier(wrapper, version, self.clock, samples, self._identity)
 
     @cached_property
     def host_lease(self) -> HostLease:

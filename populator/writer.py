@@ -59,6 +59,8 @@ class Writing:
         self._filled = False
         self.mapped: Mapped | None = None
         """what stands in the Lease: of this run, or of one before it that died"""
+        self.predecessor = held.inherited.holder if held.inherited else ""
+        """who held the Lease before, and died; empty where nobody did"""
         self.copying = ""
         """the array's id of what it copies onto the volume; of this run, too, or of one that died"""
 

@@ -15,7 +15,7 @@ from populator.stories.left import OnHost, look_at
 from populator.stories.parts import Parts
 from populator.writer import Mapped
 from vsphere.copy.clone import Cloner
-from vsphere.copy.verify import Verifier
+from vsphere.copy.verify import Verifier, comparison_id
 from vsphere.errors import HostKeyRefused, HostUnfit, LoginRefused, Unreachable
 from vsphere.host.devices import Devices
 from vsphere.model import EsxiHost, SourceDisk
@@ -78,6 +78,11 @@ class Hosts:
         cloner.check(path)
         verifier = self._parts.verifier(host, path, version)
         self._ready[host.id] = ReadyHost(host, self._parts.devices(host), cloner, verifier)
+
+    def end_comparison(self, ready: ReadyHost, owner: str, device: str) -> None:
+        """End what a run that died compares on a host: it keeps the device open for some minutes."""
+        if owner and (tasks := self._parts.tasks(ready.host, self._disk.path)):
+            tasks.end_comparison(comparison_id(owner, device))
 
     def look_elsewhere(
         self, host_id: str, device: str, before: Sequence[Mapping]

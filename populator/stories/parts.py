@@ -86,6 +86,10 @@ class Writing(Protocol):
         """Say that the array copies nothing onto the volume any more."""
 
     @property
+    def predecessor(self) -> str:
+        """Who was the writer before this run, and died; empty where nobody did."""
+
+    @property
     def mapped(self) -> Mapped | None:
         """What the volume is mapped to by this run, or by one before it that died; None when that is undone."""
 

@@ -19,6 +19,7 @@ from populator.stories import left
 from populator.stories.left import OnHost, known
 from populator.stories.parts import Writing
 from populator.stories.recovery_parts import RecoveryParts
+from vsphere.copy.verify import comparison_id
 from vsphere.errors import CopyMayBeRunning
 
 log = logging.getLogger(__name__)
@@ -170,6 +171,9 @@ class Recovery:
         try:
             host = parts.find_host(host_id)
             devices, tasks = parts.devices(host), parts.tasks(host, lead.disk)
+            if tasks and parts.settings.apply:
+                for owner in {trace.record.holder for trace in lead.expired}:
+                    tasks.end_comparison(comparison_id(owner, name))
             seen = left.look_at(host, name, before, devices, tasks, self._task(host_id))
             devices.check_spare(name, seen.device)
             if reason := untouchable(seen, lun):

@@ -91,11 +91,13 @@ def states(items: list[dict[str, Any]]) -> set[str]:
         "taskGet",
         "device.set",
         "POST /api/protocols/san/lun-maps",
+        "vmkfstools.verify",
     ],
 )
 def test_all_that_a_killed_run_has_left_is_shown_and_put_in_order(lab: Lab, words: str) -> None:
     state = lab.array.state()
     target = killed(lab, words)
+    wait_until(lambda: not lab.host.running_copies)
     code, items, said = when_expired(lab)
     assert (code, states(items)) == (10, {"left"}), said
     assert {item["pvc"] for item in items} == {f"{TARGET_NAMESPACE}/{target.pvc}"}

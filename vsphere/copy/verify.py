@@ -7,7 +7,7 @@ device can be detached. The host only reads, so it takes no slot of the lease fo
 
 import logging
 from dataclasses import dataclass
-from uuid import uuid4
+from uuid import NAMESPACE_OID, uuid5
 
 from vsphere.copy.polling import next_delay
 from vsphere.errors import LoginRefused, VsphereError
@@ -49,12 +49,21 @@ class Watch:
     told: float = 0.0
 
 
+def comparison_id(owner: str, device: str) -> str:
+    """Return the id of a run's comparison onto a device: whoever finds the run dead can work it out, and end it."""
+    return str(uuid5(NAMESPACE_OID, f"{owner} {device}"))
+
+
 class Verifier:
     """Compares disks with devices of one host by its vmkfstools wrapper."""
 
-    def __init__(self, wrapper: Wrapper, version: Version, clock: Clock, samples: str) -> None:
-        """`samples` is how many MiB at random places are compared, `all` for every byte, `0` for nothing at all."""
+    def __init__(self, wrapper: Wrapper, version: Version, clock: Clock, samples: str, owner: str) -> None:
+        """`samples` is how many MiB at random places are compared, `all` for every byte, `0` for nothing at all.
+
+        `owner` is a name of this run alone.
+        """
         self._wrapper, self._version, self._clock, self._samples = wrapper, version, clock, samples
+        self._owner = owner
 
     def verify(self, source: str, device: Device) -> Proof:
         """Compare `[datastore] folder/disk.vmdk` with a device it was copied onto.
@@ -66,7 +75,7 @@ class Verifier:
         if not self._version.verifies:
             number = self._version.number or "of an unknown version"
             return Proof(reason=f"the host's wrapper ({number}) cannot compare")
-        watch = Watch(str(uuid4()), self._clock.now(), self._clock.now())
+        watch = Watch(comparison_id(self._owner, device.name), self._clock.now(), self._clock.now())
         ended = False
         try:
             state = self._follow(watch, source, device)

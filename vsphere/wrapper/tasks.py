@@ -71,6 +71,16 @@ class Tasks:
         if answer.status != "0":  # as it is, too, where the answer to a first try was lost
             log.info("task %s is not cleaned up: %s", task, shorten(answer.complaint))
 
+    def end_comparison(self, task: str) -> None:
+        """End a comparison, and remove its files; harmless where there is none. It only reads."""
+        if not self.can.verifies:
+            return
+        try:
+            self._wrapper.task_stop(task)
+        except VsphereError as error:
+            log.warning("comparison %s is not ended: %s", task, error.text)
+        self.clean(task)
+
     def _clean(self, task: str) -> Answer:
         """Ask once more where the host failed the command, which may be repeated; outages are the wrapper's affair."""
         try:

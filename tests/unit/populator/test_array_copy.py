@@ -125,6 +125,7 @@ class Right:
     done: list[str] = field(default_factory=list)
     mapped: Mapped | None = None
     copying: str = ""
+    predecessor: str = ""
 
     def note(self, **facts: str) -> None:
         """Keep nothing: the story alone is tested."""

@@ -115,7 +115,7 @@ def host(clock: SimulatedClock) -> Host:
 
 
 def verify(host: Host, samples: str = "64", version: Version = OURS) -> Proof:
-    return Verifier(host, version, host.clock, samples).verify(SOURCE, DEVICE)
+    return Verifier(host, version, host.clock, samples, "populate-1_0").verify(SOURCE, DEVICE)
 
 
 def away(*, sent: bool = True) -> Unreachable:
