@@ -9,7 +9,7 @@ PAUSE = 0.01
 """seconds between two looks, which leave the processor to who is waited for"""
 
 
-def wait_until(happens: Callable[[], Result], within: float = 20.0) -> Result:
+def wait_until(happens: Callable[[], Result], within: float = 60.0) -> Result:
     """Return what is looked for as soon as it is true; raise AssertionError after so many seconds."""
     deadline = time.monotonic() + within
     while not (result := happens()):
