@@ -15,7 +15,7 @@ from lease.overview import TROUBLED, Names, SlotView
 from lease.record import TEMPLATE
 from lease.watch import follow_slots, read_slots
 from populator.cli.failure import fail
-from populator.cli.flags import KUBERNETES, LOG, add, option
+from populator.cli.flags import KUBERNETES, LOG, Decorator, add, option
 from populator.cli.help import Command
 from populator.cli.output import Table, document, listed, output_option
 from populator.cli.slot_table import COLUMNS, WIDE, item, row
@@ -38,6 +38,29 @@ Needs the right to list leases in the namespace, and for --watch to watch them.
 EXAMPLES = ("populator leases", "populator leases --namespace=openshift-mtv --watch --output=wide")
 
 
+def template_option(text: str) -> Decorator:
+    """Give a command the option for the names of the hosts' Leases, with that line of help."""
+    return option(
+        "Kubernetes",
+        "--template",
+        envvar="HOST_LEASE_NAME_TEMPLATE",
+        default=TEMPLATE,
+        show_default=True,
+        show_envvar=True,
+        metavar="TEMPLATE",
+        help=text,
+    )
+
+
+def names_of(context: click.Context, given: str) -> Names:
+    """Return the names of that template, the usual one where it is empty; raise click's error for a wrong one."""
+    template = given or TEMPLATE
+    problems = check_settings(10, 2, template, Scope.COPY)
+    if problems:
+        raise click.BadParameter(problems["template"], context, param_hint="--template")
+    return Names(template)
+
+
 @click.command("leases", cls=Command, help=HELP, examples=EXAMPLES)
 @option(
     "Kubernetes",
@@ -50,16 +73,7 @@ EXAMPLES = ("populator leases", "populator leases --namespace=openshift-mtv --wa
     metavar="NAMESPACE",
     help="Namespace of the Leases.",
 )
-@option(
-    "Kubernetes",
-    "--template",
-    envvar="HOST_LEASE_NAME_TEMPLATE",
-    default=TEMPLATE,
-    show_default=True,
-    show_envvar=True,
-    metavar="TEMPLATE",
-    help="Names of the Leases; the Go populator's are shown as well.",
-)
+@template_option("Names of the Leases; the Go populator's are shown as well.")
 @add(KUBERNETES)
 @output_option(
     "wide",
@@ -70,11 +84,8 @@ EXAMPLES = ("populator leases", "populator leases --namespace=openshift-mtv --wa
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
     """Show the slots."""
-    template = given["template"] or TEMPLATE
-    problems = check_settings(10, 2, template, Scope.COPY)
-    if problems:
-        raise click.BadParameter(problems["template"], context, param_hint="--template")
-    show = Show(given["namespace"] or LEASE_NAMESPACE, given["output"], Names(template))
+    names = names_of(context, given["template"])
+    show = Show(given["namespace"] or LEASE_NAMESPACE, given["output"], names)
     try:
         api = Api.connect(given["kubeconfig"] or None, given["master"] or None)
         code = show.follow(api) if given["watch"] else show.once(api)

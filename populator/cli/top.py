@@ -7,16 +7,13 @@ from typing import Any
 
 import click
 
-from lease.decision import Scope, check_settings
 from lease.errors import LeaseError
 from lease.kube.api import Api, ApiError
-from lease.overview import Names
-from lease.record import TEMPLATE
 from populator import process
 from populator.cli.failure import fail
 from populator.cli.flags import KUBERNETES, LOG, add, option
 from populator.cli.help import Command
-from populator.cli.leases import explained
+from populator.cli.leases import explained, names_of, template_option
 from populator.cli.output import Table, document, listed, output_option
 from populator.cli.populate_table import TITLES, item, line, news, row, summary, troubled
 from populator.clock import Clock
@@ -64,16 +61,7 @@ EXAMPLES = ("populator top --namespace=vms --namespace=more-vms", "populator top
     metavar="NAMESPACE",
     help="Namespace of the hosts' Leases.",
 )
-@option(
-    "Kubernetes",
-    "--template",
-    envvar="HOST_LEASE_NAME_TEMPLATE",
-    default=TEMPLATE,
-    show_default=True,
-    show_envvar=True,
-    metavar="TEMPLATE",
-    help="Names of the hosts' Leases; the Go populator's are known as well.",
-)
+@template_option("Names of the hosts' Leases; the Go populator's are known as well.")
 @add(KUBERNETES)
 @output_option(
     help="table, json or yaml; without --once, JSON and YAML give each populate again that changes."
@@ -83,17 +71,14 @@ EXAMPLES = ("populator top --namespace=vms --namespace=more-vms", "populator top
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
     """Show the populates."""
-    template = given["template"] or TEMPLATE
-    problems = check_settings(10, 2, template, Scope.COPY)
-    if problems:
-        raise click.BadParameter(problems["template"], context, param_hint="--template")
+    names = names_of(context, given["template"])
     clock = Clock()
     try:
         api = Api.connect(given["kubeconfig"] or None, given["master"] or None)
     except ApiError as error:
         context.exit(fail(explained(error, "list,watch")))
     where = given["lease_namespace"] or LEASE_NAMESPACE
-    cluster = Cluster(api, given["namespace"], where, Names(template), clock)
+    cluster = Cluster(api, given["namespace"], where, names, clock)
     if given["once"]:
         context.exit(once(cluster, given["output"]))
     process.listen_for_stop(clock)
