@@ -68,8 +68,12 @@ def in_use(seen: OnHost) -> bool:
 def look_at(
     host: EsxiHost, name: str, before: Sequence[Mapping], devices: Devices, tasks: Tasks | None, task: str
 ) -> OnHost:
-    """Look at a host; `task` is one of which a journal tells. Changes nothing."""
+    """Look at a host; `task` is one of which a journal tells. Changes nothing.
+
+    Raises where a datastore, or the host itself, lives on the device: whatever it is, it is not a leftover.
+    """
     device = devices.visible(name)
+    devices.check_spare(name, device)
     return OnHost(
         host,
         name,

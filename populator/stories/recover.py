@@ -175,7 +175,6 @@ class Recovery:
                 for owner in {trace.record.holder for trace in lead.expired}:
                     tasks.end_comparison(comparison_id(owner, name))
             seen = left.look_at(host, name, before, devices, tasks, self._task(host_id))
-            devices.check_spare(name, seen.device)
             if reason := untouchable(seen, lun):
                 done.update(mapping.group.id for mapping in seen.mappings)
                 yield self._finding(host.name, *reason)

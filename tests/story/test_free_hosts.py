@@ -309,6 +309,19 @@ def test_what_an_ended_one_has_left_on_another_host_is_taken_away_first(lab: Lab
     )
 
 
+def test_a_datastore_on_another_host_is_not_taken_away(lab: Lab) -> None:
+    target = lab.add_target()
+    free_slots(lab, killed_on_another(lab, target, seconds=1.0))
+    wait_until(lambda: not lab.hosts[SECOND].running_copies)
+    lab.hosts[SECOND].extents[target.naa] = "ds of others"
+    with run_of(lab, target, "vm", pod="populate-b", **FAST) as other:
+        assert other.wait() == 5, other.text()
+    assert "datastore ds of others" in other.message["text"]
+    assert lab.hosts[SECOND].device_status(target.naa) == "on"
+    assert lab.san.mappings(target.naa)
+    assert copiers(lab, target) == [SECOND]
+
+
 def test_two_runs_at_once_for_one_disk_copy_it_once(lab: Lab) -> None:
     target = lab.add_target()
     for host in lab.hosts.values():
