@@ -109,12 +109,15 @@ class Ours:
 def see(before: Sighting | None, record: Record | None, now: float) -> Sighting:
     """Return the sighting after a look; a version that we know keeps its moment.
 
-    A slot that was held and is missing now, or is there again and was never used, was deleted under its holder.
+    A slot that was held and is missing now, or is there again and was never used, was deleted under its holder. The
+    same object, which names nobody any more, was released by a program that notes no times.
     """
     if before is None or (record and record.used):
         same = before and before.record and record and before.record.version == record.version
         return before if before and same else Sighting(record, now)
     if before.record and before.record.holder:
+        if record and record.uid and record.uid == before.record.uid:
+            return Sighting(record, now)
         return Sighting(record, now, before.record, now)
     if record is None and before.record is None:
         return before

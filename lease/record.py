@@ -60,6 +60,8 @@ class Record:
     """One slot as stored, at one version."""
 
     name: str
+    uid: str
+    """of the object: one that was deleted and made again has another"""
     version: str
     """resourceVersion: every write names the one it replaces"""
     holder: str
@@ -107,6 +109,7 @@ def parse_record(lease: Any) -> Record:
     annotations = _mapping(meta.get("annotations"))
     return Record(
         name=_text(meta.get("name")) or "",
+        uid=_text(meta.get("uid")) or "",
         version=_text(meta.get("resourceVersion")) or "",
         holder=_text(spec.get("holderIdentity")) or "",
         duration=_positive(spec.get("leaseDurationSeconds")),

@@ -40,8 +40,8 @@ SPECS = st.fixed_dictionaries(
 DURATIONS = st.integers(SHORTEST, LONGEST)
 
 
-def record(spec: Any, author: str = "", version: str = "1") -> Record:
-    metadata = {"name": "a", "resourceVersion": version, "annotations": {AUTHOR: author}}
+def record(spec: Any, author: str = "", version: str = "1", uid: str = "") -> Record:
+    metadata = {"name": "a", "uid": uid, "resourceVersion": version, "annotations": {AUTHOR: author}}
     return parse_record({"metadata": metadata, "spec": spec})
 
 
@@ -115,6 +115,13 @@ def test_that_somebody_has_made_a_deleted_slot_again_does_not_free_it_but_a_rele
     assert see_deleted(made, record(MADE, version="4"), 106.0).last == missing.last
     released = see(made, record(FREE, version="4"), 106.0)
     assert decide(released, ME, 106.0) == Take(dead=False)
+
+
+def test_a_holder_that_notes_no_times_and_takes_its_name_out_has_released_the_slot() -> None:
+    """An object of another uid was made anew: the one that was held is gone, and its holder may be at work."""
+    held = Sighting(record(HELD, uid="a"), 100.0)
+    assert decide(see(held, record(MADE, version="2", uid="a"), 104.0), ME, 104.0) == Take(dead=False)
+    assert decide(see(held, record(MADE, version="2", uid="b"), 104.0), ME, 104.0) == Wait(114.0)
 
 
 def test_a_slot_missing_beside_one_that_was_used_is_left_to_its_holder_for_two_thirds_of_the_duration() -> (
