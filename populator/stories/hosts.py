@@ -85,11 +85,16 @@ class Hosts:
             tasks.end_comparison(comparison_id(owner, device))
 
     def look_elsewhere(
-        self, host_id: str, device: str, before: Sequence[Mapping]
+        self, host_id: str, device: str, before: Sequence[Mapping], owner: str
     ) -> tuple[OnHost, Devices, Tasks | None]:
-        """Look at a host that is not open to us, on which a run that died may have left something."""
+        """Look at a host that is not open to us, on which a run that died may have left something.
+
+        What that run, `owner`, compares there is ended first.
+        """
         host = self._parts.inventory.find_host_by_id(host_id)
         devices, tasks = self._parts.devices(host), self._parts.tasks(host, self._disk.path)
+        if owner and tasks:
+            tasks.end_comparison(comparison_id(owner, device))
         return look_at(host, device, before, devices, tasks, ""), devices, tasks
 
     def stay_with(self, before: Sequence[Mapping], noted: Mapped | None) -> None:

@@ -8,7 +8,7 @@ Lease first, which a living run would not give away, and each host's steps are d
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from populator.clock import Clock
@@ -21,6 +21,7 @@ from populator.stories.parts import Writing
 from populator.stories.recovery_parts import RecoveryParts
 from vsphere.copy.verify import comparison_id
 from vsphere.errors import CopyMayBeRunning
+from vsphere.wrapper.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -171,10 +172,12 @@ class Recovery:
         try:
             host = parts.find_host(host_id)
             devices, tasks = parts.devices(host), parts.tasks(host, lead.disk)
-            if tasks and parts.settings.apply:
-                for owner in {trace.record.holder for trace in lead.expired}:
-                    tasks.end_comparison(comparison_id(owner, name))
+            ended = bool(tasks and parts.settings.apply and self._end_comparisons(name, tasks))
             seen = left.look_at(host, name, before, devices, tasks, self._task(host_id))
+            reads = bool(tasks and not parts.settings.apply and seen.openers and self._compares(name, tasks))
+            if ended or reads:
+                yield self._either(host.name, f"A comparison of bytes reads device {name}", "end it", "ended")
+                seen = replace(seen, openers=seen.openers if ended else ())
             if reason := untouchable(seen, lun):
                 done.update(mapping.group.id for mapping in seen.mappings)
                 yield self._finding(host.name, *reason)
@@ -191,6 +194,18 @@ class Recovery:
         done.update(mapping.group.id for mapping in seen.mappings)
         for what, would, did in things(seen, lun):
             yield self._either(host.name, what, would, did)
+
+    def _compares(self, device: str, tasks: Tasks) -> bool:
+        """Return whether a dead run's comparison reads a device."""
+        return any(tasks.compares(comparison_id(owner, device)) for owner in self._owners)
+
+    def _end_comparisons(self, device: str, tasks: Tasks) -> bool:
+        """End what dead runs compare on a host; return whether they did."""
+        return sum(tasks.end_comparison(comparison_id(owner, device)) for owner in self._owners) > 0
+
+    @property
+    def _owners(self) -> set[str]:
+        return {trace.record.holder for trace in self._lead.expired}
 
     def _task(self, host_id: str) -> str:
         """Return the task on a host of which a journal tells."""

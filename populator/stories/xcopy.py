@@ -82,7 +82,7 @@ def clear_elsewhere(
     keep, stay, noted = [mapping for mapping in before if not mapping.ours], list(before), writing.mapped
     others = {mapping.host for mapping in before if mapping.ours} | ({noted.host} if noted else set())
     for other in sorted(host for host in others if host and host not in hosts.ids):
-        seen, devices, tasks = hosts.look_elsewhere(other, lun.device, before)
+        seen, devices, tasks = hosts.look_elsewhere(other, lun.device, before, writing.predecessor)
         if in_use(seen):
             continue
         facts = replace(journal(job, lun), host=seen.host.name, host_id=other, phase="clear").facts()

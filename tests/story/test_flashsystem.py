@@ -22,7 +22,7 @@ def test_a_target_that_a_killed_run_has_left_offline_is_filled_by_the_next(lab: 
     target = lab.add_target()
     array.copy_seconds = 20.0
     with lab.program(target, vm=world.RDM_VM, disk=world.RDM_DISK, scrape_interval=0.2) as program:
-        while not [item for item in copies.all.values() if item.status == Status.COPYING]:
+        while not [item for item in list(copies.all.values()) if item.status == Status.COPYING]:
             assert program.code is None, program.text()
         os.kill(program.pid, signal.SIGKILL)
         program.wait()

@@ -11,6 +11,7 @@ from tests.lab.arrays.powerflex.lab import PowerFlexLab
 from tests.lab.lab import LEASE_NAMESPACE, TARGET_NAMESPACE, Lab, Target
 from tests.lab.program import Program
 from tests.lab.waiting import wait_until
+from tests.story.comparisons import be_slow
 from tests.story.test_failures import ENDLESS
 from tests.story.test_one_writer import free_slots, take_slots
 
@@ -307,6 +308,21 @@ def test_what_an_ended_one_has_left_on_another_host_is_taken_away_first(lab: Lab
     assert (
         all("whole-cluster" in each or "has device" in each for each in left) if seen_by_all else left == []
     )
+
+
+def test_what_one_that_was_killed_compares_on_another_host_is_ended_first(lab: Lab) -> None:
+    target = lab.add_target()
+    slots = take_slots(lab)
+    be_slow(lab.hosts[SECOND])
+    with run_of(lab, target, f"{OWN},{SECOND}", **FAST) as dead:
+        wait_until(lambda: lab.hosts[SECOND].readers(target.naa), 60)
+    assert dead.code == -signal.SIGKILL
+    free_slots(lab, slots)
+    with run_of(lab, target, "vm", pod="populate-b", **FAST) as other:
+        assert other.wait() == 0, other.text()
+    assert sorted(copiers(lab, target)) == [OWN, SECOND]
+    assert lab.copied(target)
+    assert [each for each in lab.leftovers(target) if " is held by " not in each] == []
 
 
 def test_a_datastore_on_another_host_is_not_taken_away(lab: Lab) -> None:

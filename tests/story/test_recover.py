@@ -15,6 +15,7 @@ from tests.lab.kube import path
 from tests.lab.lab import LEASE_NAMESPACE, TARGET_NAMESPACE, Lab, Target
 from tests.lab.program import ROOT
 from tests.lab.waiting import wait_until
+from tests.story.comparisons import be_slow
 
 SHORT = {"HOST_LEASE_DURATION_SECONDS": "3"}
 
@@ -72,11 +73,15 @@ def recover(lab: Lab, *words: str, **environment: str) -> tuple[int, list[dict[s
 
 
 def when_expired(lab: Lab) -> tuple[int, list[dict[str, Any]], str]:
-    """Look without changing anything, once the Leases of a killed run have expired."""
-    found = recover(lab)
-    while not found[1]:
-        found = recover(lab)
-    return found
+    """Look without changing anything, once both Leases of a killed run have expired."""
+    code, items, said = recover(lab)
+    while not items or any("is at work" in what for what in found(items)):
+        code, items, said = recover(lab)
+    return code, items, said
+
+
+def found(items: list[dict[str, Any]]) -> set[str]:
+    return {item["found"] for item in items}
 
 
 def states(items: list[dict[str, Any]]) -> set[str]:
@@ -99,13 +104,31 @@ def test_all_that_a_killed_run_has_left_is_shown_and_put_in_order(lab: Lab, word
     target = killed(lab, words)
     wait_until(lambda: not lab.host.running_copies)
     code, items, said = when_expired(lab)
-    assert (code, states(items)) == (10, {"left"}), said
+    assert (code, states(items)) == (10, {"left"}), (items, said)
     assert {item["pvc"] for item in items} == {f"{TARGET_NAMESPACE}/{target.pvc}"}
     code, items, said = recover(lab, "--apply")
     assert (code, states(items)) == (0, {"mended"}), (items, said)
     assert lab.leftovers(target) == []
     assert lab.array.state() == state
     assert recover(lab, "--apply")[:2] == (0, [])
+
+
+def test_a_comparison_that_a_killed_run_has_left_is_shown_and_ended(lab: Lab) -> None:
+    target = lab.add_target()
+    be_slow(lab.host)
+    with lab.program(target, environment={**SHORT}) as program:
+        wait_until(lambda: lab.host.readers(target.naa), 60)
+        program.signal(signal.SIGKILL)
+        program.wait()
+    code, items, said = when_expired(lab)
+    assert (code, states(items)) == (10, {"left"}), (items, said)
+    assert f"A comparison of bytes reads device {target.naa}" in found(items)
+    assert lab.host.readers(target.naa)
+    code, items, said = recover(lab, "--apply")
+    assert (code, states(items)) == (0, {"mended"}), (items, said)
+    assert "ended" in {item["next"] for item in items}
+    assert lab.leftovers(target) == []
+    assert not lab.host.readers(target.naa)
 
 
 def test_a_look_changes_nothing(lab: Lab) -> None:

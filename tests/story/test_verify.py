@@ -7,26 +7,16 @@ from typing import Any
 import pytest
 
 from tests.lab import world
-from tests.lab.esxi.script import Script
 from tests.lab.kube import path
 from tests.lab.lab import TARGET_NAMESPACE, Lab, Target
 from tests.lab.program import Program
 from tests.lab.waiting import wait_until
+from tests.story.comparisons import be_quick, be_slow, script_of
 
 pytestmark = pytest.mark.any_kube
 GRACE = 30.0
 """seconds from SIGTERM to the kubelet's SIGKILL"""
 LOCKED = "#!/bin/sh\necho \"dd: can't open '$1': Device or resource busy\" >&2\nexit 1\n"
-SLOW = """#!/bin/sh
-case $* in *count=34) exec /bin/busybox dd "$@" ;; esac
-for each; do case $each in if=*) exec 3<"${each#if=}" ;; esac; done
-/bin/busybox sleep 60
-"""
-
-
-def script_of(lab: Lab) -> Script:
-    assert isinstance(lab.host.wrapper, Script)
-    return lab.host.wrapper
 
 
 def lease_of(lab: Lab, target: Target) -> dict[str, Any]:
@@ -53,7 +43,7 @@ def succeeds(lab: Lab, target: Target, verified: str, **how: Any) -> Program:
 
 def idle(lab: Lab) -> bool:
     """Whether nothing of a comparison runs or lies on the host."""
-    script = script_of(lab)
+    script = script_of(lab.host)
     return not script.sandbox.processes() and not script.verifications
 
 
@@ -100,7 +90,7 @@ def test_a_wrapper_that_cannot_compare_is_no_failure(lab: Lab) -> None:
 
 
 def test_a_source_that_is_locked_is_no_failure(lab: Lab) -> None:
-    script_of(lab).sandbox.add_program("/bin/dd", LOCKED)
+    script_of(lab.host).sandbox.add_program("/bin/dd", LOCKED)
     program = succeeds(lab, lab.add_target(), "not verified: the source cannot be read")
     assert "Device or resource busy" in program.message["verified"]
     assert outcome(program) == "not_verified"
@@ -125,7 +115,7 @@ def test_turned_off_it_costs_nothing(lab: Lab) -> None:
 @pytest.mark.wrappers("busybox", "dash")
 def test_told_to_stop_while_it_compares_it_ends_that_and_puts_all_back(lab: Lab) -> None:
     target = lab.add_target()
-    script_of(lab).sandbox.add_program("/bin/dd", SLOW)
+    be_slow(lab.host)
     with lab.program(target, environment={"VERIFY_SAMPLES": "all"}) as program:
         wait_until(lambda: lab.host.readers(target.naa), 60)
         program.signal(signal.SIGTERM)
@@ -138,14 +128,12 @@ def test_told_to_stop_while_it_compares_it_ends_that_and_puts_all_back(lab: Lab)
 
 def test_a_populator_that_is_killed_while_it_compares_leaves_what_the_next_one_can_use(lab: Lab) -> None:
     target = lab.add_target()
-    script_of(lab).sandbox.add_program("/bin/dd", SLOW)
+    be_slow(lab.host)
     with lab.program(target, environment={"HOST_LEASE_DURATION_SECONDS": "5"}) as program:
         wait_until(lambda: lab.host.readers(target.naa), 60)
         program.signal(signal.SIGKILL)
         program.wait(GRACE)
-    lab.host.restart()  # it would end by itself when nobody has asked for three minutes
-    script_of(lab).sandbox.path("/bin/dd").unlink()
-    script_of(lab).sandbox.path("/bin/dd").symlink_to("/usr/bin/busybox")
+    be_quick(lab.host)
     with lab.program(target) as program:
         assert program.wait() == 0, program.text()
     assert program.message["verified"].startswith("equal: ")

@@ -5,8 +5,8 @@ import logging
 from vsphere.errors import VsphereError, WrapperMissing
 from vsphere.paths import VmdkPath
 from vsphere.ports import Guard
-from vsphere.wrapper.answers import parse_task, parse_tasks, parse_version, shorten
-from vsphere.wrapper.contract import Answer, TaskState, Version, Wrapper
+from vsphere.wrapper.answers import parse_task, parse_tasks, parse_verification, parse_version, shorten
+from vsphere.wrapper.contract import Answer, Compared, TaskState, Version, Wrapper
 
 log = logging.getLogger(__name__)
 
@@ -71,15 +71,24 @@ class Tasks:
         if answer.status != "0":  # as it is, too, where the answer to a first try was lost
             log.info("task %s is not cleaned up: %s", task, shorten(answer.complaint))
 
-    def end_comparison(self, task: str) -> None:
-        """End a comparison, and remove its files; harmless where there is none. It only reads."""
+    def compares(self, task: str) -> bool:
+        """Return whether a comparison runs. To be asked for makes it go on for some minutes, when its run is dead."""
         if not self.can.verifies:
-            return
+            return False
+        answer = self._wrapper.task_get(task)
+        return answer.status == "0" and parse_verification(answer, task).compared is Compared.RUNNING
+
+    def end_comparison(self, task: str) -> bool:
+        """End a comparison, and remove its files; return whether there was one. It only reads."""
+        if not self.can.verifies:
+            return False
         try:
-            self._wrapper.task_stop(task)
+            known = self._wrapper.task_stop(task).status == "0"
         except VsphereError as error:
             log.warning("comparison %s is not ended: %s", task, error.text)
+            known = False
         self.clean(task)
+        return known
 
     def _clean(self, task: str) -> Answer:
         """Ask once more where the host failed the command, which may be repeated; outages are the wrapper's affair."""
