@@ -2,6 +2,7 @@
 
 import os
 import struct
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -296,6 +297,20 @@ def test_killed_it_has_come_to_no_end(host: Host) -> None:
         "unread",
         "the comparison was ended before it had come to its end",
     )
+
+
+def test_a_process_that_has_ended_and_that_nobody_has_reaped_keeps_nothing_there(host: Host) -> None:
+    done = begin(host)
+    while done["state"] == "running":
+        done = host.get(done["taskId"])
+    folder = host.folder(done["taskId"]).with_name(f"{PREFIX}{done['taskId']}")
+    leader = subprocess.Popen(["true"], process_group=0)
+    with subprocess.Popen(["true"], process_group=leader.pid) as member:
+        leader.wait()
+        os.waitid(os.P_PID, member.pid, os.WEXITED | os.WNOWAIT)
+        (folder / "pid").write_text(f"{leader.pid}\n")
+        assert host.call("--task-clean", "-i", done["taskId"]).status == "0"
+    assert folders(host) == []
 
 
 def test_nobody_asking_it_ends_by_itself_and_leaves_nothing(host: Host) -> None:
