@@ -143,10 +143,12 @@ class Verifier:
         return min(max(usual, 0.2 * 2**watch.failures if watch.failures else 0.0), LONGEST_PAUSE)
 
     def _forget(self, task: str, *, ended: bool) -> None:
-        """Have nothing of it run or lie on the host any more."""
-        if not ended:
-            self._stop(task)
-        Tasks(self._wrapper).clean(task)
+        """Have nothing of it run or lie on the host any more; one that is not cleaned up is stopped first."""
+        tasks = Tasks(self._wrapper)
+        if ended and tasks.clean(task):
+            return
+        self._stop(task)
+        tasks.clean(task)
 
     def _stop(self, task: str) -> None:
         try:

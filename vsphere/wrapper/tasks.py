@@ -61,15 +61,19 @@ class Tasks:
             raise VsphereError(f"the host could not end the copy ({shorten(answer.complaint)})")
         return parse_task(answer)
 
-    def clean(self, task: str) -> None:
-        """Remove the task's files from the host; what remains is little, and the host removes it in some days."""
+    def clean(self, task: str) -> bool:
+        """Remove the task's files from the host, and return whether it said so.
+
+        What remains is little, and the host removes it in some days.
+        """
         try:
             answer = self._clean(task)
         except VsphereError as error:
             log.warning("task %s is not cleaned up: %s", task, error.text)
-            return
+            return False
         if answer.status != "0":  # as it is, too, where the answer to a first try was lost
             log.info("task %s is not cleaned up: %s", task, shorten(answer.complaint))
+        return answer.status == "0"
 
     def compares(self, task: str) -> bool:
         """Return whether a comparison runs. To be asked for makes it go on for some minutes, when its run is dead."""

@@ -34,6 +34,8 @@ class Host:
     """a call that fails is carried out all the same"""
     lie: Callable[[Answer], Answer] = lambda answer: answer
     frozen: bool = False
+    busy: bool = False
+    """it takes what has ended for running, until it is told to stop it"""
     tasks: dict[str, float] = field(default_factory=dict)
     """when each began"""
     calls: list[str] = field(default_factory=list)
@@ -66,14 +68,14 @@ class Host:
 
     def task_stop(self, task: str) -> Answer:
         def act() -> Answer:
-            self.seconds = 0.0
+            self.seconds, self.busy = 0.0, False
             return self._state(task)
 
         return self._call("stop", act)
 
     def task_clean(self, task: str) -> Answer:
         def act() -> Answer:
-            if task in self.tasks and self._running(task):
+            if task in self.tasks and (self.busy or self._running(task)):
                 return Answer("1", json.dumps({"taskId": task, "stdErr": "it runs", "reason": "running"}))
             return Answer("0", "") if self.tasks.pop(task, None) is not None else Answer("1", "no such task")
 
@@ -229,3 +231,10 @@ def test_an_answer_that_is_none_of_this_comparison_is_not_believed(
 ) -> None:
     host.lie = lie
     assert verify(host).outcome is ProofOutcome.NOT_VERIFIED
+
+
+def test_what_the_host_will_not_clean_up_is_stopped_first(clock: SimulatedClock) -> None:
+    host = Host(clock, busy=True)
+    assert verify(host).outcome is ProofOutcome.EQUAL
+    assert host.calls[-3:] == ["clean", "stop", "clean"]
+    assert host.tasks == {}
