@@ -8,7 +8,7 @@ import re
 
 _RIGHTS = {
     "leases": "get,list,watch,create,update",
-    "persistentvolumeclaims": "get,list,watch",
+    "persistentvolumeclaims": "get,watch",
     "persistentvolumes": "get",
 }
 """what the populator needs; a hint grants all of it at once, else the verbs would be missed one by one"""

@@ -9,7 +9,7 @@ from lease.rights import GROUP, VERBS
 from populator.preflight.line import Line, failed, not_checked, passed, warning
 from populator.settings.values import SLOTS
 
-PVC_VERBS = ("get", "list", "watch")
+PVC_VERBS = ("get", "watch")
 TOKEN_VERBS = ("get", "update")
 TOKENS = "storage-array-secret"
 """the Secret by which all runs share the token of an array that serves only few"""

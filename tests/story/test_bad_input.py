@@ -40,7 +40,8 @@ class Case:
 
 def forbid(lab: Lab, _: Target) -> None:
     lab.kube.admin.delete(
-        f"/apis/rbac.authorization.k8s.io/v1/namespaces/{LEASE_NAMESPACE}/rolebindings/populator-lease"
+        f"/apis/rbac.authorization.k8s.io/v1/namespaces/{LEASE_NAMESPACE}/rolebindings/"
+        f"populator-lease.{TARGET_NAMESPACE}"
     )
 
 

@@ -288,18 +288,21 @@ def test_pv_without_csi(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plural", "namespaced", "what"),
-    [("rolebindings", True, "persistentvolumeclaims"), ("clusterrolebindings", False, "persistentvolumes")],
+    ("plural", "name", "what"),
+    [
+        ("rolebindings", "populator", "persistentvolumeclaims"),
+        ("clusterrolebindings", "populator.{}", "persistentvolumes"),
+    ],
 )
 def test_a_missing_right_is_named_with_the_command_that_gives_it(
     world: World,
     plural: str,
-    namespaced: bool,
+    name: str,
     what: str,
 ) -> None:
     world.find()
     world.clock = Fast()  # a first refusal is asked again before it is believed
-    where = path(plural, world.namespace if namespaced else None, "populator")
+    where = path(plural, world.namespace if plural == "rolebindings" else None, name.format(world.namespace))
     world.kube.admin.delete(where)
     error = world.fails_within(10)  # a real server takes a moment to see it
     assert what in error.text

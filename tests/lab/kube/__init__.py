@@ -27,7 +27,7 @@ KINDS: dict[str, type[RealServer] | type[SimulatedServer]] = {
     "real": RealServer,
     "simulated": SimulatedServer,
 }
-RBAC = Path(__file__).resolve().parents[3] / "deploy" / "rbac.yaml"
+RBAC = Path(__file__).resolve().parents[3] / "deploy" / "base" / "populator.yaml"
 SIZE = "1Gi"
 POPULATED_FROM = "forklift.konveyor.io/populated-from"
 """annotation of a PV by which Forklift says, as it gives it to the target PVC, that it has been populated"""
@@ -65,7 +65,7 @@ class Kube:
         return self.pki.client_context()
 
     def apply_rbac(self, target_namespace: str, lease_namespace: str) -> None:
-        """Make both namespaces, and give the populator the rights of `deploy/rbac.yaml` there."""
+        """Make both namespaces, and give the populator the rights of `deploy/base/populator.yaml` there."""
         for namespace in (target_namespace, lease_namespace):
             self.admin.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         text = RBAC.read_text().replace("target-namespace", target_namespace)

@@ -49,7 +49,7 @@ def test_a_certificate_is_warned_of_a_month_before_its_end() -> None:
 
 def test_rights_are_granted_by_one_command_for_each_resource_and_place() -> None:
     rights = needed_rights("vms", "leases", tokens=True)
-    assert len(rights) == 16
+    assert len(rights) == 15
     lines = judge_rights(dict.fromkeys(rights, False), "system:serviceaccount:vms:populator")
     assert [line.mark for line in lines] == [Mark.FAILED] * 4 + [Mark.WARNING]
     assert all("--serviceaccount=vms:populator" in line.mend for line in lines)
