@@ -292,7 +292,8 @@ class Held:
             glance=glance,
             tick=tick,
         )
-        claimed = turn.take(self._renewal.journal)
+        with self._observer.waiting():
+            claimed = turn.take(self._renewal.journal)
         self.waited = self._clock.now() - began
         if claimed is None:
             return False

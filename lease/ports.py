@@ -1,7 +1,7 @@
 """What this package asks of the program around it: a clock, tasks, and somebody who may count what happens."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Protocol
 
@@ -73,6 +73,9 @@ class Tasks(Protocol):
 class Observer(Protocol):
     """Hears what becomes of the lease, for metrics; called by any thread, and must not raise or block."""
 
+    def waiting(self) -> AbstractContextManager[None]:
+        """Wrap one wait for a slot, however it ends."""
+
     def waited(self, seconds: float) -> None:
         """A slot was had after that time."""
 
@@ -94,6 +97,10 @@ class Observer(Protocol):
 
 class Unobserved:
     """The observer of those who count nothing."""
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Ignore it."""
+        return nullcontext()
 
     def waited(self, seconds: float) -> None:
         """Ignore it."""

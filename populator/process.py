@@ -22,7 +22,8 @@ from vsphere.model import CloneMethod
 log = logging.getLogger(__name__)
 
 LAST_SCRAPE = 10.0
-"""seconds, from the end of the copy, that the controller gets to see it"""
+"""seconds, from the end of the copy, that the controller gets to see it; those who monitor get them from the end of the
+undo, whose failures are for them"""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """as the kubelet sends it, and Ctrl-C"""
 CUT_AGAIN = 0.5
@@ -34,13 +35,17 @@ def run(settings: Settings) -> int:
     clock = Clock()
     listen_for_stop(clock)
     method = CloneMethod.SSH if settings.ssh else CloneMethod.VIB
-    report = Report(Page(settings.target.uid, settings.storage.vendor, method), clock)
+    page = Page(settings.target.uid, settings.storage.vendor, method)
+    source, array = settings.source, settings.storage.access.hostname
+    page.run(settings.target.pvc, source.vm, str(source.vmdk), array)
+    report = Report(page, clock)
     error: BaseException | None = None
     try:
         with shown(settings.metrics, report, clock):
             error = attempt(settings, clock, report)
             if error is not None:
                 report.failed()
+            report.ended(error)
     except OSError as taken:
         port = settings.metrics.port
         error = SettingsError([f"--http-endpoint: cannot listen on port {port}: {taken.strerror}."])
@@ -59,6 +64,7 @@ def refuse(error: Exception, termination_message: Path, page: PageSettings | Non
     try:
         with shown(page.place, report, clock):
             report.failed()
+            report.ended(error)
     except OSError as taken:
         log.warning("the metrics page cannot be served: %s", taken.strerror)
     return report.end(error, termination_message)
@@ -66,7 +72,7 @@ def refuse(error: Exception, termination_message: Path, page: PageSettings | Non
 
 @contextmanager
 def shown(place: MetricsSettings, report: Report, clock: Clock) -> Iterator[None]:
-    """Serve the metrics page, until the controller has seen the end. Raises OSError when the port is taken."""
+    """Serve the metrics page until its readers have seen the end. Raises OSError when the port is taken."""
     with serve(place.host, place.port, place.path, report.page) as url:
         log.info("metrics page is up", extra={"facts": {"url": url}})
         yield
@@ -87,16 +93,22 @@ def attempt(settings: Settings, clock: Clock, report: Report) -> BaseException |
 
 
 def wait_for_last_scrape(clock: Clock, report: Report) -> None:
-    """Stay until the controller has seen the end of the copy; told to stop, do not."""
+    """Stay until the controller has seen the end of the copy, and monitors that of the run; told to stop, do not."""
     if report.copy_ended is None:
         return
     report.phase(Phase.LAST_SCRAPE)
-    deadline = report.copy_ended + LAST_SCRAPE
+    page, copy_ended, run_ended = report.page, report.copy_ended, clock.now()
+
+    def missed() -> bool:
+        now = clock.now()
+        by_controller = not page.scraped.is_set() and now < copy_ended + LAST_SCRAPE
+        return by_controller or (page.monitors.expected() and now < run_ended + LAST_SCRAPE)
+
     try:
-        while not report.page.scraped.is_set() and clock.now() < deadline:
+        while missed():
             clock.wait(0.05)
     except Cancelled:
-        log.info("told to stop before the controller had seen the end of the copy")
+        log.info("told to stop before all who read the metrics page had seen the end")
 
 
 def listen_for_stop(clock: Clock) -> None:

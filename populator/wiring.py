@@ -196,7 +196,7 @@ class RealParts(Site):
     def host_lease(self) -> HostLease:
         """The host lease in the scope that was asked for; its figures are on the metrics page from now on."""
         settings, clock = self.settings.lease, self.clock
-        self.report.page.lease = metrics = LeaseMetrics(self.settings.target.uid)
+        self.report.page.lease = metrics = LeaseMetrics(self.settings.target.uid, clock)
         lock = HostLock(
             self._api,
             namespace=settings.namespace,

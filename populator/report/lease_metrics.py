@@ -5,6 +5,10 @@ units and suffixes are Prometheus' conventions; every series is there from the s
 """
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from populator.clock import Clock
 
 PREFIX = "xcopy_populator_host_lease_"
 RENEW_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -15,6 +19,7 @@ COUNTERS = {
     "takeovers_total": "Slots taken over from a holder that had not released them",
     "lost_total": "Times a held slot was no longer certainly ours",
 }
+WAITING = "waiting_seconds"
 RENEW = "renew_duration_seconds"
 TIMES = {
     "wait_seconds": ("summary", "Time until a slot was had"),
@@ -26,12 +31,23 @@ TIMES = {
 class LeaseMetrics:
     """Counts what becomes of the lease (`lease.ports.Observer`); any thread may call any method."""
 
-    def __init__(self, owner_uid: str) -> None:
+    def __init__(self, owner_uid: str, clock: Clock) -> None:
+        self._clock = clock
+        self._waiting_since: float | None = None
         self._label = f'owner_uid="{owner_uid}"'
         self._lock = threading.Lock()
         self._counts = dict.fromkeys(COUNTERS, 0)
         self._sums = dict.fromkeys(TIMES, (0.0, 0))
         self._buckets = dict.fromkeys(RENEW_BUCKETS, 0)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Show how long the wait of this block has lasted."""
+        self._waiting_since = self._clock.now()
+        try:
+            yield
+        finally:
+            self._waiting_since = None
 
     def waited(self, seconds: float) -> None:
         """Count a wait that ended with a slot."""
@@ -65,7 +81,12 @@ class LeaseMetrics:
         """Return the lines of the page, in the Prometheus text format."""
         with self._lock:
             counts, times, buckets = dict(self._counts), dict(self._sums), dict(self._buckets)
-        found = []
+        since = self._waiting_since
+        waiting = 0.0 if since is None else self._clock.now() - since
+        found = [
+            *_head(WAITING, "gauge", "Time that the wait for a slot has lasted so far; 0 outside of one")
+        ]
+        found.append(self._line(WAITING, f"{waiting:.3f}"))
         for name, text in COUNTERS.items():
             found += [*_head(name, "counter", text), self._line(name, str(counts[name]))]
         for name, (kind, text) in TIMES.items():

@@ -8,8 +8,10 @@ the letter. That is why the page is written by hand and not by a client library,
 import threading
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from populator.report.lease_metrics import LeaseMetrics
+from populator.report.monitors import Monitors
 
 PREFIX = "vsphere_xcopy_volume_populator_"
 
@@ -29,6 +31,11 @@ HELP = {
         "gauge",
         "Duration of the copy, of a failed run from its start; its presence tells that it has ended",
     ),
+    "run_info": ("gauge", "What the run copies, and onto what"),
+    "host_info": ("gauge", "The ESXi host that the run uses"),
+    "progress_timestamp_seconds": ("gauge", "When the running copy last got further, or began"),
+    "end_info": ("gauge", "How the run ended; there once nothing more of it can change"),
+    "left_behind": ("gauge", "Steps of the undo that failed, or that were left out as unsafe"),
 }
 
 
@@ -53,6 +60,16 @@ class Sample:
         return f"{PREFIX}{self.metric}{{{labels}}} {self.value}"
 
 
+class Rendered(NamedTuple):
+    """The page at a moment."""
+
+    text: str
+    copy_ended: bool
+    """it shows what the controller waits for"""
+    run_ended: bool
+    """it shows all that there will be"""
+
+
 def escape(value: str) -> str:
     """Escape a label's value; braces, at which the controller's expressions would stop, become parentheses."""
     value = value.replace("{", "(").replace("}", ")")
@@ -70,8 +87,16 @@ class Page:
     percent: int = 0
     scraped: threading.Event = field(default_factory=threading.Event)
     """set once a page that shows the end has been served in full to the controller"""
+    monitors: Monitors = field(default_factory=Monitors)
+    """who else reads the page again and again"""
+    host: str = ""
+    """name of the ESXi host that is used; empty where none is, or none yet"""
+    storage_array: str = ""
+    """management address of the array"""
     lease: LeaseMetrics | None = None
     """what the page shows of the host lease, from the moment on at which there is one"""
+    _end: dict[str, str] = field(default_factory=lambda: {"xcopy_used": "0", "verified": "n/a"})
+    """what is known by now of how the run ends"""
     _samples: dict[tuple[str, str], Sample] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -79,6 +104,32 @@ class Page:
         """Publish percent; a value below the one before is ignored."""
         with self._lock:
             self.percent = max(self.percent, percent)
+
+    def moved(self, at: float | None) -> None:
+        """Publish when the copy last got further, in seconds of the wall clock; None: no copy runs."""
+        if at is None:
+            with self._lock:
+                self._samples.pop(("progress_timestamp_seconds", ""), None)
+        else:
+            self._put(Sample("progress_timestamp_seconds", (("owner_uid", self.owner_uid),), f"{at:.3f}"))
+
+    def run(self, pvc: str, vm: str, disk: str, storage_array: str) -> None:
+        """Publish what the run copies, and onto what; `storage_array` is a management address."""
+        self.storage_array = storage_array
+        labels = (
+            ("owner_uid", self.owner_uid),
+            ("pvc", pvc),
+            ("vm", vm),
+            ("disk", disk),
+            ("storage_vendor", self.vendor),
+            ("storage_array", storage_array),
+        )
+        self._put(Sample("run_info", labels, "1"))
+
+    def uses_host(self, name: str) -> None:
+        """Publish which ESXi host is used from now on."""
+        self.host = name
+        self._put(Sample("host_info", (("owner_uid", self.owner_uid), ("host", name)), "1"))
 
     def vib(self, version: str) -> None:
         """Publish the version of the host's plugin."""
@@ -121,6 +172,7 @@ class Page:
         """Publish what came of comparing source and volume; `equal` is in bytes."""
         labels = (("owner_uid", self.owner_uid), ("outcome", outcome))
         self._put(Sample("verification_info", labels, "1"))
+        self._end["verified"] = outcome
         if equal is not None:
             self._put(Sample("verified_bytes", labels[:1], str(equal)))
 
@@ -135,6 +187,8 @@ class Page:
             ("storage_protocol", self.protocol),
         )
         self._put(Sample("xcopy_used", self._common(), used))
+        self._end["xcopy_used"] = used
+        self.moved(None)
         with self._lock:
             if result == "success":
                 self.percent = 100
@@ -144,8 +198,22 @@ class Page:
                 "copy_duration_seconds", labels, f"{seconds:.3f}"
             )
 
-    def render(self) -> tuple[str, bool]:
-        """Return the page, and whether it shows the end of the copy."""
+    def end(self, reason: str, exit_code: int, left_behind: int) -> None:
+        """Publish how the run ended, after its undo: reason and exit code as in README, and what was not put back."""
+        place = (("host", self.host), ("storage_array", self.storage_array))
+        labels = (
+            ("owner_uid", self.owner_uid),
+            ("reason", reason),
+            ("exit_code", str(exit_code)),
+            *self._common()[1:],
+            *self._end.items(),
+            *place,
+        )
+        self._put(Sample("left_behind", (("owner_uid", self.owner_uid), *place), str(left_behind)))
+        self._put(Sample("end_info", labels, "1"))
+
+    def render(self) -> Rendered:
+        """Return the page as it is now."""
         with self._lock:
             samples = [
                 Sample("progress", (("owner_uid", self.owner_uid),), str(self.percent)),
@@ -158,7 +226,8 @@ class Page:
                 lines += [f"# HELP {PREFIX}{metric} {text}", f"# TYPE {PREFIX}{metric} {kind}", *found]
         if self.lease:
             lines += self.lease.lines()
-        return "\n".join(lines) + "\n", any(s.metric == "copy_duration_seconds" for s in samples)
+        shown = {sample.metric for sample in samples}
+        return Rendered("\n".join(lines) + "\n", "copy_duration_seconds" in shown, "end_info" in shown)
 
     def _common(self) -> tuple[tuple[str, str], ...]:
         return (

@@ -73,6 +73,7 @@ class Report:
                 self._copied_at = self._clock.now()
             else:
                 self._copy_began = self._pace_told = self._clock.now()
+            self._tell_moved()
             log.about(phase=phase)
             self._note(phase=phase)
             logger.info("%s", phase)
@@ -82,7 +83,12 @@ class Report:
         before = self.page.percent
         self.page.progress(min(percent, 99))
         if self.page.percent != before:
+            self._tell_moved()
             self._tell_pace()
+
+    def _tell_moved(self) -> None:
+        """Publish that the copy has begun or got further, or that none runs."""
+        self.page.moved(self._clock.utc().timestamp() if self._phase == CopyPhase.CLONE else None)
 
     def _tell_pace(self) -> None:
         """Publish rate and remaining time of the copy, and log them from time to time."""
@@ -100,6 +106,10 @@ class Report:
         """Publish what the array is."""
         self.page.array(info.vendor, info.product, info.model, info.version)
         logger.info("array: %s %s %s", info.vendor, info.product, info.version)
+
+    def host(self, name: str) -> None:
+        """Publish which ESXi host is used from now on."""
+        self.page.uses_host(name)
 
     def method(self, method: CloneMethod | DiskKind) -> None:
         """Publish who copies: a host by one of its two ways, or the array, for a disk of that kind."""
@@ -151,6 +161,11 @@ class Report:
         """Publish the end of a run that failed before its copy began, or outside of it."""
         if self.copy_ended is None:
             self._end_copy(Result.FAILURE, self._began, None)
+
+    def ended(self, error: BaseException | None) -> None:
+        """Publish how the whole run ended, its undo included, by what ended it."""
+        outcome = outcome_of(error)
+        self.page.end(outcome.reason, outcome.exit_code, len(self.undo_failures) + len(self.left_steps))
 
     def _end_copy(self, result: Result, began: float, done: CopyResult | None) -> None:
         """Publish the end: the seconds of a copy, or of the whole of a run that failed."""

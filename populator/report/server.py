@@ -1,7 +1,8 @@
 """The metrics page served over HTTPS, from the first moment on.
 
 Promises: the port answers before anything slow is imported; slow or silent clients, however many, take a bounded number
-of threads and delay others by a moment only; `scraped` is set when a completed page has gone out.
+of threads and delay others by a moment only; `scraped` is set when a completed page has gone out
+to the controller, and `monitors` know what went out to them.
 """
 
 import logging
@@ -19,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from populator.clock import Clock
+from populator.report.monitors import HEADER
 from populator.report.page import Page
 
 log = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ log = logging.getLogger(__name__)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 CONTROLLER = "Go-http-client/"
-"""how the User-Agent of Forklift's controller begins, as Go's default has it; Prometheus reads the page too"""
+"""how the User-Agent of Forklift's controller begins, as Go's default has it; monitors read the page too"""
 
 CLIENT_SECONDS = 10.0
 """seconds a client may take for all: handshake, request, reading its answer"""
@@ -70,8 +72,9 @@ class Handler(BaseHTTPRequestHandler):
         if urlsplit(self.path).path != self.server.path:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        text, finished = self.server.page.render()
-        body = text.encode()
+        page = self.server.page
+        shown = page.render()
+        body = shown.text.encode()
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", CONTENT_TYPE)
         self.send_header("Content-Length", str(len(body)))
@@ -79,8 +82,11 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
-        if finished and self.headers.get("User-Agent", "").startswith(CONTROLLER):
-            self.server.page.scraped.set()
+        agent = self.headers.get("User-Agent", "")
+        if HEADER in self.headers:
+            page.monitors.served(str(self.client_address[0]), agent, run_ended=shown.run_ended)
+        elif shown.copy_ended and agent.startswith(CONTROLLER):
+            page.scraped.set()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Say nothing: a scrape every five seconds is not worth a line."""

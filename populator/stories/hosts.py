@@ -61,11 +61,13 @@ class Hosts:
         self._turn = host_id
         if host_id not in self._ready:
             self.make_ready(self._parts.inventory.find_host(self._disk, host_id))
+        self._parts.report.host(self._ready[host_id].host.name)
         return self._ready[host_id]
 
     def make_ready(self, host: EsxiHost) -> None:
         """Make a host ready that was found already; raise what keeps it from copying."""
         log.about(host=host.id)
+        self._parts.report.host(host.name)
         path = self._disk.path
         try:
             wrapper, cloner = self._parts.wrapper(host, path), self._parts.cloner(host, path)

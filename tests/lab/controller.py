@@ -9,7 +9,9 @@ import http.client
 import re
 import ssl
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 PREFIX = "vsphere_xcopy_volume_populator_"
@@ -77,7 +79,16 @@ def read_page(page: str, uid: str) -> Status:
     )
 
 
-def scrape(url: str, timeout: float = 5.0, agent: str = "Go-http-client/1.1") -> str:
+MONITOR = {"X-Prometheus-Scrape-Timeout-Seconds": "5"}
+"""what Prometheus and its like have in each request"""
+
+
+def scrape(
+    url: str,
+    timeout: float = 5.0,
+    agent: str = "Go-http-client/1.1",
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Fetch the page once, verifying nothing, as the controller does; `agent` is what it calls itself."""
     parts = urlsplit(url)
     connection = http.client.HTTPSConnection(
@@ -87,7 +98,7 @@ def scrape(url: str, timeout: float = 5.0, agent: str = "Go-http-client/1.1") ->
         context=ssl._create_unverified_context(),  # noqa: S323
     )
     try:
-        connection.request("GET", parts.path, headers={"User-Agent": agent})
+        connection.request("GET", parts.path, headers={"User-Agent": agent, **headers})
         return connection.getresponse().read().decode()
     finally:
         connection.close()

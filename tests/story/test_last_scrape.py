@@ -4,16 +4,19 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 
 import pytest
 
-from tests.lab.controller import PREFIX, scrape
+from tests.lab.controller import MONITOR, PREFIX, scrape
 from tests.lab.lab import Lab
 from tests.lab.program import Program
+from tests.lab.waiting import wait_until
 
 pytestmark = pytest.mark.any_kube
+PROMETHEUS = "Prometheus/3.5.0"
 NEVER = 3600.0
 """seconds between two scrapes of a controller that looks at a run's start only"""
 
@@ -23,14 +26,16 @@ def url_of(program: Program) -> str:
 
 
 @contextmanager
-def read_by(program: Program, agent: str) -> Iterator[list[str]]:
-    """Read the page ten times a second, as whoever scrapes beside the controller."""
+def read_by(
+    program: Program, agent: str, headers: Mapping[str, str] = MappingProxyType({}), every: float = 0.1
+) -> Iterator[list[str]]:
+    """Read the page ten times a second, or less often, as whoever scrapes beside the controller."""
     url, ended, pages = url_of(program), threading.Event(), []
 
     def read() -> None:
-        while not ended.wait(0.1):
+        while not ended.wait(every):
             try:
-                pages.append(scrape(url, agent=agent))
+                pages.append(scrape(url, agent=agent, headers=headers))
             except OSError:
                 return
 
@@ -55,6 +60,50 @@ def test_nobody_but_the_controller_ends_the_wait(lab: Lab, agent: str) -> None:
             assert program.wait() == 0, program.text()
         assert finished(pages), "the other one has read the end, too"
     assert (program.status.result, program.status.progress) == ("success", 100)
+
+
+@pytest.mark.parametrize(("controller", "monitor"), [(0.2, 3.0), (3.0, 0.2)])
+@pytest.mark.parametrize("fails", [False, True])
+def test_controller_and_monitor_both_see_the_end_whichever_comes_first(
+    lab: Lab, controller: float, monitor: float, fails: bool
+) -> None:
+    target = lab.add_target()
+    lab.host.copy_seconds = 4.0
+    if fails:
+        lab.host.faults.fail_at = 50
+    run = lab.program(target, scrape_interval=controller)
+    with run as program, read_by(program, PROMETHEUS, MONITOR, monitor) as pages:
+        assert program.wait() == (7 if fails else 0), program.text()
+    assert program.status.result == ("failure" if fails else "success")
+    assert f'{PREFIX}end_info{{owner_uid="{target.uid}",reason="' in pages[-1]
+
+
+def test_what_was_left_behind_is_seen_by_a_monitor(lab: Lab) -> None:
+    target = lab.add_target()
+    lab.host.copy_seconds = 2.0
+    with lab.program(target, scrape_interval=0.2) as program, read_by(program, PROMETHEUS, MONITOR) as pages:
+        program.wait_for(lambda line: line["message"] == "copy started")
+        lab.host.openers[target.naa] = ("vmkfstools",)
+        assert program.wait() == 8, program.text()
+    (left,) = [line for line in pages[-1].splitlines() if line.startswith(f"{PREFIX}left_behind{{")]
+    assert f'host="{lab.host.name}"' in left
+    assert left.endswith(f" {len(program.message['left'])}")
+
+
+def test_a_monitor_that_does_not_come_back_is_waited_for_ten_seconds_at_most_and_not_after_sigterm(
+    lab: Lab,
+) -> None:
+    target = lab.add_target()
+    with lab.program(target, scrape_interval=0.2) as program:
+        scrape(url_of(program), agent=PROMETHEUS, headers=MONITOR)
+        program.wait_for_phase("last scrape")
+        assert program.controller
+        wait_until(lambda: program.status.result == "success")
+        began = time.monotonic()
+        program.signal(signal.SIGTERM)
+        assert program.wait() == 0, program.text()
+        assert time.monotonic() - began < 5
+    assert program.message["reason"] == "Succeeded"
 
 
 @pytest.mark.parametrize("agent", ["Go-http-client/1.1", "Go-http-client/2.0"])

@@ -608,6 +608,12 @@ class Counts:
         self.heard: list[str] = []
         self.seconds: dict[str, list[float]] = {}
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        self.heard.append("waiting")
+        yield
+        self.heard.append("waited")
+
     def waited(self, seconds: float) -> None:
         self.seconds.setdefault("waited", []).append(seconds)
 
@@ -643,6 +649,7 @@ def test_an_observer_hears_what_becomes_of_the_lease(world: World) -> None:
     assert counts.heard.count("lost") == 1
     assert counts.heard.count("renew failed") >= 1
     assert counts.heard.count("took over") == 1
+    assert [word for word in counts.heard if word.startswith("wait")] == ["waiting", "waited"]
     assert counts.seconds["waited"][0] >= 1
     assert counts.seconds["held"][0] > counts.seconds["renewed"][0] > 0
     assert (len(counts.seconds["waited"]), len(counts.seconds["held"])) == (1, 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from populator.cli import COMPLETE
+from populator.clock import Clock
 from populator.report import lease_metrics, page
 from populator.report.lease_metrics import LeaseMetrics
 from populator.report.page import Page, Result
@@ -49,17 +50,21 @@ def test_variables_stand_beside_their_options_and_defaults() -> None:
 def full_page() -> str:
     """Return a page that shows everything."""
     full = Page("uid", "ontap", "vib")
-    full.lease = LeaseMetrics("uid")
+    full.run("disk-1", "vm-1", "[ds] a/b.vmdk", "array.example")
+    full.uses_host("esx-1")
+    full.lease = LeaseMetrics("uid", Clock())
     full.array("NetApp", "ONTAP", "", "9.15.1")
     full.vib("0.4.3")
     full.protocol = "iscsi"
     full.disk(2, 1)
     full.xcopy(2, 1, 3)
     full.verification("equal", 4)
+    full.moved(1.0)
     full.pace(1, 1)
-    shown, _ = full.render()
+    shown = full.render().text
     full.finish(Result.SUCCESS, 1, xcopy_used=True)
-    return shown + full.render()[0]
+    full.end("Succeeded", 0, 0)
+    return shown + full.render().text
 
 
 def test_the_metrics_are_all_there_with_type_and_labels() -> None:

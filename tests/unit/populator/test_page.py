@@ -13,11 +13,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from populator import log
+from populator.clock import Clock
 from populator.report.lease_metrics import PREFIX as LEASE_PREFIX
 from populator.report.lease_metrics import LeaseMetrics
+from populator.report.monitors import MOST, Monitors
 from populator.report.page import Page, Result
 from populator.report.server import CLIENT_SECONDS, serve
-from tests.lab.controller import PREFIX, read_page, scrape
+from tests.lab.controller import MONITOR, PREFIX, read_page, scrape
+from tests.lab.waiting import wait_until
 
 UID = "6f1c8a52-0d0e-4c6b-9a57-1f2f3a4b5c6d"
 
@@ -36,12 +39,16 @@ def filled(page: Page) -> Page:
     page.pace(512 * 2**20, 90.4)
     page.xcopy(10_922, 3, 2**42)
     page.verification("equal", 66 * 2**20)
+    page.run("disk-1", "vm-7", "[ds {one}] a/b.vmdk", "array.example:8443")
+    page.uses_host("esx-1.example")
+    page.moved(1234567890.5)
     page.finish(Result.SUCCESS, 1234567.8912, xcopy_used=True)
+    page.end("Succeeded", 0, 0)
     return page
 
 
 def test_the_controller_reads_every_value(page: Page) -> None:
-    status = read_page(filled(page).render()[0], UID)
+    status = read_page(filled(page).render().text, UID)
     assert status.progress == 100
     assert status.xcopy_used == 1
     assert status.vib_version == "0.3.3"
@@ -51,13 +58,13 @@ def test_the_controller_reads_every_value(page: Page) -> None:
 
 
 def test_a_new_page_shows_nothing_but_no_progress(page: Page) -> None:
-    status = read_page(page.render()[0], UID)
+    status = read_page(page.render().text, UID)
     assert status.progress == 0
     assert status.copy_duration is None
 
 
 def test_another_parser_finds_the_contracts_names_and_types(page: Page) -> None:
-    families = {f.name: f for f in text_string_to_metric_families(filled(page).render()[0])}
+    families = {f.name: f for f in text_string_to_metric_families(filled(page).render().text)}
     # This parser calls every counter `…_total`; that ours does not is what the controller's expressions show.
     assert set(families) == {
         PREFIX + name
@@ -73,6 +80,10 @@ def test_another_parser_finds_the_contracts_names_and_types(page: Page) -> None:
             "verification_info",
             "verified_bytes",
             "copy_rate_bytes_per_second",
+            "run_info",
+            "host_info",
+            "end_info",
+            "left_behind",
         )
     }
     operations = {one.labels["outcome"]: one.value for one in families[PREFIX + "xcopy_operations"].samples}
@@ -86,37 +97,70 @@ def test_another_parser_finds_the_contracts_names_and_types(page: Page) -> None:
     assert info["storage_array_model"] == "n/a"
 
 
+def test_what_monitoring_reads_names_run_host_and_end(page: Page) -> None:
+    found = {f.name: f.samples for f in text_string_to_metric_families(filled(page).render().text)}
+    (run,), (host,), (end,), (left,) = (
+        found[PREFIX + name] for name in ("run_info", "host_info", "end_info", "left_behind")
+    )
+    place = {"storage_array": "array.example:8443"}
+    what = {"pvc": "disk-1", "vm": "vm-7", "disk": "[ds (one)] a/b.vmdk", "storage_vendor": "ontap"}
+    assert run.labels == {"owner_uid": UID, **what, **place}
+    assert host.labels == {"owner_uid": UID, "host": "esx-1.example"}
+    how = {"reason": "Succeeded", "exit_code": "0", "xcopy_used": "1", "verified": "equal"}
+    by = {"host": "esx-1.example", "storage_vendor": "ontap", "clone_method": "vib", **place}
+    assert end.labels == {"owner_uid": UID, **how, **by}
+    assert left.labels == {"owner_uid": UID, "host": "esx-1.example", **place}
+    assert (run.value, host.value, end.value, left.value) == (1, 1, 1, 0)
+
+
+def test_the_moment_of_the_last_progress_is_there_while_a_copy_runs(page: Page) -> None:
+    page.moved(1234567890.25)
+    assert f'{PREFIX}progress_timestamp_seconds{{owner_uid="{UID}"}} 1234567890.250\n' in page.render().text
+    page.moved(None)
+    assert "progress_timestamp_seconds" not in page.render().text
+    page.moved(1234567890.25)
+    page.finish(Result.FAILURE, 1.0, xcopy_used=False)
+    assert "progress_timestamp_seconds" not in page.render().text
+
+
+def test_the_end_of_a_run_that_knew_nothing_yet_is_published_too(page: Page) -> None:
+    page.end("InvalidSettings", 2, 0)
+    (end,) = [f for f in text_string_to_metric_families(page.render().text) if f.name.endswith("end_info")]
+    labels = end.samples[0].labels
+    assert (labels["xcopy_used"], labels["verified"], labels["host"]) == ("0", "n/a", "")
+
+
 def test_the_remaining_time_is_shown_while_there_is_any(page: Page) -> None:
     page.pace(512 * 2**20, 90.4)
-    assert f'{PREFIX}copy_remaining_seconds{{owner_uid="{UID}"}} 90\n' in page.render()[0]
+    assert f'{PREFIX}copy_remaining_seconds{{owner_uid="{UID}"}} 90\n' in page.render().text
     page.finish(Result.FAILURE, 1.0, xcopy_used=False)
-    assert "copy_remaining_seconds" not in page.render()[0]
+    assert "copy_remaining_seconds" not in page.render().text
 
 
 def test_percent_never_falls(page: Page) -> None:
     for percent in (10, 60, 30):
         page.progress(percent)
-    assert read_page(page.render()[0], UID).progress == 60
+    assert read_page(page.render().text, UID).progress == 60
 
 
 def test_a_failed_copy_is_never_at_100(page: Page) -> None:
     page.progress(99)
     page.finish(Result.FAILURE, 1.0, xcopy_used=False)
-    status = read_page(page.render()[0], UID)
+    status = read_page(page.render().text, UID)
     assert (status.progress, status.result) == (99, "failure")
 
 
 def test_no_label_can_end_the_controllers_match(page: Page) -> None:
     page.array('a"b\\c', "{x}\n", "", "")
-    text = page.render()[0]
+    text = page.render().text
     assert all("}" not in line[: line.rindex("}")] for line in text.splitlines() if "{" in line)
     (family,) = [f for f in text_string_to_metric_families(text) if "array_info" in f.name]
     assert family.samples[0].labels["storage_array_vendor"] == 'a"b\\c'
 
 
 def test_the_leases_own_metrics_stand_beside_the_contracts(page: Page) -> None:
-    before = filled(page).render()[0]
-    page.lease = lease = LeaseMetrics(UID)
+    before = filled(page).render().text
+    page.lease = lease = LeaseMetrics(UID, Clock())
     lease.waited(1.5)
     lease.waited(0.5)
     for seconds in (0.004, 0.02, 9.0):
@@ -126,7 +170,7 @@ def test_the_leases_own_metrics_stand_beside_the_contracts(page: Page) -> None:
     lease.lost()
     lease.lost()
     lease.held(61.25)
-    text = page.render()[0]
+    text = page.render().text
     assert text.startswith(before), "what the controller reads stays as it is, to the letter"
     assert read_page(text, UID) == read_page(before, UID)
     families = {f.name: f for f in text_string_to_metric_families(text) if f.name.startswith(LEASE_PREFIX)}
@@ -137,6 +181,7 @@ def test_the_leases_own_metrics_stand_beside_the_contracts(page: Page) -> None:
     }
     assert {sample.labels["owner_uid"] for family in families.values() for sample in family.samples} == {UID}
     assert {name.removeprefix(LEASE_PREFIX): family.type for name, family in families.items()} == {
+        "waiting_seconds": "gauge",
         "renew_errors": "counter",
         "takeovers": "counter",
         "lost": "counter",
@@ -155,9 +200,11 @@ def test_the_leases_own_metrics_stand_beside_the_contracts(page: Page) -> None:
 
 
 def test_every_series_of_the_lease_is_there_from_the_start() -> None:
-    (*_, count) = LeaseMetrics(UID).lines()
+    (*_, count) = LeaseMetrics(UID, Clock()).lines()
     assert count == f'{LEASE_PREFIX}renew_duration_seconds_count{{owner_uid="{UID}"}} 0'
-    assert not [line for line in LeaseMetrics(UID).lines() if line[0] != "#" and float(line.split()[-1])]
+    assert not [
+        line for line in LeaseMetrics(UID, Clock()).lines() if line[0] != "#" and float(line.split()[-1])
+    ]
 
 
 @pytest.fixture
@@ -181,6 +228,56 @@ def test_others_who_read_the_end_are_not_the_controller(url: str, page: Page) ->
     assert not page.scraped.is_set()
     scrape(url, agent="Go-http-client/2.0")
     assert page.scraped.wait(5)
+
+
+def test_a_monitor_that_has_read_the_page_is_expected_until_it_has_read_the_end(url: str, page: Page) -> None:
+    scrape(url, agent="Prometheus/2.42.0", headers=MONITOR)
+    assert page.monitors.expected()
+    page.finish(Result.SUCCESS, 1, xcopy_used=True)
+    scrape(url, agent="Prometheus/2.42.0", headers=MONITOR)
+    assert page.monitors.expected(), "the end of the copy is not that of the run"
+    page.end("Succeeded", 0, 0)
+    for other in ("Prometheus/3.5.0", "curl/8.5.0"):
+        scrape(url, agent=other, headers=MONITOR)
+    scrape(url, agent="Prometheus/2.42.0")
+    assert page.monitors.expected(), "somebody else has read it"
+    scrape(url, agent="Prometheus/2.42.0", headers=MONITOR)
+    wait_until(lambda: not page.monitors.expected())
+    assert not page.scraped.is_set()
+
+
+def test_a_pair_of_monitors_is_expected_until_both_have_read_the_end(url: str, page: Page) -> None:
+    for agent in ("Prometheus/2.42.0", "vm_promscrape"):
+        scrape(url, agent=agent, headers=MONITOR)
+    page.end("Succeeded", 0, 0)
+    scrape(url, agent="vm_promscrape", headers=MONITOR)
+    assert page.monitors.expected()
+    scrape(url, agent="Prometheus/2.42.0", headers=MONITOR)
+    wait_until(lambda: not page.monitors.expected())
+
+
+def test_nobody_else_is_expected(url: str, page: Page) -> None:
+    for agent in ("Go-http-client/1.1", "curl/8.5.0", "Prometheus/3.5.0", ""):
+        scrape(url, agent=agent)
+    assert not page.monitors.expected()
+    page.end("Succeeded", 0, 0)
+    scrape(url, agent="Prometheus/3.5.0", headers=MONITOR)
+    assert not page.monitors.expected(), "it came once only, and has seen the end"
+
+
+def test_an_agent_that_scrapes_with_gos_default_name_is_not_the_controller(url: str, page: Page) -> None:
+    page.finish(Result.SUCCESS, 1, xcopy_used=True)
+    scrape(url, agent="Go-http-client/2.0", headers=MONITOR)
+    assert not page.scraped.is_set()
+
+
+def test_readers_without_number_are_not_all_remembered() -> None:
+    monitors = Monitors()
+    for number in range(1000):
+        monitors.served(f"10.0.0.{number}", "Prometheus/3.5.0", run_ended=False)
+    for number in range(MOST):
+        monitors.served(f"10.0.0.{number}", "Prometheus/3.5.0", run_ended=True)
+    assert not monitors.expected()
 
 
 def test_other_paths_and_methods_are_refused(url: str) -> None:
@@ -260,10 +357,10 @@ def test_a_connection_serves_one_request(url: str) -> None:
 
 
 def test_a_password_that_is_a_word_of_the_page_changes_nothing_of_it(page: Page) -> None:
-    before = filled(page).render()[0]
+    before = filled(page).render().text
     try:
         log.set_up("info", "lines", ["progress", "ontap", "success", "owner_uid", "counter", "iscsi"])
-        assert page.render()[0] == before
+        assert page.render().text == before
     finally:
         log.set_up("info", "lines", ())
 

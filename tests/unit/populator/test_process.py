@@ -17,15 +17,23 @@ from populator.report.run import Report
 from populator.settings.values import MetricsSettings, PageSettings
 from tests.unit.populator.test_settings import parse
 
+PROMETHEUS = ("10.0.0.1", "Prometheus/3.5.0")
+
 
 class Virtual(Clock):
-    """A clock whose waits pass at once; somebody scrapes the page at a moment, or SIGTERM comes."""
+    """A clock whose waits pass at once; somebody reads the page at a moment, or SIGTERM comes."""
 
     seconds = 100.0
 
-    def __init__(self, page: Page, scraped: float | None = None, stopped: float | None = None) -> None:
+    def __init__(
+        self,
+        page: Page,
+        scraped: float | None = None,
+        stopped: float | None = None,
+        monitored: float | None = None,
+    ) -> None:
         super().__init__()
-        self._page, self._scraped, self._stopped = page, scraped, stopped
+        self._page, self._scraped, self._stopped, self._monitored = page, scraped, stopped, monitored
 
     def now(self) -> float:
         return self.seconds
@@ -34,20 +42,36 @@ class Virtual(Clock):
         self.seconds += seconds
         if self._scraped is not None and self.seconds >= self._scraped:
             self._page.scraped.set()
+        if self._monitored is not None and self.seconds >= self._monitored:
+            self._page.monitors.served(*PROMETHEUS, run_ended=True)
         if self._stopped is not None and self.seconds >= self._stopped:
             self.stop()
         self.check()
 
 
-def waited(*, ended: bool = True, scraped: float | None = None, stopped: float | None = None) -> float:
-    """Return for how long the process stays after the end of a copy."""
+def waited(
+    *,
+    ended: bool = True,
+    scraped: float | None = None,
+    stopped: float | None = None,
+    known: bool = False,
+    monitored: float | None = None,
+    undo: float = 0.0,
+) -> float:
+    """Return for how long the process stays after the end of its work; `undo` is what that took after the copy.
+
+    `known` says whether a monitor has read the page before.
+    """
     page = Page("uid", "ontap", "vib")
-    clock = Virtual(page, scraped, stopped)
+    clock = Virtual(page, scraped, stopped, monitored)
     report = Report(page, clock)
+    if known:
+        page.monitors.served(*PROMETHEUS, run_ended=False)
     if ended:
         report.failed()
+    clock.seconds += undo
     wait_for_last_scrape(clock, report)
-    return clock.now() - 100.0
+    return clock.now() - 100.0 - undo
 
 
 def test_the_process_stays_until_the_end_of_the_copy_was_seen() -> None:
@@ -56,6 +80,37 @@ def test_the_process_stays_until_the_end_of_the_copy_was_seen() -> None:
 
 def test_it_does_not_stay_for_ever() -> None:
     assert waited() == pytest.approx(LAST_SCRAPE, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("controller", "monitor", "stays"),
+    [
+        (1.0, 4.0, 4.0),
+        (4.0, 1.0, 4.0),
+        (0.0, None, LAST_SCRAPE),
+        (None, 1.0, LAST_SCRAPE),
+        (None, None, LAST_SCRAPE),
+    ],
+)
+def test_it_stays_for_controller_and_monitor_whichever_comes_first_and_ten_seconds_at_most(
+    controller: float | None, monitor: float | None, stays: float
+) -> None:
+    moments = [None if moment is None else 100.0 + moment for moment in (controller, monitor)]
+    assert waited(known=True, scraped=moments[0], monitored=moments[1]) == pytest.approx(stays, abs=0.1)
+
+
+def test_where_nobody_monitors_the_controller_alone_is_waited_for() -> None:
+    assert waited(scraped=101.0) == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_monitor_is_waited_for_after_a_long_undo_which_the_controller_has_seen() -> None:
+    assert waited(undo=60.0) == 0.0
+    assert waited(undo=60.0, known=True, monitored=163.0) == pytest.approx(3.0, abs=0.1)
+    assert waited(undo=60.0, known=True) == pytest.approx(LAST_SCRAPE, abs=0.1)
+
+
+def test_told_to_stop_it_does_not_stay_for_a_monitor_either() -> None:
+    assert waited(known=True, scraped=100.5, stopped=101.0) == pytest.approx(1.0, abs=0.1)
 
 
 def test_told_to_stop_it_does_not_stay_and_raises_nothing() -> None:

@@ -30,7 +30,7 @@ def test_percent_alone_never_says_that_all_bytes_are_there(report: Report) -> No
     with report.copying() as copy:
         copy.result = CopyResult("task", xcopy_used=True)
     assert report.page.percent == 100
-    assert 'xcopy_used="1"' in report.page.render()[0]
+    assert 'xcopy_used="1"' in report.page.render().text
 
 
 def test_whether_the_array_copied_is_in_log_page_and_termination_message(
@@ -44,7 +44,7 @@ def test_whether_the_array_copied_is_in_log_page_and_termination_message(
     verdict = "not used: the host moved the bytes, because: no VAAI plugin"
     assert json.loads(file.read_text())["xcopy"] == verdict
     assert [line for line in caplog.records if verdict in line.getMessage() and line.levelname == "WARNING"]
-    assert 'outcome="failed"} 4' in report.page.render()[0]
+    assert 'outcome="failed"} 4' in report.page.render().text
 
 
 LINK = Link("[ds] a/b.vmdk", "datastore-1", DiskKind.VMDK, "", encrypted=False, extents=None)
@@ -70,7 +70,7 @@ def test_rate_and_remaining_time_of_a_running_copy_are_on_the_page(report: Repor
     report.uses("iscsi", DISK)
     with report.copying() as copy:
         report.percent(50)
-        running = report.page.render()[0]
+        running = report.page.render().text
         copy.result = CopyResult("task", xcopy_used=True)
     assert "copy_rate_bytes_per_second{" in running
     assert "copy_remaining_seconds{" in running
@@ -93,7 +93,7 @@ def test_what_the_comparison_takes_is_not_the_copys_time() -> None:
         report.phase(CopyPhase.VERIFY)
         for _ in range(50):
             report.percent(99)
-    [line] = [each for each in report.page.render()[0].splitlines() if "duration_seconds{" in each]
+    [line] = [each for each in report.page.render().text.splitlines() if "duration_seconds{" in each]
     assert float(line.split()[-1]) == 60
 
 
@@ -115,7 +115,7 @@ def test_whether_the_bytes_are_the_same_is_in_log_page_and_termination_message(
     report.end(None, file)
     assert json.loads(file.read_text())["verified"] == said
     assert [line for line in caplog.records if said in line.getMessage() and line.levelname == level]
-    page = report.page.render()[0]
+    page = report.page.render().text
     assert f'verification_info{{owner_uid="uid",outcome="{proof.outcome}"}} 1' in page
     assert ("verified_bytes{" in page) == (proof.equal is not None)
 
@@ -123,7 +123,7 @@ def test_whether_the_bytes_are_the_same_is_in_log_page_and_termination_message(
 def test_a_copy_that_failed_is_published_as_such(report: Report) -> None:
     with pytest.raises(CloneFailed), report.copying():
         raise CloneFailed("no")
-    assert 'result="failure"' in report.page.render()[0]
+    assert 'result="failure"' in report.page.render().text
     assert report.copy_ended is not None
 
 
@@ -132,8 +132,8 @@ def test_a_failure_before_the_copy_is_published_once(report: Report) -> None:
     ended = report.copy_ended
     report.failed()
     assert report.copy_ended == ended is not None
-    assert 'result="failure"' in report.page.render()[0]
-    assert 'xcopy_used="0"' in report.page.render()[0]
+    assert 'result="failure"' in report.page.render().text
+    assert 'xcopy_used="0"' in report.page.render().text
 
 
 def test_what_a_failed_copy_did_is_published_also_where_being_stopped_is_its_end(report: Report) -> None:
@@ -142,7 +142,7 @@ def test_what_a_failed_copy_did_is_published_also_where_being_stopped_is_its_end
             raise CloneFailed("stopped", result=CopyResult("task", xcopy_used=True, xcopy=Xcopy(7, 0, 0)))
         except CloneFailed:
             raise errors.Cancelled from None
-    assert 'xcopy_used="1"' in report.page.render()[0]
+    assert 'xcopy_used="1"' in report.page.render().text
     assert report.xcopy == "used: 7 operations by the array"
 
 
