@@ -46,8 +46,13 @@ fuzz: .venv  ## 5,000 names by every way into the wrapper: verbatim or refused, 
 sweep: .venv  ## fail every remote call of a run in every way, and print what came of it
 	@$(RUN) tests.faults
 
+dashboard: .venv  ## write Grafana's dashboard from its code, and draw what it shows of runs in the lab: dashboard.png
+	@tests/packages.sh
+	@$(RUN) tests.monitoring
+
 lock: .venv  ## lock the newest versions that pyproject.toml allows
 	.venv/bin/uv pip compile pyproject.toml --upgrade --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file tests/requirements.txt
 	.venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --constraint tests/requirements.txt --generate-hashes --no-header --no-annotate --quiet --output-file deploy/requirements.txt
+	.venv/bin/uv pip compile tests/monitoring/drawing/requirements.in --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file tests/monitoring/drawing/requirements.txt
 
-.PHONY: help .venv demo lab check test judges test-lease bench fuzz sweep lock
+.PHONY: help .venv demo lab check test judges test-lease bench fuzz sweep dashboard lock

@@ -9,6 +9,7 @@ need bwrap bubblewrap            # their file system
 need sshd openssh-server         # their SSH server
 need xmllint libxml2-utils       # judges XML
 need ar binutils                 # judges VIBs
+need prometheus prometheus       # scrapes the lab; its promtool judges the alerts
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     echo "packages: the tests need these of Debian's packages: apt-get install$missing" >&2

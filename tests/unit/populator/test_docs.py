@@ -80,7 +80,7 @@ def test_the_metrics_are_all_there_with_type_and_labels() -> None:
     assert documented == families
 
 
-@pytest.mark.parametrize("name", ["settings.md", "metrics.md"])
+@pytest.mark.parametrize("name", ["settings.md", "metrics.md", "monitoring.md"])
 def test_the_readme_leads_there(name: str) -> None:
     assert f"(deploy/docs/{name})" in (ROOT / "README.md").read_text()
 
