@@ -73,6 +73,8 @@ def test_another_one_does_while_the_own_host_is_busy(lab: Lab, scope: str) -> No
     with run_of(lab, target, f"{OWN},{THIRD}", HOST_LEASE_SCOPE=scope) as program:
         assert program.wait() == 0, program.text()
     assert copiers(lab, target) == [THIRD]
+    assert program.controller
+    assert f'host_info{{owner_uid="{target.uid}",host="{THIRD}"}}' in program.controller.page
     assert not lab.hosts[OWN].history, "the LUN was never mapped to it"
     assert lab.copied(target)
     assert [left for left in lab.leftovers(target) if "other-" not in left] == []

@@ -90,6 +90,16 @@ def test_what_was_left_behind_is_seen_by_a_monitor(lab: Lab) -> None:
     assert left.endswith(f" {len(program.message['left'])}")
 
 
+def test_a_host_that_cannot_copy_is_named_by_the_end(lab: Lab) -> None:
+    target = lab.add_target()
+    lab.host.plugin_installed = False
+    with lab.program(target, scrape_interval=0.2) as program, read_by(program, PROMETHEUS, MONITOR) as pages:
+        assert program.wait() == 5, program.text()
+    (end,) = [line for line in pages[-1].splitlines() if line.startswith(f"{PREFIX}end_info{{")]
+    assert 'reason="VsphereError",exit_code="5",' in end
+    assert f'host="{lab.host.name}"' in end
+
+
 def test_a_monitor_that_does_not_come_back_is_waited_for_ten_seconds_at_most_and_not_after_sigterm(
     lab: Lab,
 ) -> None:

@@ -199,6 +199,32 @@ def test_the_leases_own_metrics_stand_beside_the_contracts(page: Page) -> None:
     assert counts == [1, 1, 2]
 
 
+class Watch(Clock):
+    """A clock that a test sets."""
+
+    second = 0.0
+
+    def now(self) -> float:
+        return self.second
+
+
+def test_a_wait_for_a_slot_shows_how_long_it_has_lasted_until_it_ends_however_it_does() -> None:
+    clock = Watch()
+    lease = LeaseMetrics(UID, clock)
+
+    def shown() -> str:
+        (line,) = [each for each in lease.lines() if each.startswith(f"{LEASE_PREFIX}waiting_seconds{{")]
+        return line.split()[-1]
+
+    clock.second = 10.0
+    assert shown() == "0.000"
+    with suppress(OSError), lease.waiting():
+        clock.second = 4210.5
+        assert shown() == "4200.500"
+        raise OSError
+    assert shown() == "0.000"
+
+
 def test_every_series_of_the_lease_is_there_from_the_start() -> None:
     (*_, count) = LeaseMetrics(UID, Clock()).lines()
     assert count == f'{LEASE_PREFIX}renew_duration_seconds_count{{owner_uid="{UID}"}} 0'

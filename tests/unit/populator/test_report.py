@@ -1,6 +1,7 @@
 """The report: 100 % only at the verified end, one exit code a family, and a termination message that fits."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from populator.clock import Clock
 from populator.plan.journal import MIB
 from populator.report.message import MESSAGE_LIMIT, fitting, size
 from populator.report.outcome import outcome_of
-from populator.report.page import Page
+from populator.report.page import PREFIX, Page
+from populator.report.phase import Phase
 from populator.report.run import Report
 from vsphere.errors import CloneFailed, CopyMayBeRunning, LoginRefused, VsphereError
 from vsphere.model import CopyPhase, CopyResult, DiskKind, Link, Proof, SourceDisk, Xcopy
@@ -84,6 +86,42 @@ class Minutes(Clock):
     def now(self) -> float:
         self.minutes += 1
         return 60.0 * self.minutes
+
+
+def moved(report: Report) -> float | None:
+    """Return when the page says that the copy last got further."""
+    lines = report.page.render().text.splitlines()
+    found = [line for line in lines if line.startswith(f"{PREFIX}progress_timestamp_seconds{{")]
+    return float(found[0].split()[-1]) if found else None
+
+
+class Dated(Clock):
+    """A wall clock that a test sets."""
+
+    second = 0
+
+    def utc(self) -> datetime:
+        return datetime.fromtimestamp(self.second, UTC)
+
+
+def test_the_time_of_the_last_progress_is_that_of_a_copy_and_of_nothing_else() -> None:
+    clock = Dated()
+    report = Report(Page("uid", "ontap", "vib"), clock)
+    report.phase(Phase.WAIT_FOR_SLOT)
+    assert moved(report) is None
+    clock.second = 100
+    report.phase(CopyPhase.CLONE)
+    assert moved(report) == 100
+    clock.second = 200
+    report.percent(0)
+    assert moved(report) == 100, "nothing was gained"
+    report.percent(1)
+    assert moved(report) == 200
+    for other in (CopyPhase.WAIT_FOR_ROOM, CopyPhase.VERIFY):
+        report.phase(other)
+        assert moved(report) is None, other
+        report.phase(CopyPhase.CLONE)
+        assert moved(report) == 200
 
 
 def test_what_the_comparison_takes_is_not_the_copys_time() -> None:
