@@ -1,8 +1,8 @@
 """The metrics page served over HTTPS, from the first moment on.
 
 Promises: the port answers before anything slow is imported; slow or silent clients, however many, take a bounded number
-of threads and delay others by a moment only; `scraped` is set when a completed page has gone out
-to the controller, and `monitors` know what went out to them.
+of threads and delay others by a moment only; `scraped` is set when a completed page has gone out to the controller, and
+`monitors` know what has gone out to them.
 """
 
 import logging
