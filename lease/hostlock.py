@@ -123,7 +123,10 @@ class HostLock:
         try:
             return slot_names(self._template, host, self._slots)
         except ValueError as error:
-            raise LeaseError(f"The host {host!r} cannot have a lease: {error}.") from error
+            raise LeaseError(
+                f"The host {host!r} cannot have a lease: {error}.",
+                "Give its managed object id, like host-12.",
+            ) from error
 
 
 class Held:

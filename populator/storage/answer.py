@@ -8,6 +8,10 @@ from populator.errors import StorageError
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
+WRONG_ARRAY = "Check that STORAGE_HOSTNAME and the storage vendor name the same array."
+ODD = "Start the migration again. If that ends in the same way, report it with the array's version."
+"""the hint for an answer that the vendor's API does not give by its description"""
+
 
 class Answer:
     """One JSON answer, or an object in it; `source` names the array in errors."""
@@ -21,13 +25,13 @@ class Answer:
     def rows(self) -> list["Answer"]:
         """Return the objects of an answer that is a list."""
         if not isinstance(self._value, list):
-            raise StorageError(f"{self._source} answered with something else than a JSON list.")
+            raise StorageError(f"{self._source} answered with something else than a JSON list.", WRONG_ARRAY)
         return [Answer(item, self._source) for item in self._value]
 
     def string(self) -> str:
         """Return an answer that is nothing but a text."""
         if not isinstance(self._value, str) or not self._value:
-            raise StorageError(f"{self._source} answered with something else than a JSON text.")
+            raise StorageError(f"{self._source} answered with something else than a JSON text.", WRONG_ARRAY)
         return self._value
 
     def has(self, name: str) -> bool:
@@ -75,7 +79,9 @@ class Answer:
         """Return a field's value as it is, `None` where there is none."""
         value: Any = self._value
         if not isinstance(value, dict):
-            raise StorageError(f"{self._source} answered with something else than a JSON object.")
+            raise StorageError(
+                f"{self._source} answered with something else than a JSON object.", WRONG_ARRAY
+            )
         for part in name.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         return value
@@ -91,5 +97,5 @@ class Answer:
     def _odd(self, name: str, wanted: str) -> StorageError:
         return StorageError(
             f"{self._source} answered without {wanted} in the field {name!r}.",
-            "Check that STORAGE_HOSTNAME and the storage vendor name the same array.",
+            WRONG_ARRAY,
         )

@@ -77,7 +77,7 @@ def translate(error: BaseException, name: str, act: str, proxy: Proxy | None) ->
             text, hint, heals = words(cause)
             way = f", reached through the proxy {proxy}," if proxy else ""
             return Unanswered(f"{name}{way} {text} (asked to {act}).", hint, passing=heals)
-    return Unanswered(f"{name} could not be asked to {act}: {type(error).__name__}.")
+    return Unanswered(f"{name} could not be asked to {act}: {type(error).__name__}.", REACH)
 
 
 def _proxy_failed(proxy: Proxy, causes: list[BaseException], name: str, act: str) -> Unanswered:

@@ -22,7 +22,7 @@ from populator.errors import StorageError
 from populator.proxy import Proxy, find_proxy
 from populator.storage.access import Access
 from populator.storage.address import origin, read_address
-from populator.storage.answer import NO_HEADERS, Answer
+from populator.storage.answer import NO_HEADERS, ODD, WRONG_ARRAY, Answer
 from populator.storage.failures import CHECK_CREDENTIALS, Refused, Unanswered, translate
 from populator.storage.login import Login
 from populator.storage.tls import Adapter, tls_context
@@ -110,8 +110,10 @@ class Http:
             if not path:
                 return
             if not path.startswith("/"):
-                raise StorageError(f"{self.name} sends us to another address for the rest of a list.")
-        raise StorageError(f"{self.name} gives a list of more than {MOST_PAGES} pages.")
+                raise StorageError(
+                    f"{self.name} sends us to another address for the rest of a list.", WRONG_ARRAY
+                )
+        raise StorageError(f"{self.name} gives a list of more than {MOST_PAGES} pages.", ODD)
 
     def let_in(self) -> None:
         """Log in where that is not done, for a vendor whose paths depend on what the log-in learns."""
@@ -189,7 +191,7 @@ class Http:
             raw += chunk
             if len(raw) > LARGEST_ANSWER:
                 raise Unanswered(
-                    f"{self.name} answered with more than {LARGEST_ANSWER} bytes.", passing=False
+                    f"{self.name} answered with more than {LARGEST_ANSWER} bytes.", ODD, passing=False
                 )
             if self._clock.now() > end:
                 raise requests.ReadTimeout

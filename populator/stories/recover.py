@@ -142,7 +142,10 @@ class Recovery:
                     "there, remove the mapping on the array.",
                 )
         if kept:
-            raise CopyMayBeRunning("Not all that a dead run has left could be put in order.")
+            raise CopyMayBeRunning(
+                "Not all that a dead run has left could be put in order.",
+                "Each line says what is left, and why.",
+            )
         if writing:
             writing.unmapped()
 

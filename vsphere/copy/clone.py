@@ -271,7 +271,10 @@ class Cloner:
                     if state.task not in order.earlier and order.is_done_by(state):
                         return state.task
                 if self._clock.now() > deadline:
-                    raise NotStarted("The host did not start the copy that it was asked for.")
+                    raise NotStarted(
+                        "The host did not start the copy that it was asked for.",
+                        "Look at the host's vmkernel.log and hostd.log.",
+                    )
             except VsphereError as error:
                 if isinstance(error, NotStarted):
                     raise

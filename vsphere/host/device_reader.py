@@ -124,7 +124,10 @@ class DeviceReader:
             return parse_device(found[0])
         everything = self._rows("storage core device list", "Device")
         if not everything:
-            raise Unreadable(f"Host {self._esxcli.host} lists no storage device at all.")
+            raise Unreadable(
+                f"Host {self._esxcli.host} lists no storage device at all.",
+                "Look at its adapters: esxcli storage core adapter list.",
+            )
         return next(map(parse_device, _of(name, everything, "Device")), None)
 
     def _openers(self, name: str) -> tuple[str, ...]:

@@ -167,7 +167,10 @@ class Esxcli:
             )
         failed = kind.endswith("CLIFault") and "timed out" not in reason.lower()
         return EsxcliFault(
-            f"'esxcli {command}' failed on host {self.host}: {reason}", reason=reason, unclear=not failed
+            f"'esxcli {command}' failed on host {self.host}: {reason}",
+            "Try that command on the host, and look at its hostd.log.",
+            reason=reason,
+            unclear=not failed,
         )
 
 

@@ -35,6 +35,7 @@ PATIENCE = 3600.0
 START_SSH = (
     "Start the host's SSH service (vSphere Client: Configure, Services, SSH), and open port {port} to it."
 )
+BUSY_SSH = "Look at the host's SSH service and load (/var/log/auth.log), then start the migration again."
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,8 @@ class Ssh:
                 raise library.AuthenticationException
         except library.ssh_exception.IncompatiblePeer as error:
             raise VsphereError(
-                f"Host {login.host} has no SSH algorithm in common with us: {error}."
+                f"Host {login.host} has no SSH algorithm in common with us: {error}.",
+                "Update the host: see Ciphers, MACs and KexAlgorithms in its /etc/ssh/sshd_config.",
             ) from error
         except (library.SSHException, OSError, EOFError) as error:
             if late.is_set() or isinstance(error, TimeoutError):
@@ -222,14 +224,16 @@ class Ssh:
                 if output.status == -1 and not transport.is_active():
                     raise EOFError
             except library.ChannelException as error:
-                raise Refused(f"Host {host} opens no further channel in its SSH connection.") from error
+                raise Refused(
+                    f"Host {host} opens no further channel in its SSH connection.", BUSY_SSH
+                ) from error
             except (library.SSHException, OSError, EOFError) as error:
                 if late.is_set():
                     text = f"A command on host {host} did not end within {seconds:.0f} s."
                 elif isinstance(error, TimeoutError):
                     raise self._late(error, sent=sent) from error
                 elif refusable and transport.is_active():
-                    raise Refused(f"Host {host} refuses to run commands over SSH.") from error
+                    raise Refused(f"Host {host} refuses to run commands over SSH.", BUSY_SSH) from error
                 else:
                     text = f"Host {host} broke off the SSH connection ({describe(error)})."
                 raise Unreachable(text, "Check that the host is up.", sent=sent) from error
@@ -261,7 +265,10 @@ def _collect(channel: Any) -> Output:
         while channel.recv_stderr_ready():
             err += channel.recv_stderr(1 << 16)
         if len(out) + len(err) > LIMIT:
-            raise Unreadable(f"A command over SSH printed more than {LIMIT} bytes.")
+            raise Unreadable(
+                f"A command over SSH printed more than {LIMIT} bytes.",
+                "See what /etc/ssh/keys-root/authorized_keys runs.",
+            )
         ended = ended or (quiet and channel.exit_status_ready())
     status = channel.recv_exit_status()
     channel.close()

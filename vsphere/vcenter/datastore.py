@@ -26,6 +26,7 @@ PRIVILEGES = (
     "Give the vCenter user the privileges Datastore.Browse and Datastore.FileManagement, on the datastore and "
     "(for access over HTTPS) on its datacenter."
 )
+SEE_TASKS = "Look at the tasks of that datastore in vCenter, then start the migration again."
 
 
 class Datastore:
@@ -90,7 +91,9 @@ class Datastore:
     def _finish(self, task: Any) -> None:
         """Wait for a task of vCenter; raise what it failed by."""
         if task is None:  # what a proxy may make of an answer
-            raise VsphereError(f"vCenter named no task for what it was asked to do on datastore {self.name}.")
+            raise VsphereError(
+                f"vCenter named no task for what it was asked to do on datastore {self.name}.", SEE_TASKS
+            )
         moid, deadline = str(task._GetMoId()), self._clock.now() + TASK_SECONDS
         while True:
             info = read(self._session, ("Task", ("info.state", "info.error"), [moid]))[moid]
@@ -100,7 +103,7 @@ class Datastore:
             if state == "error":
                 raise self._failed(info.get("info.error"))
             if self._clock.now() > deadline:
-                raise VsphereError(f"vCenter's task on datastore {self.name} does not end.")
+                raise VsphereError(f"vCenter's task on datastore {self.name} does not end.", SEE_TASKS)
             self._clock.wait(0.05)
 
     def _failed(self, fault: Any) -> VsphereError:

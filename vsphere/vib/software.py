@@ -147,7 +147,9 @@ class HostSoftware:
 def require(output: Output, text: str) -> Output:
     """Return the output of a command that succeeded; else raise with what the host said."""
     if output.status:
-        raise VsphereError(f"{text} (exit code {output.status}): {said(output)}")
+        raise VsphereError(
+            f"{text} (exit code {output.status}): {said(output)}", "Try that command on the host."
+        )
     return output
 
 

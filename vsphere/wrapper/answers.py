@@ -109,9 +109,9 @@ def _xcopy(counts: Any) -> Xcopy | None:
 
 def translate(complaint: str) -> tuple[str, str]:
     """Return what a complaint of the host means, and what to do about it."""
-    known = find_complaint(complaint)
-    if known:
-        return f"{known[0]} ({shorten(complaint)})", known[1]
+    if known := find_complaint(complaint):
+        meaning, hint = known
+        return f"{meaning} ({shorten(complaint)})", hint
     said = shorten(complaint).rstrip(".") or "the host does not say why"
     return said, "Look at the host's vmkernel.log and hostd.log."
 

@@ -14,13 +14,14 @@ from vsphere.model import CloneMethod
 from vsphere.paths import VmdkPath, encode, refuse_unsafe
 from vsphere.ports import Guard, Retry
 from vsphere.wrapper.contract import POLL_SECONDS, STOP_SECONDS, Answer, Version
-from vsphere.wrapper.key_line import REFUSAL
+from vsphere.wrapper.key_line import REFUSAL, RENAME
 
 SPLIT = {" ": "a blank", "*": "an asterisk", "?": "a question mark", "[": "an opening bracket"}
 """what the stock script loses beyond what `refuse_unsafe` names: it expands its command line without quotes"""
 UNSAFE_DATASTORE = frozenset(";/'\"\\$`*?")
 """the semicolon ends the name in a request; the others mean something to a stock key line, which does not quote"""
 NAMESPACE = "{http://www.vmware.com/Products/ESX/5.0/esxcli/}"
+RENEW = "Renew the host's key line."
 NOT_THERE = ("no such file", "can't open", "cannot open", "not found")
 """a shell's words for a script that is not there, in lower case"""
 
@@ -38,7 +39,7 @@ class Script:
         if set(datastore) & UNSAFE_DATASTORE or not datastore.isprintable() or not datastore.strip("."):
             raise VsphereError(
                 f"Datastore {datastore!r} cannot be used by the SSH method because of its name.",
-                "Rename the datastore, or use the method vib.",
+                RENAME,
                 Setting.CLONE_METHOD,
             )
         self._ssh = ssh
@@ -96,7 +97,9 @@ class Script:
         if answer is None:
             raise self._unreadable(output)
         if answer.status != "0" and answer.message.startswith(REFUSAL):
-            raise WrapperMissing(f"Host {self.host} does not start the script ({answer.message}).")
+            raise WrapperMissing(
+                f"Host {self.host} does not start the script ({answer.message}).", RENEW, Setting.KEY_LINE
+            )
         return answer
 
     def _shorter(self, seconds: float | None) -> float | None:
@@ -106,11 +109,12 @@ class Script:
         said = " ".join((output.stdout + output.stderr).split())[:200] or "nothing"
         if output.status != 0 and any(words in said.lower() for words in NOT_THERE):
             return WrapperMissing(
-                f"Host {self.host} does not find the script on datastore {self.datastore!r} ({said})."
+                f"Host {self.host} does not find the script on datastore {self.datastore!r} ({said}).",
+                "See whether the host has that datastore mounted, and secure-vmkfstools-wrapper in its root.",
             )
         return Unreadable(
             f"The script on host {self.host} gave no answer that can be read (exit status {output.status}: {said}).",
-            "Renew the host's key line.",
+            RENEW,
             Setting.KEY_LINE,
         )
 

@@ -24,6 +24,7 @@ READY = "SSH_OK"
 """what a host that is set up says to a request without a datastore"""
 PIN = "pin"
 """the operation, without a datastore, to which the hardened form answers the checksum"""
+RENAME = "Rename the datastore, or use the method vib."
 REFUSAL = "key line: "
 """how messages of the line itself begin"""
 NOT_PINNED = f"{REFUSAL}the script on the datastore is not the one that this line was made for"
@@ -62,7 +63,7 @@ def checksum(script: bytes) -> str:
 def _pattern(datastore: str) -> str:
     """Return a datastore's name as a pattern of the shell that matches just this name."""
     if not datastore.strip(".") or not datastore.isprintable() or set(datastore) & set("/;"):
-        raise VsphereError(f"{datastore!r} is no datastore's name that the SSH method can use.")
+        raise VsphereError(f"{datastore!r} is no datastore's name that the SSH method can use.", RENAME)
     return "'" + datastore.replace("'", "'\"'\"'") + "'"
 
 

@@ -12,7 +12,7 @@ from itertools import chain
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
-from populator.storage.answer import Answer
+from populator.storage.answer import ODD, Answer
 from populator.storage.failures import Refused
 from populator.storage.http import Http
 from populator.storage.initiators import in_capitals, read_initiators
@@ -269,7 +269,7 @@ class Client:
         rows = answer.records("members")
         total = answer.number_if_any("total") or 0
         if total > len(rows):
-            raise StorageError(f"{self.name} was asked to {act} and gave only {len(rows)} of {total}.")
+            raise StorageError(f"{self.name} was asked to {act} and gave only {len(rows)} of {total}.", ODD)
         return rows
 
     def _delete(self, path: str, act: str, missing: str) -> bool:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from populator.errors import StorageError
 from populator.storage import lun_ids
+from populator.storage.answer import ODD
 from populator.storage.array import Volume
 from populator.storage.initiators import OfOneKind, by_kind, in_capitals, usable_by
 from populator.storage.own_names import FOR_A_HOST, FOR_ALL_HOSTS, OURS, stem
@@ -72,7 +73,7 @@ def naa(wwn: str, name: str) -> str:
     """Return a volume's device name on ESXi."""
     if not WWN.fullmatch(wwn.lower()):
         raise StorageError(
-            f"The volume {name} has the WWN {wwn!r}, which is none of HPE's: its device is unknown."
+            f"The volume {name} has the WWN {wwn!r}, which is none of HPE's: its device is unknown.", ODD
         )
     return f"naa.{wwn.lower()}"
 

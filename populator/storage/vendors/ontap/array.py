@@ -211,7 +211,8 @@ def connect(access: Access, clock: Clock) -> OntapArray:
 def _usable(record: LunRecord) -> Lun:
     if record.kind != "regular":
         raise StorageError(
-            f"{record.name} is a LUN of class {record.kind!r}, which cannot be mapped to a host."
+            f"{record.name} is a LUN of class {record.kind!r}, which cannot be mapped to a host.",
+            names.CSI_HINT,
         )
     if not record.enabled or record.state != "online":
         state = record.state if record.enabled else "disabled"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from populator.errors import StorageError
 from populator.storage import lun_ids
+from populator.storage.answer import ODD
 from populator.storage.array import Volume
 from populator.storage.initiators import OfOneKind, by_kind, iscsi_names, usable_by
 from populator.storage.own_names import FOR_A_HOST, FOR_ALL_HOSTS, stem
@@ -62,7 +63,8 @@ def naa(serial: str) -> str:
     """Return a LUN's device name on ESXi: NetApp's prefix and the serial number's 12 characters in hex."""
     if len(serial) != 12 or not serial.isascii():
         raise StorageError(
-            f"The LUN's serial number {serial!r} has not 12 ASCII characters, so its device name is unknown."
+            f"The LUN's serial number {serial!r} has not 12 ASCII characters, so its device name is unknown.",
+            ODD,
         )
     return f"naa.600a0980{serial.encode().hex()}"
 

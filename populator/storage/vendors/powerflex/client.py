@@ -11,7 +11,7 @@ from http import HTTPStatus
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
-from populator.storage.answer import Answer
+from populator.storage.answer import ODD, Answer
 from populator.storage.failures import Refused
 from populator.storage.http import Http
 from populator.storage.vendors.powerflex import names
@@ -104,7 +104,7 @@ class Client:
         record = volume(self._get(f"instances/Volume::{volume_id}", f"show the volume {volume_id}"))
         if record.id.lower() != volume_id:
             raise StorageError(
-                f"{self.name} was asked for the volume {volume_id}, and answered with {record.id}."
+                f"{self.name} was asked for the volume {volume_id}, and answered with {record.id}.", ODD
             )
         return record
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from populator.errors import StorageError
 from populator.storage import lun_ids
+from populator.storage.answer import ODD
 from populator.storage.array import Volume
 from populator.storage.initiators import iscsi_names, usable_by
 from populator.storage.own_names import FOR_A_HOST, OURS
@@ -140,6 +141,6 @@ def naa(wwn: str, device: str) -> str:
     """Return a volume's device name on ESXi."""
     if not NAA.fullmatch(wwn.lower()):
         raise StorageError(
-            f"The volume {device} has the WWN {wwn!r}, not 32 hex digits, so its device name is unknown."
+            f"The volume {device} has the WWN {wwn!r}, not 32 hex digits, so its device name is unknown.", ODD
         )
     return f"naa.{wwn.lower()}"

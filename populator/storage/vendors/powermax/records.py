@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from populator.errors import StorageError
-from populator.storage.answer import Answer
+from populator.storage.answer import ODD, Answer
 from populator.storage.initiators import read_initiator
 from vsphere.model import Initiator
 
@@ -128,4 +128,4 @@ def _lun_id(address: str) -> int | None:
     try:
         return int(address, 16) if address else None
     except ValueError as error:
-        raise StorageError(f"The array gives {address!r} as the LUN address of a volume.") from error
+        raise StorageError(f"The array gives {address!r} as the LUN address of a volume.", ODD) from error

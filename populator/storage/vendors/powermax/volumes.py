@@ -41,7 +41,9 @@ def usable(record: VolumeRecord | None, device: str, name: str, source: str) -> 
             "another one. See which one belongs to it.",
         )
     if record.emulation not in {"", "FBA"}:
-        raise StorageError(f"The volume {name} ({device}) is of the emulation {record.emulation}, not FBA.")
+        raise StorageError(
+            f"The volume {name} ({device}) is of the emulation {record.emulation}, not FBA.", names.CSI_HINT
+        )
     if record.status not in {"", "Ready"}:
         raise StorageError(
             f"The volume {name} ({device}) is {record.status}, and cannot be written to.",

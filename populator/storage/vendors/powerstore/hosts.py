@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from populator.errors import StorageError
+from populator.storage.answer import ODD
 from populator.storage.array import Group, GroupPlan
 from populator.storage.failures import Refused, Unanswered, beyond_us
 from populator.storage.initiators import first_among
@@ -126,7 +127,7 @@ class Hosts:
             return group
         key = self._client.create_host(group.name, plan.missing)
         if not key:
-            raise Unanswered(f"{self._client.name} made the host {group.name}, and did not say its id.")
+            raise Unanswered(f"{self._client.name} made the host {group.name}, and did not say its id.", ODD)
         self._targets[key] = Target(key, group.name, frozenset(plan.missing), frozenset(), is_used=False)
         return replace(group, id=key)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from populator.errors import StorageError
-from populator.storage.answer import Answer
+from populator.storage.answer import ODD, Answer
 from populator.storage.initiators import read_initiators
 from populator.storage.vendors.powerstore import names
 from vsphere.model import Initiator
@@ -72,7 +72,7 @@ def following(content_range: str, name: str) -> int:
         return 0
     match = RANGE.fullmatch(content_range)
     if match is None:
-        raise StorageError(f"{name} gives the range {content_range!r} of a list, which makes no sense.")
+        raise StorageError(f"{name} gives the range {content_range!r} of a list, which makes no sense.", ODD)
     _, last, total = map(int, match.groups())
     return last + 1 if last + 1 < total else 0
 

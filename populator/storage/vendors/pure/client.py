@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
-from populator.storage.answer import Answer
+from populator.storage.answer import ODD, Answer
 from populator.storage.failures import Refused
 from populator.storage.http import Http
 from populator.storage.initiators import read_initiators
@@ -116,7 +116,7 @@ class Client:
         answer = self._http.call("POST", self._path("volumes"), act, query, body, at_least=COPY_SECONDS)
         rows = answer.records("items")
         if not rows:
-            raise StorageError(f"{self.name} was asked to {act}, and its answer names no volume.")
+            raise StorageError(f"{self.name} was asked to {act}, and its answer names no volume.", ODD)
         return volume(rows[0])
 
     def resize(self, volume_name: str, size: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from populator.errors import StorageError
 from populator.storage import lun_ids
+from populator.storage.answer import ODD
 from populator.storage.array import Volume
 from populator.storage.initiators import in_pairs, iscsi_names, usable_by
 from vsphere.model import Initiator, InitiatorKind
@@ -101,7 +102,8 @@ def naa(serial: str) -> str:
     """Return a volume's device name on ESXi: Pure's prefix and the serial number."""
     if not SERIAL.fullmatch(serial):
         raise StorageError(
-            f"The volume's serial number {serial!r} has not 24 hex digits, so its device name is unknown."
+            f"The volume's serial number {serial!r} has not 24 hex digits, so its device name is unknown.",
+            ODD,
         )
     return f"naa.{OUI}{serial.lower()}"
 

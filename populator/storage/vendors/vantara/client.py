@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from populator.clock import Clock
 from populator.storage.access import Access
-from populator.storage.answer import Answer
+from populator.storage.answer import ODD, Answer
 from populator.storage.failures import Refused, Unanswered, beyond_us, passing
 from populator.storage.http import Http
 from populator.storage.initiators import read_initiator, read_initiators
@@ -89,6 +89,9 @@ class Login:
     logged_in: bool
 
 
+LOOK_AT_JOB = "Look at the job on the array, and at the volume's LU paths; then start the migration again."
+
+
 class Client:
     """The calls, in one session on one array."""
 
@@ -115,7 +118,9 @@ class Client:
         """Return an LDEV, which may be one that is not defined."""
         record = ldev(self._call("GET", f"/ldevs/{number}", f"report on LDEV {number}"))
         if record.id != number:
-            raise Unanswered(f"{self.name} was asked for LDEV {number} and answered with LDEV {record.id}.")
+            raise Unanswered(
+                f"{self.name} was asked for LDEV {number} and answered with LDEV {record.id}.", ODD
+            )
         return record
 
     def seen_ldev(self, resource_group: int) -> Ldev | None:
@@ -178,7 +183,7 @@ class Client:
         made = self.job("POST", "/luns", act, body).texts("affectedResources")
         where, _, got = made[0].rpartition("/")[2].rpartition(",") if made else ("", "", "")
         if where != str(group) or not got.isdecimal():
-            raise Unanswered(f"{self.name} was asked to {act} and did not say under which LUN id.")
+            raise Unanswered(f"{self.name} was asked to {act} and did not say under which LUN id.", ODD)
         return int(got)
 
     def remove_path(self, path: Path) -> None:
@@ -217,7 +222,8 @@ class Client:
             while job.optional("status") != "Completed":
                 if not number or self._clock.now() > deadline or self._clock.expired():
                     raise Unanswered(
-                        f"{self.name} was asked to {act} and did not say that it is done (job {number or 'unknown'})."
+                        f"{self.name} was asked to {act} and did not say that it is done (job {number or 'unknown'}).",
+                        LOOK_AT_JOB,
                     )
                 self._clock.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
@@ -240,7 +246,8 @@ class Client:
             return job
         if state != "Failed":
             raise Unanswered(
-                f"{self.name} was asked to {act}, and its job {number} ended as {state or 'nothing'}."
+                f"{self.name} was asked to {act}, and its job {number} ended as {state or 'nothing'}.",
+                LOOK_AT_JOB,
             )
         code, message = explain(job)
         refusal = Refused(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from populator.address import HIGHEST_PORT, Address
 from populator.errors import StorageError
 from populator.storage.address import read_address
+from populator.storage.answer import ODD
 from populator.storage.array import Volume
 from populator.storage.initiators import iscsi_names, usable_by
 from vsphere.model import Initiator
@@ -93,7 +94,7 @@ def host_group(key: str) -> HostGroup:
     """Return the host group that the API gave an id for."""
     match = HOST_GROUP.fullmatch(key)
     if not match:
-        raise StorageError(f"The array names a host group {key[:100]!r}, in a form that is not known.")
+        raise StorageError(f"The array names a host group {key[:100]!r}, in a form that is not known.", ODD)
     return HostGroup(match[1], int(match[2]))
 
 
@@ -116,7 +117,8 @@ def device(naa: str, ldev: int) -> str:
     """Return the name by which ESXi knows an LDEV."""
     if not NAA.fullmatch(naa.lower()):
         raise StorageError(
-            f"LDEV {ldev} has the NAA id {naa[:100]!r}, which is none of Hitachi's: its device is unknown."
+            f"LDEV {ldev} has the NAA id {naa[:100]!r}, which is none of Hitachi's: its device is unknown.",
+            ODD,
         )
     return f"naa.{naa.lower()}"
 

@@ -7,7 +7,7 @@ whose name only runs for these two volumes use. The API's action `restore` write
 
 from dataclasses import dataclass
 
-from populator.storage.answer import Answer
+from populator.storage.answer import ODD, Answer
 from populator.storage.failures import Unanswered
 from populator.storage.vendors.vantara import names
 from populator.storage.vendors.vantara.client import Client
@@ -43,7 +43,8 @@ class Pairs:
         pairs = list(map(pair, rows))
         if strange := [each.id for each in pairs if each.target != target]:
             raise Unanswered(
-                f"{self._client.name} was asked for the pairs of LDEV {target} and answered with {strange[0]}."
+                f"{self._client.name} was asked for the pairs of LDEV {target} and answered with {strange[0]}.",
+                ODD,
             )
         return pairs
 
@@ -63,7 +64,9 @@ class Pairs:
         made = self._client.job("POST", "/snapshots", act, body).texts("affectedResources")
         key = made[0].rpartition("/")[2] if made else ""
         if key.partition(",")[0] != source:
-            raise Unanswered(f"{self._client.name} was asked to {act} and did not say which pair that is.")
+            raise Unanswered(
+                f"{self._client.name} was asked to {act} and did not say which pair that is.", ODD
+            )
         return key
 
     def delete(self, group: str) -> None:

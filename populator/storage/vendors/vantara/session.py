@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from populator.errors import StorageError
 from populator.storage.access import Access
-from populator.storage.answer import Answer
+from populator.storage.answer import ODD, Answer
 from populator.storage.failures import Refused
 from populator.storage.login import Basic, Send
 
@@ -89,7 +89,7 @@ def _check(answer: Answer) -> None:
     version = answer.text("apiVersion")
     parts = version.split(".")[:2]
     if len(parts) < 2 or not all(part.isdecimal() for part in parts):
-        raise StorageError(f"The array says that its API has the version {version[:100]!r}.")
+        raise StorageError(f"The array says that its API has the version {version[:100]!r}.", ODD)
     if tuple(map(int, parts)) < OLDEST:
         raise StorageError(
             f"The array's API has the version {version}; this program needs {'.'.join(map(str, OLDEST))} or later.",
