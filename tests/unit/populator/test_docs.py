@@ -10,15 +10,30 @@ from populator.cli import COMPLETE
 from populator.clock import Clock
 from populator.report import lease_metrics, page
 from populator.report.lease_metrics import LeaseMetrics
+from populator.report.outcome import OUTCOMES
 from populator.report.page import Page, Result
 from populator.storage.registry import VENDORS
 from tests.lab.program import ROOT
+from tests.unit.populator import hints
 from tests.unit.populator.face import options, read_variables, variables_read_elsewhere
 from vsphere.model import DiskKind, InitiatorKind
 
 DOCS = ROOT / "deploy/docs"
 BY_LIBRARIES = {"HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 """variables that requests reads, and by its rules all other parts"""
+
+WITHOUT_A_HINT = {
+    # how a copy ended is said by who waits for it
+    "LeaseLost(No slot of … was waited for yet, so the step … was not started.)",
+    "NotStarted(Task …, which wrote to the device, has just ended.)",
+    "NotStarted(The process was told to stop before the copy was started.)",
+    "VsphereError(the comparison has not got on for … s)",
+    "VsphereError(the host could not end the copy (…))",
+    # the array's own words say why
+    "Refused(… failed to …: … (job …, …).)",
+    "Refused(… refused to …: ….)",
+}
+"""errors that are handed on within a larger one, or have no words but another's"""
 
 
 def rows(name: str) -> Iterator[list[str]]:
@@ -118,3 +133,28 @@ def test_the_table_of_arrays_is_the_same_in_both_places_and_leads_to_a_page_for_
     assert own == here
     for row in own:
         assert (DOCS / "arrays" / row[0].partition("](")[2].partition(")")[0]).is_file(), row[0]
+
+
+def entries() -> list[str]:
+    """Return the hints that the page for troubles has."""
+    lines = (DOCS / "troubleshooting.md").read_text().splitlines()
+    return [entry[2].strip() for line in lines if (entry := re.fullmatch(r"- (`+)(.+)\1", line))]
+
+
+def test_each_hint_has_its_entry_and_each_entry_its_hint() -> None:
+    given, documented = hints.hints(), entries()
+    assert {hint: place for hint, place in given.items() if hint not in documented} == {}
+    assert set(documented) - set(given) == set()
+    assert len(documented) == len(set(documented)), "once each: who searches for it finds one place"
+
+
+def test_an_error_without_a_hint_is_one_that_nobody_is_shown_alone() -> None:
+    assert {f"{name}({text})" for name, text in hints.without()} == WITHOUT_A_HINT
+
+
+def test_the_page_for_troubles_has_every_exit_code() -> None:
+    page = (DOCS / "troubleshooting.md").read_text()
+    for _, outcome in OUTCOMES:
+        assert f"## Code {outcome.exit_code}: {outcome.reason}\n" in page
+        anchor = f"#code-{outcome.exit_code}-{outcome.reason.lower()}"
+        assert f"| {outcome.exit_code} | {outcome.reason} | [below]({anchor})" in page
