@@ -1,5 +1,5 @@
 """What it takes to add a vendor, tried with one that is made up: in a copy of the program, and nothing there is edited
-but the registry's table. `CONTRIBUTING.md` has the same list.
+but the registry's table. `deploy/docs/adding-a-vendor.md` has the same list.
 """
 
 import os
@@ -73,9 +73,9 @@ def differing(copy: Path) -> set[str]:
 def test_a_vendor_is_a_folder_a_row_and_a_simulator(copy: Path) -> None:
     touched = {"populator/storage/vendors/toy", "populator/storage/registry.py", "tests/lab/arrays/toy"}
     assert differing(copy) == touched
-    contributing = (ROOT / "CONTRIBUTING.md").read_text()
+    guide = (ROOT / "deploy/docs/adding-a-vendor.md").read_text()
     for path in touched:
-        assert path.replace("toy", "<vendor>") in contributing
+        assert path.replace("toy", "<vendor>") in guide
 
 
 def test_the_contract_holds_it_to_the_same_page_as_the_others(copy: Path) -> None:

@@ -1,12 +1,14 @@
 """What the docs list is what the code has: each variable, and each metric with its type and labels."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from populator.cli import COMPLETE
+from populator.cli import COMPLETE, cli
 from populator.clock import Clock
 from populator.report import lease_metrics, page
 from populator.report.lease_metrics import LeaseMetrics
@@ -14,7 +16,7 @@ from populator.report.outcome import OUTCOMES
 from populator.report.page import Page, Result
 from populator.storage.registry import VENDORS
 from tests.lab.program import ROOT
-from tests.unit.populator import hints
+from tests.unit.populator import fences, hints
 from tests.unit.populator.face import options, read_variables, variables_read_elsewhere
 from vsphere.model import DiskKind, InitiatorKind
 
@@ -34,6 +36,19 @@ WITHOUT_A_HINT = {
     "Refused(… refused to …: ….)",
 }
 """errors that are handed on within a larger one, or have no words but another's"""
+
+READ = {"populator", "make", "export"}
+"""commands that are read here, or have nothing to be run"""
+FROM_THE_SECRET = {
+    "GOVMOMI_HOSTNAME": "vcenter.example.com",
+    "GOVMOMI_USERNAME": "root",
+    "GOVMOMI_PASSWORD": "pass",
+    "STORAGE_VENDOR": "ontap",
+    "STORAGE_HOSTNAME": "svm.example.com",
+    "STORAGE_USERNAME": "admin",
+    "STORAGE_PASSWORD": "pass",
+    "SSH_PUBLIC_KEY": "ssh-rsa AAAA",
+}
 
 
 def rows(name: str) -> Iterator[list[str]]:
@@ -158,3 +173,134 @@ def test_the_page_for_troubles_has_every_exit_code() -> None:
         assert f"## Code {outcome.exit_code}: {outcome.reason}\n" in page
         anchor = f"#code-{outcome.exit_code}-{outcome.reason.lower()}"
         assert f"| {outcome.exit_code} | {outcome.reason} | [below]({anchor})" in page
+
+
+@pytest.mark.parametrize("block", fences.blocks(), ids=lambda block: block.place)
+def test_a_block_says_what_it_is(block: fences.Block) -> None:
+    assert block.kind in (*fences.SHELL, *fences.OTHERS), "the words behind a fence: see CONTRIBUTING.md"
+    if block.kind == "sh":
+        assert {words[0] for words in block.commands()} <= READ, "run it in the lab, or mark what it needs"
+
+
+CALLS = [
+    (block.place, words)
+    for block in fences.blocks()
+    if block.kind in fences.SHELL
+    for words in block.commands()
+    if words[0] == "populator"
+]
+MENTIONED = [
+    (str(page.relative_to(ROOT)), words)
+    for page in fences.PAGES
+    for span in re.findall(r"(?<!`)`(populator [^`\n]*)`", page.read_text())
+    for words in fences.simple_commands(span)
+    if words[0] == "populator"
+]
+"""calls in the text, where what a call has to have may be left out"""
+
+
+@pytest.mark.parametrize(
+    ("place", "words"), [*CALLS, *MENTIONED], ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_a_call_of_the_program_is_one_that_it_takes(
+    place: str, words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Parsed by the real commands with the environment that a pod has; values are checked by click's types."""
+    monkeypatch.chdir(tmp_path)
+    for variable, value in FROM_THE_SECRET.items():
+        monkeypatch.setenv(variable, value)
+    for word in words:
+        name = word.rpartition("=")[2]
+        if re.fullmatch(r"[\w.-]+", name):
+            (tmp_path / name).write_text("")
+    path: list[str] = []
+    command: click.Command = cli
+    while isinstance(command, click.Group) and len(words) > len(path) + 1:
+        inner = command.get_command(click.Context(command), words[len(path) + 1])
+        if inner is None:
+            break
+        path.append(words[len(path) + 1])
+        command = inner
+    if command is not cli and isinstance(command, click.Group) and len(words) == len(path) + 1:
+        return  # a name for several
+    try:
+        command.make_context(" ".join(["populator", *path]), words[len(path) + 1 :])
+    except click.exceptions.Exit as ended:
+        if ended.exit_code:
+            pytest.fail(f"{place}: {shlex.join(words)} ends with {ended.exit_code}")
+    except click.MissingParameter as error:
+        if (place, words) not in MENTIONED:
+            pytest.fail(f"{place}: {shlex.join(words)}: {error.format_message()}")
+    except click.UsageError as error:
+        pytest.fail(f"{place}: {shlex.join(words)}: {error.format_message()}")
+
+
+MAKES = [
+    (block.place, word)
+    for block in fences.blocks()
+    if block.kind in fences.SHELL
+    for words in block.commands()
+    if words[0] == "make"
+    for word in words[1:]
+    if "=" not in word
+]
+
+
+@pytest.mark.parametrize(("place", "target"), MAKES)
+def test_a_target_of_make_is_there(place: str, target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), place
+
+
+def test_the_architecture_names_the_packages_that_there_are() -> None:
+    page = (DOCS / "architecture.md").read_text()
+    packages = {
+        str(file.parent.relative_to(ROOT))
+        for top in ("populator", "vsphere", "lease")
+        for file in (ROOT / top).rglob("__init__.py")
+        if len(file.relative_to(ROOT).parts) <= 3
+    }
+    own_files = {"populator", "vsphere", "vsphere/wrapper/files"}
+    assert set(re.findall(r"^\| `([\w/]+)` \|", page, re.MULTILINE)) == packages - own_files
+    for path in re.findall(r"`((?:populator|vsphere|lease|tests)/[\w/.]+)`", page):
+        assert (ROOT / path).exists(), path
+    drawn = re.findall(r"subgraph (\w+)\[.(\w+).\]\n(.*?)\n    end", page, re.DOTALL)
+    assert [name for _, name, _ in drawn] == ["populator", "vsphere", "lease"]
+    for _, top, inside in drawn:
+        for node in re.findall(r"\b([a-z]\w+)\b", re.sub(r'\["[^"]*"\]', "", inside)):
+            assert (ROOT / top / node).is_dir() or (ROOT / top / f"{node}.py").is_file(), f"{top}/{node}"
+
+
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+
+
+@pytest.mark.parametrize("page", fences.PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(outside_fences(page)):
+        if re.match(r"https?://", link):
+            continue
+        path, _, anchor = link.partition("#")
+        to = (page.parent / path).resolve() if path else page
+        assert to.exists(), f"{page.name}: {link}"
+        if anchor:
+            assert anchor in anchors(to), f"{page.name}: {link}"
+
+
+def test_each_page_is_reached_from_the_readme() -> None:
+    linked = {
+        (page.parent / link.partition("#")[0]).resolve()
+        for page in (ROOT / "README.md", DOCS / "arrays/README.md")
+        for link in LINK.findall(outside_fences(page))
+    }
+    assert {page for page in fences.PAGES if page.parent != ROOT} - {DOCS / "arrays/README.md"} <= linked
+
+
+def outside_fences(page: Path) -> str:
+    """Return a page without its fenced blocks and spans of code."""
+    return re.sub(r"^ *```.*?^ *```$|`[^`\n]*`", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub makes of a page's headings."""
+    text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
