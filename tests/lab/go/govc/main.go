@@ -1,5 +1,5 @@
 // Command govc is govmomi's own command line, with those of its commands by which people look at hosts, VMs and
-// datastores: it judges whether the lab's vCenter and ESXi answer as theirs do.
+// datastores, and give a user a role: it judges whether the lab's vCenter and ESXi answer as theirs do.
 package main
 
 import (
@@ -10,6 +10,8 @@ import (
 	_ "github.com/vmware/govmomi/cli/device"
 	_ "github.com/vmware/govmomi/cli/host"
 	_ "github.com/vmware/govmomi/cli/host/esxcli"
+	_ "github.com/vmware/govmomi/cli/permissions"
+	_ "github.com/vmware/govmomi/cli/role"
 	_ "github.com/vmware/govmomi/cli/vm"
 )
 
