@@ -1,65 +1,28 @@
-"""Every hint that the program can give, read out of its source; what is filled in when it runs stands as `…`.
+"""Every hint that the program can give, read out of its source.
 
-A hint is what a parameter, a field or an attribute `hint` gets. Where that is a name, it is followed to what it is
-bound to: a constant, also another module's, a table, what a function returns. One that cannot be followed is an
-error, so that none is lost.
+A hint is what a parameter, a field or an attribute `hint` gets; `following` finds the texts that it may be.
 """
 
 import ast
-import re
-from collections.abc import Iterator, Sequence
+import importlib
+from collections.abc import Iterator
 from functools import cache
-from itertools import product
-from pathlib import Path
 
-from populator.report.outcome import explain
+from lease.errors import LeaseError
+from populator.errors import PopulatorError
+from populator.report.outcome import explain, outcome_of
 from populator.settings.names import KUBECONFIG, NAMES
-from tests.lab.program import ROOT
-from tests.unit.populator.face import sources
+from tests.unit.populator.following import FILLED_IN, Module, Unfollowed, defined, items, modules, texts
+from vsphere.errors import VsphereError
 
-Def = ast.FunctionDef | ast.Lambda
-FILLED_IN = "…"
-OF_OTHERS = {"job.optional('error.solution')"}
-"""an array's own words"""
 PRINTING = {"complain"}
 """takes a hint and gives none: it prints those of errors, and click's own words about a call"""
 
 
-class Unfollowed(Exception):
-    """A hint whose text is not to be seen in the source."""
-
-
-class Module:
-    """A module's names, and which function each of its nodes stands in."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.tree = ast.parse(path.read_text())
-        self.name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        self.within: dict[ast.AST, list[Def]] = {}
-        self.imports: dict[str, tuple[str, str]] = {}
-        self._walk(self.tree, [])
-
-    def _walk(self, node: ast.AST, within: list[Def]) -> None:
-        self.within[node] = within
-        if isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                self.imports[alias.asname or alias.name] = (node.module, alias.name)
-        inner = [*within, node] if isinstance(node, ast.FunctionDef | ast.Lambda) else within
-        for child in ast.iter_child_nodes(node):
-            self._walk(child, inner)
-
-
 @cache
-def modules() -> dict[str, Module]:
-    """Return the modules by name."""
-    return {module.name: module for module in map(Module, sources())}
-
-
-@cache
-def takers() -> dict[str, tuple[int, str]]:
+def takers() -> dict[str, int]:
     """Return what can be called with a hint, by name: its place among the arguments; a class has its base's."""
-    found: dict[str, tuple[int, str]] = {}
+    found: dict[str, int] = {}
     bases: dict[str, list[str]] = {}
     own: set[str] = set()
     for module in modules().values():
@@ -69,7 +32,7 @@ def takers() -> dict[str, tuple[int, str]]:
                 and node.name not in {"__init__", *PRINTING}
                 and _place(node) is not None
             ):
-                found[node.name] = (_place(node) or 0, "hint")
+                found[node.name] = _place(node) or 0
             if not isinstance(node, ast.ClassDef):
                 continue
             bases[node.name] = [ast.unparse(base).rpartition(".")[2] for base in node.bases]
@@ -84,9 +47,9 @@ def takers() -> dict[str, tuple[int, str]]:
             if start:
                 own.add(node.name)
                 if (place := _place(start)) is not None:
-                    found[node.name] = (place, "hint")
+                    found[node.name] = place
             elif "hint" in fields:
-                found[node.name] = (fields.index("hint"), "hint")
+                found[node.name] = fields.index("hint")
     for _ in range(8):
         for name, above in bases.items():
             if name not in found and name not in own:
@@ -103,42 +66,45 @@ def _place(function: ast.FunctionDef) -> int | None:
     return names.index("hint") if "hint" in names else None
 
 
-def hints() -> dict[str, str]:
-    """Return each hint, with a place where it is given."""
-    unforeseen = explain(Exception())[1]
-    found = dict.fromkeys((*NAMES.values(), KUBECONFIG, unforeseen), "populator.report.outcome")
+def hints() -> dict[str, set[int]]:
+    """Return each hint with the exit codes of the errors that have it; none where only a function takes it."""
+    sentences = (*NAMES.values(), KUBECONFIG, explain(Exception())[1])
+    found: dict[str, set[int]] = {sentence: set() for sentence in sentences}
     for module in modules().values():
-        for node, given in _given(module):
-            for text in texts(given, module):
+        for taker, given, home in _given(module):
+            for text in texts(given, home):
                 if text.strip(f"{FILLED_IN} "):
-                    found.setdefault(" ".join(text.split()), f"{module.name}:{getattr(node, 'lineno', 0)}")
+                    found.setdefault(" ".join(text.split()), set()).update(_codes(module, taker))
     return found
 
 
-def _given(module: Module) -> Iterator[tuple[ast.AST, ast.expr]]:
-    """Yield what is given as a hint, with the node that gives it."""
+def _codes(module: Module, taker: str) -> set[int]:
+    """Return the exit code of an error by the name of its class."""
+    error = getattr(importlib.import_module(module.name), taker, None)
+    if isinstance(error, type) and issubclass(error, PopulatorError | VsphereError | LeaseError):
+        return {outcome_of(error.__new__(error)).exit_code}
+    return set()
+
+
+def _given(module: Module) -> Iterator[tuple[str, ast.expr, Module]]:
+    """Yield what takes a hint, with the hint and the module where that stands."""
     for node in ast.walk(module.tree):
         match node:
             case ast.Assign([ast.Attribute(_, "hint")], value):
-                yield node, value
+                yield "", value, module
             case ast.Assign([ast.Tuple(targets)], value):
                 places = [place for place, to in enumerate(targets) if getattr(to, "attr", "") == "hint"]
-                yield from ((node, each) for place in places for each, _ in _items(value, place, module))
+                yield from (("", *found) for place in places for found in items(value, place, module))
             case ast.Call(super_call) if ast.unparse(super_call) == "super().__init__":
                 place = _of_super(module, node)
                 if place is not None and len(node.args) > place:
-                    yield node, node.args[place]
+                    yield "", node.args[place], module
             case ast.Call(ast.Name(name) | ast.Attribute(_, name)) if name in takers():
-                place = takers()[name][0]
-                if any(
-                    isinstance(each, ast.FunctionDef) and _place(each) is None
-                    for each, _ in _defined(name, module)
-                ):
+                functions = [each for each, _ in defined(name, module) if isinstance(each, ast.FunctionDef)]
+                if any(_place(each) is None for each in functions):
                     continue  # another function of that name
-                named = [word.value for word in node.keywords if word.arg == "hint"]
-                yield from ((node, value) for value in named)
-                if len(node.args) > place and not named:
-                    yield node, node.args[place]
+                given = [word.value for word in node.keywords if word.arg == "hint"]
+                yield from ((name, value, module) for value in given or node.args[takers()[name] :][:1])
 
 
 def without() -> Iterator[tuple[str, str]]:
@@ -147,7 +113,7 @@ def without() -> Iterator[tuple[str, str]]:
         for node in ast.walk(module.tree):
             match node:
                 case ast.Call(ast.Name(name) | ast.Attribute(_, name), [text, *_]) if name in takers():
-                    place, named = takers()[name][0], [word.arg for word in node.keywords]
+                    place, named = takers()[name], [word.arg for word in node.keywords]
                     bare = len(node.args) <= place or ast.unparse(node.args[place]) == "''"
                     if (
                         name[0].isupper()
@@ -171,226 +137,5 @@ def _of_super(module: Module, call: ast.Call) -> int | None:
     for node in ast.walk(module.tree):
         if isinstance(node, ast.ClassDef) and any(call is inner for inner in ast.walk(node)):
             bases = [ast.unparse(base).rpartition(".")[2] for base in node.bases]
-            return next((takers()[base][0] for base in bases if base in takers()), None)
+            return next((takers()[base] for base in bases if base in takers()), None)
     return None
-
-
-def texts(node: ast.expr, module: Module) -> list[str]:
-    """Return the texts that an expression may have."""
-    found: list[str] = []
-    for value, home in values(node, module):
-        match value:
-            case ast.Constant(str(text)):
-                found.append(text)
-            case ast.Constant(None):
-                pass
-            case ast.JoinedStr(parts):
-                found += ["".join(each) for each in product(*(_part(part, home) for part in parts))]
-            case ast.BinOp(left, ast.Add(), right):
-                found += ["".join(each) for each in product(texts(left, home), texts(right, home))]
-            case ast.Call(ast.Attribute(pattern, "format")):
-                found += [re.sub(r"{\w*}", FILLED_IN, text) for text in texts(pattern, home)]
-            case _:
-                raise Unfollowed(f"{home.name}:{value.lineno}: {ast.unparse(value)[:120]}")
-    return found
-
-
-def _part(part: ast.expr, module: Module) -> Sequence[str]:
-    if isinstance(part, ast.Constant):
-        return [str(part.value)]
-    assert isinstance(part, ast.FormattedValue)
-    match part.value:
-        case ast.IfExp(_, ast.Constant(str(one)), ast.Constant(str(other))):
-            return [one, other]
-        case ast.Name(name) if part.format_spec is None:
-            constants = [value.value for value, _ in _top(name, module) if isinstance(value, ast.Constant)]
-            return [str(value) for value in constants] or [FILLED_IN]
-    return [FILLED_IN]
-
-
-def values(node: ast.expr, module: Module) -> list[tuple[ast.expr, Module]]:
-    """Follow an expression to what it may be, and return that with the module where it stands."""
-    found: list[tuple[ast.expr, Module]] | None = None
-    match node:
-        case ast.IfExp(_, one, other):
-            found = values(one, module) + values(other, module)
-        case ast.BoolOp(_, several):
-            found = _all([(each, module) for each in several])
-        case ast.Name(name):
-            found = _bound(name, node, module)
-        case ast.Attribute(_, "hint"):
-            return []
-        case ast.Attribute(ast.Name(owner), name) if owner in module.imports and (
-            home := _module(module, owner)
-        ):
-            found = _top(name, home) or None
-        case ast.Subscript(table, _):
-            found = _all(_rows_of(table, module)) or None
-        case ast.Call():
-            return _called(node, module)
-    return [(node, module)] if found is None else found
-
-
-def _called(call: ast.Call, module: Module) -> list[tuple[ast.expr, Module]]:
-    """Follow what is called to what it may return."""
-    if ast.unparse(call) in OF_OTHERS:
-        return []
-    match call:
-        case ast.Call(ast.Attribute(inner, "strip"), []):
-            return values(inner, module)
-        case ast.Call(ast.Attribute(_, "format")):
-            return [(call, module)]
-        case ast.Call(ast.Attribute(table, "get"), [_, *default]) if rows := _rows_of(table, module):
-            return _all([*rows, *((each, module) for each in default)])
-    return _returned(call.func, module) or [(call, module)]
-
-
-def _rows_of(table: ast.expr, module: Module) -> list[tuple[ast.expr, Module]]:
-    """Return the values of a dictionary that stands in the source."""
-    return [
-        (value, home)
-        for each, home in values(table, module)
-        if isinstance(each, ast.Dict)
-        for value in each.values
-    ]
-
-
-def _all(several: Sequence[tuple[ast.expr, Module]]) -> list[tuple[ast.expr, Module]]:
-    return [found for each, home in several for found in values(each, home)]
-
-
-def _module(module: Module, name: str) -> Module | None:
-    package, inner = module.imports[name]
-    return modules().get(f"{package}.{inner}")
-
-
-def _bound(name: str, node: ast.Name, module: Module) -> list[tuple[ast.expr, Module]]:
-    """Return what a name is bound to: in the functions around it, else in its module, else where it comes from."""
-    for function in reversed(module.within[node]):
-        arguments = function.args.posonlyargs + function.args.args + function.args.kwonlyargs
-        if (local := _local(name, function, module)) is not None:
-            return local
-        if name in {argument.arg for argument in arguments}:
-            return [] if name == "hint" else [(ast.Call(node, [], [], lineno=node.lineno), module)]
-    return _top(name, module) or [(ast.Call(node, [], [], lineno=node.lineno), module)]
-
-
-def _top(name: str, module: Module) -> list[tuple[ast.expr, Module]]:
-    for node in module.tree.body:
-        match node:
-            case ast.Assign([ast.Name(each)], value) | ast.AnnAssign(
-                ast.Name(each), value=ast.expr() as value
-            ) if each == name:
-                return values(value, module)
-            case ast.Assign([ast.Tuple(names)], ast.Tuple(several)) if any(
-                isinstance(each, ast.Name) and each.id == name for each in names
-            ):
-                place = next(
-                    i for i, each in enumerate(names) if isinstance(each, ast.Name) and each.id == name
-                )
-                return values(several[place], module)
-    if name in module.imports:
-        package, inner = module.imports[name]
-        if package in modules():
-            return _top(inner, modules()[package])
-    return []
-
-
-def _local(name: str, function: Def, module: Module) -> list[tuple[ast.expr, Module]] | None:
-    """Return what the name is bound to in a function; what is added to it later is put behind. None: it is not."""
-    found: list[tuple[ast.expr, Module]] = []
-    bound = False
-    for node in ast.walk(function):
-        bound = bound or (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store))
-        match node:
-            case ast.Assign([ast.Name(each)], value) if each == name:
-                found += values(value, module)
-            case ast.AugAssign(ast.Name(each), ast.Add(), value) if each == name:
-                found = [
-                    (ast.BinOp(before, ast.Add(), value, lineno=node.lineno), module) for before, _ in found
-                ]
-            case ast.Assign([ast.Tuple(names)], value) if (place := _among(name, names)) is not None:
-                found += _items(value, place, module)
-            case ast.For(ast.Tuple(names), several) if (place := _among(name, names)) is not None:
-                found += _rows(several, place, module)
-            case ast.NamedExpr(ast.Name(each), value) if each == name:
-                found += values(value, module)
-    return found if bound else None
-
-
-def _among(name: str, names: Sequence[ast.expr]) -> int | None:
-    return next((i for i, each in enumerate(names) if isinstance(each, ast.Name) and each.id == name), None)
-
-
-def _items(value: ast.expr, place: int, module: Module) -> list[tuple[ast.expr, Module]]:
-    """Return one item of each tuple that an expression may be."""
-    found: list[tuple[ast.expr, Module]] = []
-    for each, home in values(value, module):
-        if isinstance(each, ast.Tuple):
-            found += values(each.elts[place], home)
-        elif not isinstance(each, ast.Constant):
-            found.append((each, home))
-    return found
-
-
-def _rows(several: ast.expr, place: int, module: Module) -> list[tuple[ast.expr, Module]]:
-    found: list[tuple[ast.expr, Module]] = []
-    for table, home in values(several, module):
-        if isinstance(table, ast.Tuple | ast.List):
-            for row in table.elts:
-                found += _items(row, place, home)
-    return found
-
-
-def _returned(function: ast.expr, module: Module) -> list[tuple[ast.expr, Module]]:
-    """Return what calling it may return: a function by its name, or what a name is bound to."""
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    called: list[tuple[Def, Module]] = []
-    if isinstance(function, ast.Name) and module.within[function]:
-        for value, home in _local_any(name, function, module):
-            if isinstance(value, ast.Lambda):
-                called.append((value, home))
-            elif isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
-                called += _defined(value.func.id, home)
-    called = called or _defined(name, _owner(function, module) or module)
-    found: list[tuple[ast.expr, Module]] = []
-    for each, home in called:
-        if isinstance(each, ast.Lambda):
-            found += values(each.body, home)
-            continue
-        for node in ast.walk(each):
-            if isinstance(node, ast.Return) and node.value and home.within[node][-1] is each:
-                found += values(node.value, home)
-    return found
-
-
-def _owner(function: ast.expr, module: Module) -> Module | None:
-    """Return the module that a function is called of, as in `errors.grant`."""
-    match function:
-        case ast.Attribute(ast.Name(owner)) if owner in module.imports:
-            return _module(module, owner)
-    return None
-
-
-def _local_any(name: str, node: ast.Name, module: Module) -> list[tuple[ast.expr, Module]]:
-    for function in reversed(module.within[node]):
-        if found := _local(name, function, module):
-            return found
-    return []
-
-
-def _defined(name: str, module: Module) -> list[tuple[Def, Module]]:
-    here = [
-        (node, module)
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.FunctionDef) and node.name == name
-    ]
-    if here:
-        return list(here)
-    package, inner = module.imports.get(name, ("", ""))
-    return _defined(inner, modules()[package]) if package in modules() else []
-
-
-if __name__ == "__main__":
-    for hint, place in sorted(hints().items(), key=lambda item: item[1]):
-        print(f"{place}\t{hint}")

@@ -150,17 +150,29 @@ def test_the_table_of_arrays_is_the_same_in_both_places_and_leads_to_a_page_for_
         assert (DOCS / "arrays" / row[0].partition("](")[2].partition(")")[0]).is_file(), row[0]
 
 
-def entries() -> list[str]:
-    """Return the hints that the page for troubles has."""
-    lines = (DOCS / "troubleshooting.md").read_text().splitlines()
-    return [entry[2].strip() for line in lines if (entry := re.fullmatch(r"- (`+)(.+)\1", line))]
+def entries() -> list[tuple[str, int]]:
+    """Return the hints that the page for troubles has, with the exit code that they stand under."""
+    found, code = [], 0
+    for line in (DOCS / "troubleshooting.md").read_text().splitlines():
+        if heading := re.match(r"## Code (\d+)", line):
+            code = int(heading[1])
+        elif entry := re.fullmatch(r"- (`+)(.+)\1", line):
+            found.append((entry[2].strip(), code))
+    return found
 
 
 def test_each_hint_has_its_entry_and_each_entry_its_hint() -> None:
-    given, documented = hints.hints(), entries()
-    assert {hint: place for hint, place in given.items() if hint not in documented} == {}
+    given, documented = hints.hints(), [hint for hint, _ in entries()]
+    assert set(given) - set(documented) == set()
     assert set(documented) - set(given) == set()
     assert len(documented) == len(set(documented)), "once each: who searches for it finds one place"
+
+
+def test_a_hint_stands_under_an_exit_code_of_its_errors() -> None:
+    given = hints.hints()
+    assert [
+        (hint, code, given[hint]) for hint, code in entries() if code not in (given[hint] or {code})
+    ] == []
 
 
 def test_an_error_without_a_hint_is_one_that_nobody_is_shown_alone() -> None:
