@@ -110,9 +110,8 @@ class DeviceReader:
             except VsphereError as error:
                 if not error.passing or self._clock.now() > deadline or self._clock.expired():
                     text = f"Whether a copy uses device {name} is not known. {error.text}"
-                    raise CopyMayBeRunning(
-                        text, error.hint or self._when_idle(name), error.setting
-                    ) from error
+                    hint = f"{error.hint} {self._when_idle(name)}".strip()
+                    raise CopyMayBeRunning(text, hint, error.setting) from error
             self._clock.wait(1.0)
 
     def _find(self, name: str) -> Device | None:
