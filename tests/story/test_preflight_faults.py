@@ -286,7 +286,11 @@ FAULTS = {
         vaai(CloneStatus="unsupported"), "VAAI", ".*clone unsupported.*", ".*vaai status get -d naa.*"
     ),
     "VAAI cannot be asked": Fault(
-        refused_vaai, "VAAI", "'esxcli storage core device vaai status get' failed .*", "", Mark.NOT_CHECKED
+        refused_vaai,
+        "VAAI",
+        "'esxcli storage core device vaai status get' failed .*",
+        "Try that command on the host, .*",
+        Mark.NOT_CHECKED,
     ),
     "no claim rule": Fault(
         unclaimed,
