@@ -6,14 +6,13 @@ and validated strictly, as `kubectl apply -k` does it.
 
 import shutil
 import subprocess
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.lab.kube import Kube, Refused, path
+from tests.lab.kube import Kube, Refused
 from tests.lab.program import ROOT
 from tests.lab.tools import tool
 from tests.lab.waiting import wait_until
@@ -106,7 +105,19 @@ class Cluster:
         asked = body | {"spec": {"resourceAttributes": attributes}}
         wait_until(lambda: client.create(REVIEWS, asked)["status"]["allowed"] is allowed, 10)
 
-    def forget(self, plural: str, namespace: str, names: Iterable[str]) -> None:
-        """Delete objects."""
-        for name in names:
-            self.kube.admin.delete(path(plural, namespace, name))
+    def clear(self, *where: str) -> None:
+        """Delete objects, or all of collections, by their paths; what is not there does not matter."""
+        for each in where:
+            try:
+                self.kube.admin.delete(each)
+            except Refused as refused:
+                if refused.status != 404:
+                    raise
+
+    def clear_applied(self, namespace: str) -> None:
+        """Delete all Jobs, Secrets and ConfigMaps of a namespace."""
+        # By default the server would wait for a controller that does not run here.
+        jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs?propagationPolicy=Background"
+        self.clear(
+            jobs, *(f"/api/v1/namespaces/{namespace}/{plural}" for plural in ("secrets", "configmaps"))
+        )

@@ -57,15 +57,15 @@ def prepared(cluster: Cluster, lab: Lab, lease_namespace: str) -> Iterator[Clust
     for file, values in (("storage.yaml", storage), ("vsphere.yaml", vsphere)):
         cluster.kubectl("apply", "-n", TARGET_NAMESPACE, "-f", str(cluster.fill_in(file, values)))
     yield cluster
-    cluster.kubectl("delete", "jobs,secrets,configmaps", "--all", "--wait=false", "-n", TARGET_NAMESPACE)
+    cluster.clear_applied(TARGET_NAMESPACE)
 
 
 def take_all_rights(cluster: Cluster) -> None:
     """Delete what the lab's populator has been given."""
     for namespace in (TARGET_NAMESPACE, LEASE_NAMESPACE):
-        cluster.kubectl("delete", "serviceaccounts,roles,rolebindings", "--all", "-n", namespace)
-    cluster.kubectl("delete", "clusterrolebinding", f"populator.{TARGET_NAMESPACE}")
-    cluster.kubectl("delete", "clusterrole", "populator")
+        cluster.clear(*(path(plural, namespace) for plural in ("serviceaccounts", "roles", "rolebindings")))
+    cluster.clear(path("clusterrolebindings", name=f"populator.{TARGET_NAMESPACE}"))
+    cluster.clear(path("clusterroles", name="populator"))
 
 
 def write_env(file: Path, **values: str) -> None:
@@ -93,7 +93,7 @@ def run(started: Started) -> "subprocess.CompletedProcess[str]":
 def test_a_populate_without_forklift(prepared: Cluster, lab: Lab, lease_namespace: str) -> None:
     target = lab.add_target(bound=False)
     lab.kube.bind(target.pvc, TARGET_NAMESPACE, target.volume.name)
-    prepared.forget("persistentvolumeclaims", TARGET_NAMESPACE, [f"prime-{target.uid}"])
+    prepared.clear(path("persistentvolumeclaims", TARGET_NAMESPACE, f"prime-{target.uid}"))
     write_env(
         prepared.copy / "jobs/populate/disk.env",
         VM=lab.vcenter.vms[world.PLAIN_VM],

@@ -61,7 +61,7 @@ def person(cluster: Cluster, lab: Lab) -> Iterator[Person]:
         for verb in ("list", "watch"):
             cluster.wait_until_may(token, verb, resource, TARGET_NAMESPACE)
     yield Person(cluster, token, lab.kube.kubeconfig(cluster.folder / "jane", token=token))
-    cluster.kubectl("delete", "clusterrolebinding,clusterrole", ROLE, "--ignore-not-found")
+    cluster.clear(path("clusterrolebindings", name=ROLE), path("clusterroles", name=ROLE))
 
 
 def test_the_role_is_enough(person: Person) -> None:
