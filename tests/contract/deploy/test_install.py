@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.deploy.cluster import Cluster
+from tests.lab.kube import path
 from tests.lab.lab import TARGET_NAMESPACE, Lab
 from tests.lab.program import ROOT
 from tests.lab.tools import tool
@@ -34,11 +35,12 @@ def overlay(request: pytest.FixtureRequest, cluster: Cluster, lab: Lab) -> Itera
     lab.kube.admin.create(where, kind | {"metadata": metadata, "spec": {"feature_copy_offload": "false"}})
     yield name
     lab.kube.admin.delete(f"{where}/forklift-controller")
-    here = ["--ignore-not-found", "-n", TARGET_NAMESPACE]
-    cluster.kubectl("delete", "clusterrole,clusterrolebinding,rolebinding", "populator-viewer", *here)
-    cluster.kubectl("delete", "pvc", "my-disk", *here)
-    cluster.kubectl("delete", "jobs,configmaps,secrets", "--all", *here)
-    cluster.kubectl("delete", "secret", "storage", "--ignore-not-found", "-n", FORKLIFTS[name])
+    viewer = "populator-viewer"
+    cluster.clear(path("clusterroles", name=viewer), path("clusterrolebindings", name=viewer))
+    cluster.clear(path("rolebindings", TARGET_NAMESPACE, viewer))
+    cluster.clear(path("persistentvolumeclaims", TARGET_NAMESPACE, "my-disk"))
+    cluster.clear(path("secrets", FORKLIFTS[name], "storage"))
+    cluster.clear_applied(TARGET_NAMESPACE)
 
 
 def programs(cluster: Cluster) -> Path:
