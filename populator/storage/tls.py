@@ -21,7 +21,7 @@ def tls_context(*, verify: bool) -> ssl.SSLContext:
     except OSError as error:  # ssl's own errors are of this kind
         raise StorageError(
             f"REQUESTS_CA_BUNDLE names {bundle!r}, which is no bundle of PEM certificates that can be read.",
-            "Correct or remove it.",
+            "Let it name a file or folder of PEM certificates, or remove the variable.",
         ) from error
     # As at the other doors: companies' own CAs leave out the key identifiers that Python 3.13 began to insist on, and
     # people put the server's certificate itself into the bundle.

@@ -55,7 +55,8 @@ def find_placement(session: Session, host_id: str, host_name: str) -> Placement:
             names = [str(found[id_of(each)].get("name", "")) for each in reversed(above[place:])]
             return Placement(addresses[0], id_of(one), "/".join(names))
     raise VsphereError(
-        f"vCenter does not show the datacenter of host {host_name}.", "Let the vCenter user read it."
+        f"vCenter does not show the datacenter of host {host_name}.",
+        "Let the vCenter user read the datacenter.",
     )
 
 

@@ -84,7 +84,9 @@ def tls_context(ca_pem: str = "", *, insecure: bool = False) -> ssl.SSLContext:
         context = ssl.create_default_context(cadata=ca_pem or None)
     except (ssl.SSLError, ValueError) as error:
         raise VsphereError(
-            "The CA bundle for vCenter is not valid PEM.", "Correct it.", Setting.VCENTER_CA
+            "The CA bundle for vCenter is not valid PEM.",
+            "Give blocks that begin with -----BEGIN CERTIFICATE-----.",
+            Setting.VCENTER_CA,
         ) from error
     # vCenter's own CA issues certificates that lack what Python 3.13 began to insist on; and people put the
     # server's certificate itself into the bundle, which Go's populator accepts.

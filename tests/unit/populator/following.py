@@ -81,6 +81,11 @@ def _part(part: ast.expr, module: Module) -> Sequence[str]:
         case ast.Name(name) if part.format_spec is None:
             constants = [value.value for value, _ in _top(name, module) if isinstance(value, ast.Constant)]
             return [str(value) for value in constants] or [FILLED_IN]
+        case ast.Attribute(ast.Name(owner), name) if owner in module.imports and (
+            home := _module(module, owner)
+        ):
+            constants = [value.value for value, _ in _top(name, home) if isinstance(value, ast.Constant)]
+            return [str(value) for value in constants] or [FILLED_IN]
     return [FILLED_IN]
 
 

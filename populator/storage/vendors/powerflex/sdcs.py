@@ -71,5 +71,5 @@ def _check(sdc: Sdc, system: System) -> None:
     if system.restricted and not sdc.approved:
         raise StorageError(
             f"The host's SDC {sdc.name} is not approved on the PowerFlex system {system.id}, which lets in no others.",
-            "Approve it there.",
+            "Approve the SDC there.",
         )
