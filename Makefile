@@ -26,7 +26,7 @@ test: check  ## every check and test, against the real vcsim, kube-apiserver and
 	tests/packages.sh
 	$(RUN) tests.lab.tools
 	$(RUN) tests.judges
-	$(RUN) pytest -n 6 --dist worksteal --ignore=tests/unit
+	$(RUN) pytest -n 6 --dist worksteal --ignore=tests/unit --ignore=tests/image
 
 judges: .venv  ## let clients that others wrote judge the simulators of storage arrays
 	@$(RUN) tests.judges
@@ -50,9 +50,28 @@ dashboard: .venv  ## write Grafana's dashboard from its code, and draw what it s
 	@tests/packages.sh
 	@$(RUN) tests.monitoring
 
+image: .venv  ## build the image on a stand-in base: dist/image.tar (OCI), its SBOM, size and start time (Debian, root)
+	@deploy/image/packages.sh
+	@$(PYTHON) deploy/image/build.py dist/image.tar
+	@$(RUN) tests.image dist/image.tar
+
+image-twice: .venv  ## build the image twice without any cache, and compare the digests
+	@deploy/image/packages.sh
+	@$(PYTHON) deploy/image/build.py dist/image.tar --twice
+
+test-image: .venv  ## build the image, and run it under runc as a restricted pod would, against the lab
+	tests/packages.sh
+	deploy/image/packages.sh
+	$(RUN) tests.lab.tools vcsim
+	$(RUN) pytest -q tests/image
+
+release: .venv  ## wheel, VIB, image, SBOM and checksums into dist/, and the tag (deploy/docs/releasing.md)
+	@.venv/bin/python deploy/release.py
+
 lock: .venv  ## lock the newest versions that pyproject.toml allows
 	.venv/bin/uv pip compile pyproject.toml --upgrade --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file tests/requirements.txt
 	.venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --constraint tests/requirements.txt --generate-hashes --no-header --no-annotate --quiet --output-file deploy/requirements.txt
 	.venv/bin/uv pip compile tests/monitoring/drawing/requirements.in --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file tests/monitoring/drawing/requirements.txt
+	.venv/bin/uv pip compile deploy/image/build-requirements.in --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file deploy/image/build-requirements.txt
 
-.PHONY: help .venv demo lab check test judges test-lease bench fuzz sweep dashboard lock
+.PHONY: help .venv demo lab check test judges test-lease bench fuzz sweep dashboard image image-twice test-image release lock
