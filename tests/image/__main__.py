@@ -1,4 +1,4 @@
-"""`python -m tests.image ARCHIVE` prints how large the unpacked image is, and how long `--version` and `--help` take."""
+"""`python -m tests.image ARCHIVE` prints how large the image is, unpacked, and how long it takes to start."""
 
 import sys
 import tempfile

@@ -1,7 +1,7 @@
 """A container of the image: unpacked by umoci, run by runc with no more than a restricted pod has.
 
-`python -m tests.image.container BUNDLE OPTIONS… -- PYTHON -m populator ARGUMENTS…` becomes the container's runc, with this
-process's environment for the program: so `Program` starts the image where it would start Python.
+`python -m tests.image.container BUNDLE OPTIONS… -- PYTHON -m populator ARGUMENTS…` becomes the container's runc, with
+this process's environment for the program: so `Program` starts the image where it would start Python.
 """
 
 import argparse
@@ -139,7 +139,7 @@ def main() -> None:
     words = sys.argv[split + 1 :]
     arguments = words[words.index("populator") + 1 :]
     command = container.command(arguments, environment)
-    os.execv(shutil.which("runc") or "runc", command)
+    os.execv(shutil.which("runc") or "runc", command)  # noqa: S606
 
 
 if __name__ == "__main__":
