@@ -65,10 +65,13 @@ test-image: .venv  ## build the image, and run it under runc as a restricted pod
 	$(RUN) tests.lab.tools vcsim
 	$(RUN) pytest -q tests/image
 
+release: .venv  ## build a release from the commit into dist, and tag it; nothing is pushed: deploy/docs/releasing.md
+	@.venv/bin/python deploy/release
+
 lock: .venv  ## lock the newest versions that pyproject.toml allows
 	.venv/bin/uv pip compile pyproject.toml --upgrade --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file tests/requirements.txt
 	.venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --constraint tests/requirements.txt --generate-hashes --no-header --no-annotate --quiet --output-file deploy/requirements.txt
 	.venv/bin/uv pip compile tests/monitoring/drawing/requirements.in --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file tests/monitoring/drawing/requirements.txt
 	.venv/bin/uv pip compile deploy/image/build-requirements.in --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file deploy/image/build-requirements.txt
 
-.PHONY: help .venv demo lab check test judges test-lease bench fuzz sweep dashboard image image-twice test-image lock
+.PHONY: help .venv demo lab check test judges test-lease bench fuzz sweep dashboard image image-twice test-image release lock
