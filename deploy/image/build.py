@@ -28,7 +28,7 @@ BASE = [
     *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")),
     "--dpkgopt=path-include=/usr/share/doc/*/copyright",
     # Unpacked packages only: what would compile Python's own library is a script that does not run.
-    f'--customize-hook=chroot "$1" python3 -m compileall -q --invalidation-mode unchecked-hash -x lib2to3 {PYTHON}',
+    f'--extract-hook=chroot "$1" python3 -m compileall -q --invalidation-mode unchecked-hash -x lib2to3 {PYTHON}',
     f"--include={PACKAGES}", SUITE,
 ]  # fmt: skip
 OF_THIS_MACHINE = ("/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
@@ -101,29 +101,34 @@ def digest(archive: Path) -> str:
 
 def write_sbom(archive: Path, target: Path) -> int:
     """Take the SBOM out of an image's archive; return how many packages it names."""
-    with tarfile.open(archive) as tar:
-        manifest = _blob(tar, json.load(_file(tar, "index.json"))["manifests"][0]["digest"])
-        for layer in reversed(manifest["layers"]):
-            with tarfile.open(fileobj=_file(tar, _path(layer["digest"]))) as files:
-                if SBOM in (names := set(files.getnames())) or f"./{SBOM}" in names:
-                    text = _file(files, SBOM if SBOM in names else f"./{SBOM}").read()
-                    target.write_bytes(text)
-                    return len(json.loads(text)["components"])
-    raise BuildError(f"{archive} holds no {SBOM}: it is no image of this program.")
+    try:
+        with tarfile.open(archive) as tar:
+            text = _sbom(tar)
+    except (tarfile.TarError, KeyError, ValueError) as error:
+        raise BuildError(f"{archive} is no OCI archive of one image.") from error
+    if text is None:
+        raise BuildError(f"{archive} holds no {SBOM}: it is no image of this program.")
+    target.write_bytes(text)
+    return len(json.loads(text)["components"])
+
+
+def _sbom(image: tarfile.TarFile) -> bytes | None:
+    manifest = json.load(_file(image, _path(json.load(_file(image, "index.json"))["manifests"][0]["digest"])))
+    for layer in reversed(manifest["layers"]):
+        with tarfile.open(fileobj=_file(image, _path(layer["digest"]))) as files:
+            if SBOM in files.getnames():
+                return _file(files, SBOM).read()
+    return None
 
 
 def _file(tar: tarfile.TarFile, name: str) -> IO[bytes]:
     if found := tar.extractfile(name):
         return found
-    raise BuildError(f"{tar.name} is no image's archive: {name} is no file.")
+    raise KeyError(name)
 
 
 def _path(name: str) -> str:
     return f"blobs/{name.replace(':', '/')}"
-
-
-def _blob(tar: tarfile.TarFile, name: str) -> dict[str, Any]:
-    return dict(json.load(_file(tar, _path(name))))
 
 
 def main() -> None:

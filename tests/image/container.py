@@ -44,7 +44,7 @@ def unpack(archive: Path, folder: Path) -> Image:
     subprocess.run(["tar", "-C", layout, "-xf", archive], check=True)
     index = json.loads((layout / "index.json").read_text())
     tag = index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"]
-    command = ["umoci", "unpack", "--image", f"{layout}:{tag}", folder / "bundle"]
+    command = ["umoci", "unpack", "--image", f"{layout}:{tag}", str(folder / "bundle")]
     subprocess.run(command, check=True, capture_output=True)
     return Image(folder / "bundle")
 
