@@ -53,7 +53,9 @@ class Way:
             configuration = self._read()
         except self.library.unusable as error:
             problem = str(error).rstrip(".")
-            if not isinstance(error, (self.library.loader.ConfigException, OSError)):
+            if isinstance(error, (ImportError, *self.library.broken)) and not isinstance(error, OSError):
+                problem = "the token of its user's auth-provider has expired, and could not be renewed"
+            elif not isinstance(error, (self.library.loader.ConfigException, OSError)):
                 problem = "it is not a valid kubeconfig"
             where = "service account" if self._in_pod else self._kubeconfig or "default kubeconfig"
             raise ApiError("", "", reason="Config", message=f"{where}: {problem}") from error
@@ -81,7 +83,8 @@ def _library(loader: str) -> Library:
         rest = importlib.import_module("kubernetes.client.rest")
         config = importlib.import_module(f"kubernetes.config.{loader}")
     broken: tuple[type[Exception], ...] = (rest.urllib3.exceptions.HTTPError, rest.ApiException, OSError)
-    unusable: list[type[Exception]] = [ValueError, TypeError, AttributeError, LookupError, OSError]
+    unusable: list[type[Exception]] = [ValueError, TypeError, AttributeError, LookupError, *broken]
+    unusable.append(ImportError)  # the image lacks what renews the token of an auth-provider
     unusable.append(config.ConfigException)
     if loader == "kube_config":
         unusable.append(config.yaml.YAMLError)

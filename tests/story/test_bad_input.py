@@ -3,6 +3,7 @@
 Each case prepares the lab, starts the real program, and looks at what it said and at what it did not do.
 """
 
+import base64
 import json
 import time
 from collections.abc import Callable
@@ -82,6 +83,17 @@ def kubeconfig(lab: Lab, edit: Callable[[dict[str, Any]], object]) -> str:
     file = lab.directory / "wrong-kubeconfig"
     file.write_text(json.dumps(config))
     return str(file)
+
+
+def expire(config: dict[str, Any]) -> None:
+    """Have the user log in by an old auth-provider, with an expired token and an issuer that is not there."""
+    header, claims = (
+        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+        for part in ({"alg": "none"}, {"exp": 1})
+    )
+    provider = {"client-id": "x", "client-secret": "x", "refresh-token": "x", "idp-issuer-url": NOBODY_THERE}
+    provider["id-token"] = f"{header}.{claims}.signature"
+    config["users"][0]["user"] = {"auth-provider": {"name": "oidc", "config": provider}}
 
 
 def several(lab: Lab, target: Target) -> None:
@@ -234,6 +246,9 @@ CASES = {
         3,
         ("does not accept our credentials", "oc whoami"),
         kubeconfig=lambda config: config["users"][0]["user"].update(token="not-this-one"),
+    ),
+    "token expired, and its issuer not there": Case(
+        3, ("auth-provider has expired", "could not be renewed", "--kubeconfig"), kubeconfig=expire
     ),
 } | {
     f"right to {verb} leases missing": Case(
