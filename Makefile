@@ -43,8 +43,9 @@ bench: .venv  ## the figures of the README, as a table and as JSON
 fuzz: .venv  ## 5,000 names by every way into the wrapper: verbatim or refused, never executed
 	FUZZ=5000 $(RUN) pytest -n 3 tests/property/test_*_names.py
 
-sweep: .venv  ## fail every remote call of a run in every way, and print what came of it
-	@$(RUN) tests.faults
+VENDORS ?=
+sweep: .venv  ## fail every remote call of a run in every way, and print what came of it; VENDORS=… takes those alone
+	@$(RUN) tests.faults $(VENDORS)
 
 dashboard: .venv  ## write Grafana's dashboard from its code, and draw what it shows of runs in the lab: dashboard.png
 	@tests/packages.sh

@@ -1,4 +1,4 @@
-"""`python -m tests.faults`: the sweeps as tables; ends with 1 when a run leaks or lies.
+"""`python -m tests.faults [VENDOR …]`: the sweeps as tables, on all arrays or some; 1 when a run leaks or lies.
 
 Every call fails, every call is answered with a lie, and SIGTERM comes with every call; by each method, and on the array
 of each vendor, also where that copies by itself. SIGKILL comes with every call, too, after which `populator recover
@@ -10,7 +10,7 @@ judged by the time they take.
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 from populator.storage.registry import VENDORS
@@ -28,23 +28,30 @@ WAYS = (
 CODES = "exit codes: 0 the copy is complete, 8 a copy may be running, 9 told to stop, others by family"
 
 
-def sweeps() -> Iterator[tuple[Way, str, int, list[str]]]:
-    """Make all of them, and return each with its way as soon as it is done, in a fixed order."""
+def sweeps(vendors: Collection[str]) -> Iterator[tuple[Way, str, int, list[str]]]:
+    """Make all on the vendors' arrays, and return each with its way as soon as it is done, in a fixed order."""
+    ways = [way for way in WAYS if way.vendor in vendors]
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as pool:
-        made = [(way, pool.submit(sweep.tabulated, way, kinds)) for way in WAYS for kinds in (FAULTS, LIES)]
+        made = [(way, pool.submit(sweep.tabulated, way, kinds)) for way in ways for kinds in (FAULTS, LIES)]
         for way, result in made:
             yield way, *result.result()
-    for way in WAYS:
+    for way in ways:
         yield way, *stops.tabulated(way)
     for way in kills.WAYS:
-        yield way, *kills.tabulated(way)
+        if way.vendor in vendors:
+            yield way, *kills.tabulated(way)
 
 
-def main() -> int:
+def main(vendors: list[str]) -> int:
     """Sweep, print the tables and what must not be, and say whether there was any."""
+    if unknown := set(vendors) - set(VENDORS):
+        print(
+            f"no such vendor: {', '.join(sorted(unknown))}; there are: {', '.join(VENDORS)}", file=sys.stderr
+        )
+        return 2
     runs, bad = 0, []
-    for way, text, number, found in sweeps():
+    for way, text, number, found in sweeps(vendors or VENDORS):
         print(f"{way}\n\n{text}\n", flush=True)
         runs += number
         bad += found
@@ -55,4 +62,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
