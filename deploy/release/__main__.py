@@ -17,7 +17,7 @@ from pathlib import Path
 
 from checks import check_checkout, check_version, notes_of
 from commands import AGAIN, ROOT, Refused, git, run
-from image import Image, add_image, build_image
+from image import add_image, build_image
 
 VIB_VERSIONS = "tests/contract/vib/vib_versions.txt"
 NEXT = """dist/v{version} is complete, and v{version} is tagged. Nothing has been pushed. Next:
@@ -33,11 +33,7 @@ def main() -> None:
     """Make the release, or say what is in the way."""
     parser = argparse.ArgumentParser(prog="release", description="Build a release into dist, and tag it.")
     parser.add_argument("--image", type=Path, metavar="ARCHIVE", help="the image, where it is built already")
-    parser.add_argument("--sbom", type=Path, metavar="FILE", help="the SBOM of that image")
-    arguments = parser.parse_args()
-    if (arguments.image is None) != (arguments.sbom is None):
-        parser.error("--image and --sbom are given together")
-    built = Image(arguments.image, arguments.sbom) if arguments.image else None
+    built = parser.parse_args().image
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         release(built)
@@ -49,7 +45,7 @@ def main() -> None:
         sys.exit(128 + signal.SIGINT)
 
 
-def release(built: Image | None) -> None:
+def release(built: Path | None) -> None:
     """Build everything, and then let it be seen: the folder and the tag, or neither."""
     check_checkout()
     commit, seconds = git("log", "-1", "--format=%H %ct").split()

@@ -11,14 +11,21 @@ import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tests.lab.program import ROOT
 
 VERSION = "9.8.7"
 DATE = "2026-11-28"
+SBOM = "opt/populator/sbom.cdx.json"
+BILL = b'{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": []}'
 NOTHING_OF_IT = (".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "dist")
-IDENTITY = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.com"}
-ENVIRONMENT = os.environ | IDENTITY | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+COMMITTED = (2026, 11, 27, 12, 34, 56)
+ENVIRONMENT = os.environ | {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_COMMITTER_DATE": "2026-11-27T12:34:56Z",
+}
 
 
 @dataclass
@@ -47,22 +54,21 @@ class Checkout:
 
     @property
     def image(self) -> Path:
-        """The folder of an image that was built before."""
-        return self.root.parent / f"{self.root.name}-image"
+        """The archive of an image that was built before."""
+        return self.root.parent / f"{self.root.name}.tar"
 
     def command(self) -> list[str]:
         """Return the command, for the commit as it is and an image of it."""
         if not self.image.exists():
             write_image(self.image, self.git("rev-parse", "HEAD"))
-        options = [f"--image={self.image / 'image.tar'}", f"--sbom={self.image / 'sbom.json'}"]
-        return [sys.executable, str(self.root / "deploy/release"), *options]
+        return [sys.executable, str(self.root / "deploy/release"), f"--image={self.image}"]
 
-    def release(self, *without: str) -> "subprocess.CompletedProcess[str]":
-        """Run it to its end, without some options."""
+    def run(self, command: list[str], path: str = os.environ["PATH"]) -> "subprocess.CompletedProcess[str]":
+        """Run the command to its end, with the programs in a path."""
         return subprocess.run(
-            [word for word in self.command() if word.partition("=")[0] not in without],
+            command,
             cwd=self.root.parent,
-            env=ENVIRONMENT,
+            env=ENVIRONMENT | {"PATH": path},
             capture_output=True,
             text=True,
             timeout=240,
@@ -99,25 +105,30 @@ def identify(checkout: Checkout) -> None:
     checkout.git("config", "user.email", "releaser@example.com")
 
 
-def write_image(folder: Path, commit: str, version: str = VERSION, sbom: str = "CycloneDX") -> None:
-    """Write an OCI archive with one image and no layers, and its SBOM."""
-    folder.mkdir(exist_ok=True)
-    labels = {"version": version, "revision": commit}
+def write_image(archive: Path, commit: str, version: str = VERSION, sbom: str = SBOM) -> None:
+    """Write an OCI archive with one image, in whose second layer the SBOM has a name."""
     members = {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}
 
-    def blob(content: object) -> dict[str, object]:
-        data = json.dumps(content).encode()
+    def blob(data: bytes) -> dict[str, object]:
         digest = hashlib.sha256(data).hexdigest()
         members[f"blobs/sha256/{digest}"] = data
         return {"digest": f"sha256:{digest}", "size": len(data)}
 
+    layers = [blob(packed({"etc/os-release": b"base"}, "w:gz")), blob(packed({sbom: BILL}, "w:gz"))]
+    labels = {"version": version, "revision": commit}
     named = {f"org.opencontainers.image.{name}": value for name, value in labels.items()}
-    config = blob({"config": {"Labels": named}})
-    manifest = blob({"schemaVersion": 2, "config": config, "layers": []})
+    config = blob(json.dumps({"config": {"Labels": named}}).encode())
+    manifest = blob(json.dumps({"schemaVersion": 2, "config": config, "layers": layers}).encode())
     members["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [manifest]}).encode()
-    with tarfile.open(folder / "image.tar", "w") as tar:
+    archive.write_bytes(packed(members, "w:"))
+
+
+def packed(members: dict[str, bytes], mode: Literal["w:", "w:gz"]) -> bytes:
+    """Return a tar."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as tar:
         for name, data in members.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
-    (folder / "sbom.json").write_text(json.dumps({"bomFormat": sbom, "specVersion": "1.6", "components": []}))
+    return buffer.getvalue()

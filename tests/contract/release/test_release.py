@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +16,15 @@ from pathlib import Path
 import pytest
 
 from tests.contract.release.checkout import (
+    BILL,
+    COMMITTED,
     DATE,
     ENVIRONMENT,
     VERSION,
     Checkout,
     identify,
     make_checkout,
+    packed,
     write_image,
 )
 from tests.lab.program import ROOT
@@ -29,7 +33,7 @@ from vsphere.wrapper.files import VERSION as WRAPPER
 TAG = f"v{VERSION}"
 WHEEL = f"xcopy_populator-{VERSION}-py3-none-any.whl"
 VIB = f"vmkfstools-wrapper-{WRAPPER}.vib"
-ARCHIVE, SBOM = f"xcopy-populator-{VERSION}.oci.tar", f"xcopy-populator-{VERSION}.cdx.json"
+ARCHIVE, SBOM_FILE = f"xcopy-populator-{VERSION}.oci.tar", f"xcopy-populator-{VERSION}.cdx.json"
 SITE = "import sysconfig; print(sysconfig.get_path('purelib'))"
 Edit = Callable[[Checkout], object]
 
@@ -55,18 +59,18 @@ def checkout(original: Checkout, tmp_path: Path) -> Checkout:
 
 def released(checkout: Checkout) -> Path:
     """Release, and return the folder."""
-    done = checkout.release()
+    done = checkout.run(checkout.command())
     assert done.returncode == 0, done.stderr
     return checkout.root / "dist" / TAG
 
 
 def test_a_release_has_all_files_and_their_checksums_and_tags_the_commit(checkout: Checkout) -> None:
-    done = checkout.release()
+    done = checkout.run(checkout.command())
     assert done.returncode == 0, done.stderr
     folder = checkout.root / "dist" / TAG
     assert list((checkout.root / "dist").iterdir()) == [folder]
     assert {file.name for file in folder.iterdir()} == {
-        WHEEL, VIB, ARCHIVE, SBOM, "RELEASE-NOTES.md", "SHA256SUMS",
+        WHEEL, VIB, ARCHIVE, SBOM_FILE, "RELEASE-NOTES.md", "SHA256SUMS",
     }  # fmt: skip
     checked = subprocess.run(
         ["sha256sum", "--check", "SHA256SUMS"], cwd=folder, capture_output=True, check=True
@@ -86,6 +90,7 @@ def test_a_release_has_all_files_and_their_checksums_and_tags_the_commit(checkou
         assert index
         digest = json.load(index)["manifests"][0]["digest"]
     assert digest in notes
+    assert (folder / SBOM_FILE).read_bytes() == BILL
     assert digest in done.stdout
     assert f"git push origin main {TAG}\n" in done.stdout
     assert f"oci-archive:dist/{TAG}/{ARCHIVE} " in done.stdout
@@ -98,7 +103,9 @@ def test_two_checkouts_of_a_commit_release_the_same_bytes(
     for file in other.root.rglob("*.py"):
         os.utime(file, (10**9, 10**9))
         file.chmod(0o600)
-    first, second = released(checkout), released(other)
+    first = released(checkout)
+    shutil.copyfile(first / ARCHIVE, other.image)
+    second = released(other)
     assert (first / "SHA256SUMS").read_bytes() == (second / "SHA256SUMS").read_bytes()
     assert (first / WHEEL).read_bytes() == (second / WHEEL).read_bytes()
 
@@ -107,8 +114,10 @@ def test_the_wheel_is_the_program_as_it_is_committed(checkout: Checkout, tmp_pat
     (checkout.root / ".git/info/exclude").write_text("local.py\n")
     (checkout.root / "populator/local.py").write_text("PASSWORD = 'secret'\n")
     wheel = released(checkout) / WHEEL
-    packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    members = zipfile.ZipFile(wheel).infolist()
+    packed = {member.filename for member in members if ".dist-info/" not in member.filename}
     assert packed == set(checkout.git("ls-files", "populator", "vsphere", "lease").splitlines())
+    assert {member.date_time for member in members} == {COMMITTED}
 
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     python = str(tmp_path / "venv/bin/python")
@@ -182,10 +191,10 @@ IN_THE_COMMIT: dict[str, tuple[Edit, str]] = {
 }
 
 
-def refused(checkout: Checkout, error: str) -> None:
+def refused(checkout: Checkout, error: str, command: list[str] | None = None) -> None:
     """Make sure that there is no release, nothing of it, and the one reason."""
     before = checkout.traces()
-    done = checkout.release()
+    done = checkout.run(command or checkout.command())
     assert done.returncode == 1, done.stderr
     assert re.search(error, done.stderr), done.stderr
     assert re.search(r"^error: (.*\n)+hint: .*\n\Z", done.stderr, re.MULTILINE), done.stderr
@@ -225,36 +234,30 @@ def test_an_older_version_s_tag_and_tags_of_others_are_in_nobody_s_way(checkout:
     ("damage", "error"),
     [
         (
-            lambda folder, commit: write_image(folder, commit, version="9.8.6"),
-            r"image.tar is the image of version 9\.8\.6, not of 9\.8\.7",
+            lambda image, commit: write_image(image, commit, version="9.8.6"),
+            r"checkout\.tar is the image of version 9\.8\.6, not of 9\.8\.7",
         ),
+        (lambda image, _: write_image(image, "0" * 40), r"is the image of revision 0{40}, not of [^0]"),
         (
-            lambda folder, _: write_image(folder, "0" * 40),
-            r"image.tar is the image of revision 0{40}, not of [^0]",
+            lambda image, commit: write_image(image, commit, sbom="sbom.json"),
+            r"with its SBOM: no opt/populator/sbom\.cdx\.json",
         ),
-        (lambda folder, commit: write_image(folder, commit, sbom="SPDX"), r"the SBOM is not CycloneDX"),
+        (lambda image, _: image.write_bytes(b"no tar" * 99), r"checkout\.tar is no OCI archive of one image"),
         (
-            lambda folder, _: (folder / "image.tar").write_bytes(b"no tar" * 99),
-            r"not what `make image` writes",
+            lambda image, _: image.write_bytes(packed({"manifest.json": b"[]"}, "w:")),
+            r"'index\.json' not found",
         ),
-        (lambda folder, _: (folder / "sbom.json").write_bytes(b"\xff"), r"not what `make image` writes"),
-        (lambda folder, _: (folder / "image.tar").unlink(), r"No such file or directory: '.*image\.tar'"),
+        (lambda image, _: image.unlink(), r"No such file or directory: '.*checkout\.tar'"),
     ],
-    ids=["version", "commit", "sbom", "archive", "json", "missing"],
+    ids=["version", "commit", "sbom", "archive", "docker", "missing"],
 )
 def test_what_is_no_image_of_this_commit_is_refused(
     checkout: Checkout, damage: Callable[[Path, str], object], error: str
 ) -> None:
-    commit = checkout.git("rev-parse", "HEAD")
-    write_image(checkout.image, commit)
+    write_image(checkout.image, commit := checkout.git("rev-parse", "HEAD"))
+    words = checkout.command()
     damage(checkout.image, commit)
-    refused(checkout, error)
-
-
-def test_an_image_is_given_with_its_sbom(checkout: Checkout) -> None:
-    done = checkout.release("--sbom")
-    assert done.returncode == 2
-    assert "--image and --sbom are given together" in done.stderr
+    refused(checkout, error, words)
 
 
 def build_hook(checkout: Checkout, *lines: str) -> None:
@@ -287,7 +290,7 @@ def test_a_tag_that_git_refuses_leaves_no_folder(checkout: Checkout) -> None:
 def test_a_folder_that_somebody_else_has_meanwhile_leaves_no_tag(checkout: Checkout) -> None:
     other = checkout.root / "dist" / TAG / "other"
     build_hook(checkout, f"pathlib.Path({str(other)!r}).mkdir(parents=True)")
-    done = checkout.release()
+    done = checkout.run(checkout.command())
     assert done.returncode == 1
     assert re.search(
         r"^error: .*Directory not empty.*\nhint: Nothing was released", done.stderr, re.MULTILINE
@@ -299,6 +302,22 @@ def test_a_folder_that_somebody_else_has_meanwhile_leaves_no_tag(checkout: Check
 def test_a_wheel_that_cannot_be_built_leaves_nothing(checkout: Checkout) -> None:
     build_hook(checkout, "raise SystemExit('no wheel today')")
     refused(checkout, r"(?s)no wheel today.*hatchling build .* failed; see above")
+
+
+def test_an_image_that_cannot_be_built_leaves_nothing(checkout: Checkout, tmp_path: Path) -> None:
+    git = shutil.which("git")
+    assert git
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/git").symlink_to(git)
+    before = checkout.traces()
+    done = checkout.run(checkout.command()[:2], path=str(tmp_path / "bin"))
+    assert done.returncode == 1
+    assert re.search(
+        r"^image: .*\nerror: '.* deploy/image/build\.py .*' failed; see above\.\nhint: ",
+        done.stderr,
+        re.MULTILINE,
+    ), done.stderr
+    assert checkout.traces() == before
 
 
 def test_what_is_committed_meanwhile_is_not_what_is_tagged(checkout: Checkout) -> None:
