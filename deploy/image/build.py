@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -78,8 +79,8 @@ def builder() -> Iterator[list[str]]:
 
 def build(archive: Path, version: str, revision: str) -> None:
     """Build the image, without any cache, into an OCI archive."""
-    stand_in = base()
     with builder() as buildah:
+        stand_in = base()
         made = run(*buildah, "from", "scratch").strip()
         run(*buildah, "add", "--quiet", made, str(stand_in), "/")
         run(*buildah, "commit", "--quiet", "--timestamp", EPOCH, "--rm", made, "localhost/base")
@@ -141,6 +142,7 @@ def main() -> None:
     parser.add_argument("--revision", default="unknown", help="the commit, for the image's labels")
     parser.add_argument("--twice", action="store_true", help="build again and compare the digests")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and tidy up on the way
     try:
         archive = given.archive.resolve()
         archive.parent.mkdir(parents=True, exist_ok=True)
