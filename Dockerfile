@@ -28,7 +28,7 @@ RUN /build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-d
     --output-file /opt/populator/sbom.cdx.json \
  && /opt/populator/bin/python licences.py /licenses LICENSE \
  && /opt/populator/bin/python prune.py \
- && /opt/populator/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/populator/lib
+ && /opt/populator/bin/python -m compileall -q -f --invalidation-mode unchecked-hash /opt/populator/lib
 
 FROM ${BASE}
 ARG VERSION=unreleased

@@ -61,6 +61,14 @@ def tree(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(file.relative_to(folder)): (file.stat().st_size, file.stat().st_mtime_ns) for file in files}
 
 
+def test_no_bytecode_depends_on_a_time_of_change(image: Image) -> None:
+    """One that was written by an import during the build would be stale, and tell one build from the next."""
+    files = list((image.rootfs / "opt/populator").rglob("*.pyc"))
+    assert len(files) > 1000
+    unchecked = 1
+    assert [file for file in files if int.from_bytes(file.read_bytes()[4:8], "little") != unchecked] == []
+
+
 def test_licences_of_all_that_it_holds(image: Image) -> None:
     licences = image.rootfs / "licenses"
     assert (licences / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
