@@ -251,8 +251,8 @@ def test_a_program_that_fails_makes_nothing_equal(host: Host, program: str, how:
 
 def test_a_plan_that_is_cut_off_makes_nothing_equal(host: Host) -> None:
     resize(host, 640 * MIB, {})
-    half = 'case "$*" in *-f*) $real "$@" | /bin/busybox head -n 3; exit ;; esac'
-    for how in ('case "$*" in *-f*) exit 1 ;; esac', half):
+    half = 'case "$*" in *" -f "*) $real "$@" | /bin/busybox head -n 3; exit ;; esac'
+    for how in ('case "$*" in *" -f "*) exit 1 ;; esac', half):
         host.break_program("awk", how)
         assert verify(host, "all")["state"] == "unread"
 
