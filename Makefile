@@ -52,17 +52,17 @@ dashboard: .venv  ## write Grafana's dashboard from its code, and draw what it s
 	@$(RUN) tests.monitoring
 
 image: .venv  ## build the image on a stand-in base: dist/image.tar (OCI), its SBOM, size and start time (Debian, root)
-	@deploy/image/packages.sh
+	@tests/packages.sh image
 	@$(PYTHON) deploy/image/build.py dist/image.tar
 	@$(RUN) tests.image dist/image.tar
 
 image-twice: .venv  ## build the image twice without any cache, and compare the digests
-	@deploy/image/packages.sh
+	@tests/packages.sh image
 	@$(PYTHON) deploy/image/build.py dist/image.tar --twice
 
 test-image: .venv  ## build the image, and run it under runc as a restricted pod would, against the lab
 	tests/packages.sh
-	deploy/image/packages.sh
+	tests/packages.sh image
 	$(RUN) tests.lab.tools vcsim
 	$(RUN) pytest -q tests/image
 

@@ -68,7 +68,7 @@ def base() -> Path:
 def builder() -> Iterator[list[str]]:
     """Yield the start of buildah's calls, with a store of its own that ends with the block."""
     if missing := [name for name in ("buildah", "mmdebstrap") if not shutil.which(name)]:
-        raise BuildError(f"{' and '.join(missing)} missing: install them (deploy/image/packages.sh).")
+        raise BuildError(f"{' and '.join(missing)} missing: install them (tests/packages.sh image).")
     if os.geteuid():
         raise BuildError(
             "The stand-in base is made by root: run this as root, or build with `docker build .`."
