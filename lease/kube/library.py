@@ -52,10 +52,11 @@ class Way:
         try:
             configuration = self._read()
         except self.library.unusable as error:
-            problem = str(error).rstrip(".")
-            if isinstance(error, (ImportError, *self.library.broken)) and not isinstance(error, OSError):
+            if isinstance(error, (self.library.loader.ConfigException, OSError)):
+                problem = str(error).rstrip(".")
+            elif isinstance(error, (ImportError, *self.library.broken)):
                 problem = "the token of its user's auth-provider has expired, and could not be renewed"
-            elif not isinstance(error, (self.library.loader.ConfigException, OSError)):
+            else:
                 problem = "it is not a valid kubeconfig"
             where = "service account" if self._in_pod else self._kubeconfig or "default kubeconfig"
             raise ApiError("", "", reason="Config", message=f"{where}: {problem}") from error
