@@ -196,13 +196,13 @@ def test_a_block_says_what_it_is(block: fences.Block) -> None:
         assert {words[0] for words in block.commands()} <= READ, "run it in the lab, or mark what it needs"
 
 
-CALLS = [
+COMMANDS = [
     (block.place, words)
     for block in fences.blocks()
     if block.kind in fences.SHELL
     for words in block.commands()
-    if words[0] == "populator"
 ]
+CALLS = [(place, words) for place, words in COMMANDS if words[0] == "populator"]
 MENTIONED = [
     (str(page.relative_to(ROOT)), words)
     for page in fences.PAGES
@@ -250,13 +250,7 @@ def test_a_call_of_the_program_is_one_that_it_takes(
 
 
 MAKES = [
-    (block.place, word)
-    for block in fences.blocks()
-    if block.kind in fences.SHELL
-    for words in block.commands()
-    if words[0] == "make"
-    for word in words[1:]
-    if "=" not in word
+    (place, word) for place, words in COMMANDS if words[0] == "make" for word in words[1:] if "=" not in word
 ]
 
 
