@@ -15,7 +15,7 @@ from populator.stories.left import OnHost, look_at
 from populator.stories.parts import Parts
 from populator.writer import Mapped
 from vsphere.copy.clone import Cloner
-from vsphere.copy.verify import Verifier, comparison_id
+from vsphere.copy.verify import Verifier
 from vsphere.errors import HostKeyRefused, HostUnfit, LoginRefused, Unreachable
 from vsphere.host.devices import Devices
 from vsphere.model import EsxiHost, SourceDisk
@@ -84,7 +84,7 @@ class Hosts:
     def end_comparison(self, ready: ReadyHost, owner: str, device: str) -> None:
         """End what a run that died compares on a host: it keeps the device open for some minutes."""
         if owner and (tasks := self._parts.tasks(ready.host, self._disk.path)):
-            tasks.end_comparison(comparison_id(owner, device))
+            tasks.end_comparison(owner, device)
 
     def look_elsewhere(
         self, host_id: str, device: str, before: Sequence[Mapping], owner: str
@@ -96,7 +96,7 @@ class Hosts:
         host = self._parts.inventory.find_host_by_id(host_id)
         devices, tasks = self._parts.devices(host), self._parts.tasks(host, self._disk.path)
         if owner and tasks:
-            tasks.end_comparison(comparison_id(owner, device))
+            tasks.end_comparison(owner, device)
         return look_at(host, device, before, devices, tasks, ""), devices, tasks
 
     def stay_with(self, before: Sequence[Mapping], noted: Mapped | None) -> None:

@@ -19,7 +19,6 @@ from populator.stories import left
 from populator.stories.left import OnHost, known
 from populator.stories.parts import Writing
 from populator.stories.recovery_parts import RecoveryParts
-from vsphere.copy.verify import comparison_id
 from vsphere.errors import CopyMayBeRunning
 from vsphere.wrapper.tasks import Tasks
 
@@ -200,11 +199,11 @@ class Recovery:
 
     def _compares(self, device: str, tasks: Tasks) -> bool:
         """Return whether a dead run's comparison reads a device."""
-        return any(tasks.compares(comparison_id(owner, device)) for owner in self._owners)
+        return any(tasks.compares(owner, device) for owner in self._owners)
 
     def _end_comparisons(self, device: str, tasks: Tasks) -> bool:
         """End what dead runs compare on a host; return whether they did."""
-        return sum(tasks.end_comparison(comparison_id(owner, device)) for owner in self._owners) > 0
+        return sum(tasks.end_comparison(owner, device) for owner in self._owners) > 0
 
     @property
     def _owners(self) -> set[str]:

@@ -7,7 +7,6 @@ device can be detached. The host only reads, so it takes no slot of the lease fo
 
 import logging
 from dataclasses import dataclass
-from uuid import NAMESPACE_OID, uuid5
 
 from vsphere.copy.polling import next_delay
 from vsphere.errors import LoginRefused, VsphereError
@@ -17,7 +16,7 @@ from vsphere.paths import parse_vmdk
 from vsphere.ports import Clock
 from vsphere.wrapper.answers import parse_verification, shorten
 from vsphere.wrapper.contract import Compared, Verification, Version, Wrapper
-from vsphere.wrapper.tasks import Tasks
+from vsphere.wrapper.tasks import Tasks, comparison_id
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +46,6 @@ class Watch:
     failures: int = 0
     started: bool = False
     told: float = 0.0
-
-
-def comparison_id(owner: str, device: str) -> str:
-    """Return the id of a run's comparison onto a device: whoever finds the run dead can work it out, and end it."""
-    return str(uuid5(NAMESPACE_OID, f"{owner} {device}"))
 
 
 class Verifier:

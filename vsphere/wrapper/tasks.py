@@ -1,6 +1,7 @@
 """The vmkfstools tasks of one host: what its wrapper can, and what it tells of each task."""
 
 import logging
+from uuid import NAMESPACE_OID, uuid5
 
 from vsphere.errors import VsphereError, WrapperMissing
 from vsphere.paths import VmdkPath
@@ -9,6 +10,11 @@ from vsphere.wrapper.answers import parse_task, parse_tasks, parse_verification,
 from vsphere.wrapper.contract import Answer, Compared, TaskState, Version, Wrapper
 
 log = logging.getLogger(__name__)
+
+
+def comparison_id(owner: str, device: str) -> str:
+    """Return the id of a run's comparison with a device: whoever finds the run dead can work it out, and end it."""
+    return str(uuid5(NAMESPACE_OID, f"{owner} {device}"))
 
 
 class UnknownTask(Exception):
@@ -75,17 +81,19 @@ class Tasks:
             log.info("task %s is not cleaned up: %s", task, shorten(answer.complaint))
         return answer.status == "0"
 
-    def compares(self, task: str) -> bool:
-        """Return whether a comparison runs. To be asked for makes it go on for some minutes, when its run is dead."""
+    def compares(self, owner: str, device: str) -> bool:
+        """Return whether a run's comparison with a device goes on; asking keeps a dead run's alive for some minutes."""
         if not self.can.verifies:
             return False
+        task = comparison_id(owner, device)
         answer = self._wrapper.task_get(task)
         return answer.status == "0" and parse_verification(answer, task).compared is Compared.RUNNING
 
-    def end_comparison(self, task: str) -> bool:
-        """End a comparison, and remove its files; return whether there was one. It only reads."""
+    def end_comparison(self, owner: str, device: str) -> bool:
+        """End a run's comparison with a device, and remove its files; return whether there was one. It only reads."""
         if not self.can.verifies:
             return False
+        task = comparison_id(owner, device)
         try:
             known = self._wrapper.task_stop(task).status == "0"
         except VsphereError as error:
