@@ -11,7 +11,6 @@ from lease.decision import Claimant, backoff
 from lease.errors import LeaseError, LeaseLost, hopeless
 from lease.glance import Glance
 from lease.kube.api import Api, ApiError, Json
-from lease.kube.errors import BELIEVED_AFTER
 from lease.ports import Clock, Observer, Tasks, Unobserved
 from lease.record import TEMPLATE, Notes, Record, slot_names
 from lease.renewal import Renewal
@@ -79,7 +78,7 @@ class HostLock:
                 pause = backoff(failures, error.retry_after, random.random())  # noqa: S311
                 now = self._clock.now()
                 forbidden_since = min(forbidden_since, now) if error.forbidden else math.inf
-                doubted = error.forbidden and now + pause - forbidden_since < BELIEVED_AFTER
+                doubted = error.forbidden and now + pause - forbidden_since < error.believed_after
                 if error.final and not doubted:
                     raise hopeless(slots.title, error) from error
                 log.log(logging.DEBUG if failures > 1 else logging.WARNING, "%s Trying again.", error.text)

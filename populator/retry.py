@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential, wait_random
 
-from lease.kube.errors import BELIEVED_AFTER
+from lease.kube.errors import BELIEVED_FROM_STARTING
 from populator.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -69,8 +69,8 @@ READ = Policy("read", deadline=30)
 """for idempotent reads"""
 CONTACT = Policy("first contact", deadline=3)
 """for the first read of a service, whose address may be wrong: people should not wait long to be told"""
-FORBIDDEN = Policy("forbidden", deadline=BELIEVED_AFTER)
-"""for reads that Kubernetes forbids, before that is believed"""
+FORBIDDEN = Policy("forbidden", deadline=BELIEVED_FROM_STARTING, longest_pause=0.5)
+"""for reads that Kubernetes forbids, while that is not to be believed yet"""
 FOLLOW = Policy("look at a copy", deadline=600, longest_pause=10)
 """for looks at what goes on without us: it comes to no harm by not being seen for a while"""
 WRITE = Policy("write", deadline=30)

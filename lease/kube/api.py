@@ -20,12 +20,17 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
-from lease.kube.errors import ApiError
+from lease.kube.errors import BELIEVED_AFTER, BELIEVED_FROM_STARTING, ApiError
 from lease.kube.library import Way
 
 __all__ = ["Api", "ApiError", "Json", "Watch"]
 
 Json = dict[str, Any]
+
+READY_PATH = "/readyz"
+"""tells whether the server has read all that it judges by; unlike other paths it is open to all who have logged in"""
+READY_SECONDS = 2.0
+"""for its answer"""
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +174,17 @@ class Api:
         except self._garbled:
             status = None
         retry_after = response.headers.get("Retry-After")
-        return _refused(request.words, self._host, status, (response.status, retry_after))
+        doubt = BELIEVED_FROM_STARTING if response.status == 403 and self._starts() else BELIEVED_AFTER
+        return _refused(request.words, self._host, status, (response.status, retry_after), doubt)
+
+    def _starts(self) -> bool:
+        """Whether the server does not say that it is ready."""
+        try:
+            response = self._send(_Request("GET", READY_PATH, READY_SECONDS))
+            response.read()
+        except (ApiError, *self._garbled):
+            return True
+        return response.status not in {200, 404}
 
 
 class Watch:
@@ -229,7 +244,9 @@ def _event(line: bytes) -> Json:
     return event
 
 
-def _refused(words: str, server: str, status: Any, answer: tuple[int, str | None]) -> ApiError:
+def _refused(
+    words: str, server: str, status: Any, answer: tuple[int, str | None], doubt: float = BELIEVED_AFTER
+) -> ApiError:
     """Make an error of a Status object and of HTTP's status and Retry-After (Kubernetes sends seconds there)."""
     status = status if isinstance(status, dict) else {}
     details = status.get("details")
@@ -241,6 +258,7 @@ def _refused(words: str, server: str, status: Any, answer: tuple[int, str | None
         reason=str(status.get("reason") or ""),
         message=str(status.get("message") or "no explanation was given"),
         retry_after=float(seconds) if seconds.isdigit() else None,
+        believed_after=doubt,
     )
 
 

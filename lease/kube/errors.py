@@ -14,8 +14,10 @@ _RIGHTS = {
 """what the populator needs; a hint grants all of it at once, else the verbs would be missed one by one"""
 
 BELIEVED_AFTER = 2.0
-"""seconds within which a 403 is asked again before it is believed: an API server that starts forbids everything until
-it has read its roles, in the words that it has for a right that is missing"""
+"""seconds within which a 403 is asked again before it is believed: a role that was just given is not seen at once"""
+BELIEVED_FROM_STARTING = 30.0
+"""the same of a server that does not say that it is ready: one that starts forbids everything until it has read its
+roles, in the words that it has for a right that is missing"""
 
 
 class ApiError(Exception):
@@ -34,6 +36,7 @@ class ApiError(Exception):
         message: str,
         status: int | None = None,
         retry_after: float | None = None,
+        believed_after: float = BELIEVED_AFTER,
     ) -> None:
         self.request = request
         """verb and path"""
@@ -43,6 +46,8 @@ class ApiError(Exception):
         self.status = status
         self.retry_after = retry_after
         """seconds that the server told us to stay away"""
+        self.believed_after = believed_after
+        """seconds for which it is to be asked again where it forbids something"""
         self.text, self.hint = _no_answer(self) if status is None else _refusal(self)
         super().__init__(self.text)
 

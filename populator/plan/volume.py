@@ -8,9 +8,9 @@ namespace.
 """
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from lease.kube.api import Api, ApiError
 from populator.clock import Clock
@@ -26,6 +26,9 @@ WATCH_SECONDS = 60
 """of one watch; another follows"""
 POPULATED_FROM = "/populated-from"
 """how the annotation ends with which controllers of populators, Forklift's too, hand a PV over to the target PVC"""
+
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ class Claim:
             return last
 
         try:
-            return FORBIDDEN.run(follow, is_forbidden, self._clock)
+            return until_believed(follow, self._clock)
         except ApiError as error:
             if error.final:
                 raise VolumeError(error.text, error.hint) from error
@@ -188,11 +191,8 @@ def read_object(api: Api, path: str, clock: Clock, policy: Policy = READ) -> dic
         with clock.blocking():
             return api.get(path)
 
-    def believed() -> dict[str, Any]:
-        return FORBIDDEN.run(read, is_forbidden, clock)
-
     try:
-        return policy.run(believed, is_passing, clock)
+        return policy.run(lambda: until_believed(read, clock), is_passing, clock)
     except ApiError as error:
         if error.status == 404:
             return None
@@ -321,6 +321,13 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, ApiError) and not error.final and error.status != 404
 
 
-def is_forbidden(error: BaseException) -> bool:
-    """Return whether a right is missing, or seems to be."""
-    return isinstance(error, ApiError) and error.forbidden
+def until_believed(call: Callable[[], Result], clock: Clock) -> Result:
+    """Return what a read returns, made again while the server forbids it and is not to be believed yet."""
+    began = clock.now()
+
+    def doubted(error: BaseException) -> bool:
+        if not (isinstance(error, ApiError) and error.forbidden):
+            return False
+        return clock.now() - began < error.believed_after
+
+    return FORBIDDEN.run(call, doubted, clock)

@@ -9,11 +9,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from lease.kube.api import Api
+from lease.kube.api import READY_PATH, Api
+from lease.kube.errors import BELIEVED_FROM_STARTING
 from populator.clock import Clock
 from populator.errors import Cancelled, VolumeError
 from populator.plan.volume import WATCH_SECONDS, Binding, Claim
@@ -22,6 +24,7 @@ from tests.lab.faults import Call, Ledger, nth, proxy
 from tests.lab.kube import POPULATED_FROM, Kube, path
 from tests.lab.kube.client import Json
 
+READY = f"GET {READY_PATH}"
 ATTRIBUTES = {"internalName": "trident_pvc_1"}
 
 
@@ -30,6 +33,13 @@ class Fast(Clock):
 
     def now(self) -> float:
         return super().now() * 500
+
+
+class Quick(Clock):
+    """A clock on which seconds pass in a fraction of them; remote calls take their real time."""
+
+    def now(self) -> float:
+        return super().now() * 4
 
 
 @dataclass
@@ -316,15 +326,41 @@ def test_a_server_that_has_not_read_its_roles_yet_is_asked_again(world: World, f
     if first == 4:  # after the claim, its prime, and a watch that began in time
         world.add_volume(bound=False)
 
+    numbers = count(1)
+
     def starting(call: Call) -> str | None:
-        if call.number == 3 and first == 4:
+        if call.label == READY:
+            return None
+        number = next(numbers)
+        if number == 3 and first == 4:
             return "ends"
-        return "403" if first <= call.number < first + 2 else None
+        return "403" if first <= number < first + 2 else None
 
     world.ledger.reset(starting)
     with world.when_watching(world.bind) if first == 4 else nullcontext():
         assert world.find().handle == "handle-1"
     assert [call.fault for call in world.ledger.calls].count("403") == 2
+
+
+@pytest.mark.parametrize("says", ["5xx", "403", "reset"])
+def test_a_server_that_is_not_ready_is_not_believed_for_longer(world: World, says: str) -> None:
+    world.clock, looks = Quick(), count(1)
+
+    def starting(call: Call) -> str | None:
+        if call.label == READY:
+            return says
+        return "403" if next(looks) <= 4 else None
+
+    world.ledger.reset(starting)
+    assert world.find().handle == "handle-1"
+
+
+def test_a_server_that_is_ready_is_believed_soon(world: World) -> None:
+    world.clock = Quick()
+    began = world.clock.now()
+    world.ledger.reset(lambda call: None if call.label == READY else "403")
+    assert "forbids" in world.fails().text
+    assert world.clock.now() - began < BELIEVED_FROM_STARTING / 2
 
 
 def test_no_token_no_volume(world: World, tmp_path: Path) -> None:

@@ -863,11 +863,15 @@ def test_a_map_made_since_the_maps_were_last_read_is_taken_away_too(
 def test_a_lun_id_just_freed_is_not_the_next_one_given(array: StorageArray, lab: OntapLab) -> None:
     """ESXi refuses a LUN under an id by which it still has paths to another one."""
     group = array.ensure_group(array.plan_group(HOST, [IQN]))
-    array.map(array.find_lun(lab.add_volume()), group)  # keeps the group
-    first, second = (array.find_lun(lab.add_volume()) for _ in range(2))
-    freed = array.map(first, group).lun_id
-    unmap(array, first)
-    assert array.map(second, group).lun_id not in {0, 1, freed}
+    own: dict[int, Lun] = {}
+    while len(own) < 3:
+        lun = array.find_lun(lab.add_volume())
+        own[names.lun_id(lun.id)] = lun
+    (_, keeper), *others = own.items()
+    array.map(keeper, group)  # keeps the group
+    for lun_id, lun in others:
+        assert array.map(lun, group).lun_id == lun_id
+        unmap(array, lun)
 
 
 def test_where_the_luns_own_id_is_in_use_the_array_chooses(
