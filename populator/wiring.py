@@ -43,8 +43,9 @@ from vsphere.paths import parse_vmdk
 from vsphere.vcenter.datastore import Datastore
 from vsphere.vcenter.extents import datastore_extents
 from vsphere.vcenter.inventory import boot_time, find_disk, find_host, find_host_by_id, host_states
-from vsphere.vcenter.placement import find_placement
+from vsphere.vcenter.placement import Placement, find_placement
 from vsphere.vcenter.session import Session
+from vsphere.wrapper import key_line
 from vsphere.wrapper.by_esxcli import Plugin
 from vsphere.wrapper.by_ssh import Script
 from vsphere.wrapper.contract import Version, Wrapper
@@ -86,10 +87,18 @@ class Site:
 
     def wrapper(self, host: EsxiHost, disk: str) -> Wrapper:
         """Return the vmkfstools wrapper of a host; by SSH our script is put onto the disk's datastore first."""
-        ssh, datastore = self._site.ssh, parse_vmdk(disk).datastore
+        ssh, store = self._site.ssh, parse_vmdk(disk).datastore
         if ssh is None:
             return self._once(("plugin", host.id), lambda: Plugin(self._esxcli(host)))
-        return self._once(("script", host.id, datastore), lambda: self._script(ssh, host, datastore))
+        return self._once(("script", host.id, store), lambda: self._script(ssh, host, disk))
+
+    def unfinished_upload(self, host: EsxiHost, disk: str, writer: str) -> bool:
+        """Return whether a run has left its upload of the script for that disk unfinished."""
+        return bool(self._site.ssh) and self._datastore(host, disk).unfinished(key_line.SCRIPT, writer)
+
+    def discard_upload(self, host: EsxiHost, disk: str, writer: str) -> bool:
+        """Remove what a run that died has uploaded of the script for that disk; return whether there was any."""
+        return bool(self._site.ssh) and self._datastore(host, disk).discard(key_line.SCRIPT, writer)
 
     def cloner(self, host: EsxiHost, disk: str) -> Cloner:
         """Return what copies that disk on that host."""
@@ -145,15 +154,25 @@ class Site:
     def _esxcli(self, host: EsxiHost) -> Esxcli:
         return Esxcli(self._session, host.id, host.name)
 
-    def _script(self, ssh: SshSettings, host: EsxiHost, datastore: str) -> Script:
-        place = find_placement(self._session, host.id, host.name)
-        login = Login(host.name, place.address, ssh.private_key, ssh.port)
-        shell = Ssh(login, trust_of(ssh), self.clock, ssh.seconds)
-        script = Script(shell, datastore, repeat(self.clock))
+    def _script(self, ssh: SshSettings, host: EsxiHost, disk: str) -> Script:
+        store = self._datastore(host, disk)
+        login = Login(host.name, self._placement(host).address, ssh.private_key, ssh.port)
+        script = Script(Ssh(login, trust_of(ssh), self.clock, ssh.seconds), store.name, repeat(self.clock))
         self._built.callback(script.close)
-        store = Datastore(self._session, datastore, place.datacenter, place.datacenter_path, self.clock)
-        ensure_script(script, store, OurScript(SCRIPT, VERSION, public_key(ssh.private_key)))
+        self._provide(script, store, OurScript(SCRIPT, VERSION, public_key(ssh.private_key)))
         return script
+
+    def _provide(self, script: Script, store: Datastore, ours: OurScript) -> None:
+        """Have the host start our script."""
+        ensure_script(script, store, ours, self._identity)
+
+    def _datastore(self, host: EsxiHost, disk: str) -> Datastore:
+        """Return a disk's datastore, in the datacenter of a host."""
+        name, place = parse_vmdk(disk).datastore, self._placement(host)
+        return Datastore(self._session, name, place.datacenter, place.datacenter_path, self.clock)
+
+    def _placement(self, host: EsxiHost) -> Placement:
+        return self._once(("placement", host.id), lambda: find_placement(self._session, host.id, host.name))
 
 
 class RealParts(Site):

@@ -21,7 +21,10 @@ from populator.stories.parts import HostLease
 from populator.wiring import Site
 from populator.writer import Writer
 from vsphere.model import EsxiHost
+from vsphere.vcenter.datastore import Datastore
 from vsphere.vcenter.inventory import find_host_by_id
+from vsphere.wrapper.by_ssh import Script
+from vsphere.wrapper.upload import OurScript, look_for_script
 
 ALL_LEASES = "/apis/coordination.k8s.io/v1/leases"
 
@@ -92,6 +95,13 @@ class RealRecovery(Site):
             return free_expired(self._api, trace.namespace, trace.record, self._seen, self.clock)
         except ApiError as error:
             raise LeaseError(error.text, error.hint) from error
+
+    def _provide(self, script: Script, store: Datastore, ours: OurScript) -> None:
+        """Have the host start our script, where anything is to be changed."""
+        if self.settings.apply:
+            super()._provide(script, store, ours)
+        else:
+            look_for_script(script, store, ours)
 
     @cached_property
     def _found(self) -> tuple[list[Lead], list[Trace]]:

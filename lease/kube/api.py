@@ -179,12 +179,11 @@ class Api:
 
     def _starts(self) -> bool:
         """Whether the server does not say that it is ready."""
-        try:
+        with suppress(ApiError, *self._garbled):
             response = self._send(_Request("GET", READY_PATH, READY_SECONDS))
             response.read()
-        except (ApiError, *self._garbled):
-            return True
-        return response.status not in {200, 404}
+            return response.status not in {200, 404}
+        return True
 
 
 class Watch:

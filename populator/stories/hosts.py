@@ -42,6 +42,7 @@ class Hosts:
         self.ids = tuple(ids)
         self._parts = parts
         self._disk = disk
+        self._found: dict[str, EsxiHost] = {}
         self._ready: dict[str, ReadyHost] = {}
         self._turn = ""
         self._left: list[Exception] = []
@@ -53,21 +54,31 @@ class Hosts:
 
     @property
     def only(self) -> EsxiHost | None:
-        """Return the host where there is no choice."""
-        return None if self.several else self.ready(self.ids[0]).host
+        """Return the host where there is no choice; nothing is asked of it yet."""
+        return None if self.several else self.find(self.ids[0])
+
+    def find(self, host_id: str) -> EsxiHost:
+        """Return that host; raise what keeps it from being used."""
+        if host_id not in self._found:
+            self.found(self._parts.inventory.find_host(self._disk, host_id))
+        return self._found[host_id]
+
+    def found(self, host: EsxiHost) -> None:
+        """Take a host that was found already."""
+        log.about(host=host.id)
+        self._parts.report.host(host.name)
+        self._found[host.id] = host
 
     def ready(self, host_id: str) -> ReadyHost:
         """Return that host once it can copy; raise what keeps it from that. Its turn lasts until the next one's."""
         self._turn = host_id
+        host = self.find(host_id)
         if host_id not in self._ready:
-            self.make_ready(self._parts.inventory.find_host(self._disk, host_id))
-        self._parts.report.host(self._ready[host_id].host.name)
+            self._ready[host_id] = self._make_ready(host)
+        self._parts.report.host(host.name)
         return self._ready[host_id]
 
-    def make_ready(self, host: EsxiHost) -> None:
-        """Make a host ready that was found already; raise what keeps it from copying."""
-        log.about(host=host.id)
-        self._parts.report.host(host.name)
+    def _make_ready(self, host: EsxiHost) -> ReadyHost:
         path = self._disk.path
         try:
             wrapper, cloner = self._parts.wrapper(host, path), self._parts.cloner(host, path)
@@ -79,24 +90,26 @@ class Hosts:
             raise HostUnfit(error.text, error.hint, error.setting) from error
         cloner.check(path)
         verifier = self._parts.verifier(host, path, version)
-        self._ready[host.id] = ReadyHost(host, self._parts.devices(host), cloner, verifier)
+        return ReadyHost(host, self._parts.devices(host), cloner, verifier)
 
-    def end_comparison(self, ready: ReadyHost, owner: str, device: str) -> None:
-        """End what a run that died compares on a host: it keeps the device open for some minutes."""
-        if owner and (tasks := self._parts.tasks(ready.host, self._disk.path)):
+    def tidy_after(self, owner: str, host: EsxiHost, device: str) -> None:
+        """End what a run that died (none where empty) compares on a host, and remove what it has half uploaded.
+
+        A comparison keeps the device open for some minutes.
+        """
+        if not owner:
+            return
+        self._parts.discard_upload(host, self._disk.path, owner)
+        if tasks := self._parts.tasks(host, self._disk.path):
             tasks.end_comparison(owner, device)
 
     def look_elsewhere(
         self, host_id: str, device: str, before: Sequence[Mapping], owner: str
     ) -> tuple[OnHost, Devices, Tasks | None]:
-        """Look at a host that is not open to us, on which a run that died may have left something.
-
-        What that run, `owner`, compares there is ended first.
-        """
+        """Look at a host that is not open to us, on which a run that died, `owner`, may have left something."""
         host = self._parts.inventory.find_host_by_id(host_id)
+        self.tidy_after(owner, host, device)
         devices, tasks = self._parts.devices(host), self._parts.tasks(host, self._disk.path)
-        if owner and tasks:
-            tasks.end_comparison(owner, device)
         return look_at(host, device, before, devices, tasks, ""), devices, tasks
 
     def stay_with(self, before: Sequence[Mapping], noted: Mapped | None) -> None:
@@ -126,7 +139,7 @@ def hosts_left_by(ids: tuple[str, ...], before: Sequence[Mapping], noted: Mapped
 
 
 def find_hosts(parts: Parts, disk: SourceDisk) -> Hosts:
-    """Find the hosts that may copy a disk; where there is no choice, the only one is ready. Raises what is in the way.
+    """Find the hosts that may copy a disk; raise what is in the way.
 
     A host that was named by itself counts more than all others.
     """
@@ -134,13 +147,10 @@ def find_hosts(parts: Parts, disk: SourceDisk) -> Hosts:
     if source.migration_host or source.copy_hosts == OWN_HOST:
         host = parts.inventory.find_host(disk, source.migration_host)
         hosts = Hosts(parts, disk, [host.id])
-        hosts.make_ready(host)
+        hosts.found(host)
         return hosts
     named = () if source.copy_hosts == ANY_HOST else source.copy_hosts
     choice = decide_hosts(parts.inventory.host_states(disk, named), disk, named, parts.settings.target.uid)
     for reason in choice.left_out:
         logger.info("left out: %s", reason)
-    hosts = Hosts(parts, disk, choice.hosts)
-    if not hosts.several:
-        hosts.ready(choice.hosts[0])
-    return hosts
+    return Hosts(parts, disk, choice.hosts)

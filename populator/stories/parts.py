@@ -173,6 +173,9 @@ class Parts(Protocol):
     def tasks(self, host: EsxiHost, disk: str) -> Tasks | None:
         """Return the copies that a host knows of, by the wrapper that would copy that disk; None without a wrapper."""
 
+    def discard_upload(self, host: EsxiHost, disk: str, writer: str) -> bool:
+        """Remove what a run that died has uploaded of that wrapper without finishing; return whether there was any."""
+
     def cloner(self, host: EsxiHost, disk: str) -> Cloner:
         """Return what copies that disk by that wrapper."""
 

@@ -66,6 +66,8 @@ def copy_by_host(parts: Parts, binding: Binding, disk: SourceDisk) -> None:
     job = xcopy.Job(disk, binding.volume, journal(parts.settings, disk, hosts.only, binding.volume))
     with parts.writer.hold(parts.claim, binding, **job.journal.facts()) as writing:
         report.noted_in(writing.note)
+        if hosts.only:
+            hosts.ready(hosts.only.id)
         end_dead_copies(parts.copying_array, binding.volume, writing)
         xcopy.populate(job, hosts, writing, array, lease, report, parts.clock)
         writing.succeeded(disk.path)

@@ -20,6 +20,7 @@ from populator.stories.left import OnHost, known
 from populator.stories.parts import Writing
 from populator.stories.recovery_parts import RecoveryParts
 from vsphere.errors import CopyMayBeRunning
+from vsphere.model import EsxiHost
 from vsphere.wrapper.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -173,6 +174,7 @@ class Recovery:
             return
         try:
             host = parts.find_host(host_id)
+            yield from self._uploads(host)
             devices, tasks = parts.devices(host), parts.tasks(host, lead.disk)
             ended = bool(tasks and parts.settings.apply and self._end_comparisons(name, tasks))
             seen = left.look_at(host, name, before, devices, tasks, self._task(host_id))
@@ -196,6 +198,14 @@ class Recovery:
         done.update(mapping.group.id for mapping in seen.mappings)
         for what, would, did in things(seen, lun):
             yield self._either(host.name, what, would, did)
+
+    def _uploads(self, host: EsxiHost) -> Iterator[Finding]:
+        """Remove what dead runs have uploaded without finishing."""
+        disk = self._lead.disk
+        act = self._parts.discard_upload if self._parts.settings.apply else self._parts.unfinished_upload
+        if disk and sum(act(host, disk, owner) for owner in self._owners):
+            what = f"An upload of the wrapper's script lies unfinished on the datastore of {disk}"
+            yield self._either(host.name, what, "remove it", "removed")
 
     def _compares(self, device: str, tasks: Tasks) -> bool:
         """Return whether a dead run's comparison reads a device."""

@@ -63,6 +63,12 @@ class RecoveryParts(Protocol):
     def tasks(self, host: EsxiHost, disk: str) -> Tasks | None:
         """Return the copies that a host knows of, by the wrapper that would copy that disk; None without a wrapper."""
 
+    def unfinished_upload(self, host: EsxiHost, disk: str, writer: str) -> bool:
+        """Return whether a run has left its upload of that wrapper unfinished."""
+
+    def discard_upload(self, host: EsxiHost, disk: str, writer: str) -> bool:
+        """Remove such an upload; return whether there was any."""
+
     @property
     def host_lease(self) -> HostLease:
         """The lease of ESXi hosts."""

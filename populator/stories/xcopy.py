@@ -114,7 +114,7 @@ def copy_on_first(
         for journal_of in (held, writing):
             journal_of.note(**Journal(host=host.name, host_id=host.id).facts())
         check_no_other_host_copies(lun, before, writing.mapped, host)
-        hosts.end_comparison(ready, writing.predecessor, lun.device)
+        hosts.tidy_after(writing.predecessor, host, lun.device)
         seen = devices.visible(lun.device)
         devices.check_spare(lun.device, seen)
         runs = bool(seen) and runs_already(job, lun, devices, cloner)

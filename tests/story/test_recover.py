@@ -16,7 +16,9 @@ from tests.lab.lab import LEASE_NAMESPACE, TARGET_NAMESPACE, Lab, Target
 from tests.lab.program import ROOT
 from tests.lab.waiting import wait_until
 from tests.story.comparisons import be_slow
+from vsphere.wrapper import key_line
 
+SSH = "--esxi-clone-method=ssh"
 SHORT = {"HOST_LEASE_DURATION_SECONDS": "3"}
 
 
@@ -129,6 +131,23 @@ def test_a_comparison_that_a_killed_run_has_left_is_shown_and_ended(lab: Lab) ->
     assert "ended" in {item["next"] for item in items}
     assert lab.leftovers(target) == []
     assert not lab.host.readers(target.naa)
+
+
+def test_an_upload_that_a_killed_run_has_left_is_shown_and_removed(lab: Lab) -> None:
+    ssh = lab.start_ssh()
+    target = killed(lab, "PUT /folder/", **ssh)
+    again = {name: value for name, value in ssh.items() if value is not None}
+    halves = lab.leftovers(target)
+    assert any(key_line.SCRIPT in half for half in halves)
+    code, items, said = recover(lab, SSH, **again)
+    while not items or any("is at work" in what for what in found(items)):
+        code, items, said = recover(lab, SSH, **again)
+    assert (code, states(items)) == (10, {"left"}), (items, said)
+    assert any("lies unfinished on the datastore" in what for what in found(items))
+    assert lab.leftovers(target) == halves
+    code, items, said = recover(lab, SSH, "--apply", **again)
+    assert (code, states(items)) == (0, {"mended"}), (items, said)
+    assert lab.leftovers(target) == []
 
 
 def test_a_look_changes_nothing(lab: Lab) -> None:

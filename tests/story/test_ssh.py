@@ -10,6 +10,7 @@ from tests.lab import world
 from tests.lab.esxi.sshd import make_key
 from tests.lab.lab import Lab
 from tests.lab.program import Program
+from tests.lab.waiting import wait_until
 from vsphere.host.ssh_keys import public_key
 from vsphere.paths import parse_vmdk
 from vsphere.wrapper import key_line
@@ -82,6 +83,23 @@ def test_two_at_once_upload_without_harm(lab: Lab, ssh: dict[str, str | None]) -
     assert lab.copied(targets[1], world.DATA_DISK)
     assert lab.leftovers(targets[0]) + lab.leftovers(targets[1]) == []
     assert script_on(lab).read_bytes() == SCRIPT
+
+
+def test_what_a_killed_run_has_half_uploaded_is_removed_by_the_next(
+    lab: Lab, ssh: dict[str, str | None]
+) -> None:
+    target, environment = lab.add_target(), {**ssh, "HOST_LEASE_DURATION_SECONDS": "3"}
+    lab.ledger.reset(lambda call: "pause 3" if call.label.startswith("PUT /folder/") else None)
+    with lab.program(target, environment=environment) as program:
+        wait_until(lambda: uploads(lab), 60)
+        program.signal(signal.SIGKILL)
+        program.wait()
+    lab.ledger.reset()
+    wait_until(lambda: list(script_on(lab).parent.glob(f"{key_line.SCRIPT}.*")), 60)
+    with lab.program(target, environment=environment) as program:
+        assert program.wait() == 0, program.text()
+    assert lab.copied(target)
+    assert lab.leftovers(target) == []
 
 
 @pytest.mark.parametrize("disk", [*world.ODD_DISKS, world.QUOTE_DISK])

@@ -1,16 +1,17 @@
 """Files of one datastore, through vCenter: read and written over HTTPS, put in place by the file manager.
 
-A file is replaced as a whole: written beside under a name of its own, read back and compared, then moved over the old
-one. So nobody ever sees half of it, and whoever has the old one open (a shell reads its script as it goes) keeps
-reading the old one. Two writers at once do each other no harm: the last one's file stays.
+A file is replaced as a whole: written beside it under a name of its writer's own, read back and compared, then moved
+over the old one. So nobody ever sees half of it, and whoever has the old one open (a shell reads its script as it goes)
+keeps reading the old one. Two writers at once do each other no harm: the last one's file stays. Who finds a writer dead
+can work out that name, and discard what was not put in place.
 """
 
 import logging
-import secrets
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
+from uuid import NAMESPACE_OID, uuid5
 
 from vsphere.errors import VsphereError
 from vsphere.ports import Clock
@@ -27,6 +28,11 @@ PRIVILEGES = (
     "(for access over HTTPS) on its datacenter."
 )
 SEE_TASKS = "Look at the tasks of that datastore in vCenter, then start the migration again."
+
+
+def name_beside(file: str, writer: str) -> str:
+    """Return the name under which a writer writes a file before it is put in place."""
+    return f"{file}.{uuid5(NAMESPACE_OID, writer).hex}"
 
 
 class Datastore:
@@ -47,9 +53,9 @@ class Datastore:
         self._expect(status, "read", file)
         return content
 
-    def replace(self, file: str, content: bytes) -> None:
-        """Let a file have this content, see the module; repeatable."""
-        beside = f"{file}.{secrets.token_hex(8)}"
+    def replace(self, file: str, content: bytes, writer: str) -> None:
+        """Let a file have this content, see the module; repeatable. No two writers of one name at once."""
+        beside = name_beside(file, writer)
         try:
             status, _ = self._session.fetch("PUT", self._target(beside), content)
             self._expect(status, "write", file)
@@ -63,6 +69,24 @@ class Datastore:
             with suppress(VsphereError), self._clock.grace(TIDY_UNTIL):
                 self._delete(beside)
             raise
+
+    def unfinished(self, file: str, writer: str) -> bool:
+        """Return whether a writer has left what it wrote, or some of it, without putting it in place."""
+        return self.read(name_beside(file, writer)) is not None
+
+    def discard(self, file: str, writer: str) -> bool:
+        """Remove what a writer that died has not put in place; return whether there was any. Repeatable."""
+        if not self.unfinished(file, writer):
+            return False
+        self._session.repeat(lambda: self._remove(name_beside(file, writer)))
+        return True
+
+    def _remove(self, file: str) -> None:
+        try:
+            self._delete(file)
+        except VsphereError:
+            if self.read(file) is not None:  # else just the answer was lost, or the move came to its end
+                raise
 
     def _put_in_place(self, beside: str, file: str, content: bytes) -> None:
         try:

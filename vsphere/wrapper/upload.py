@@ -30,11 +30,14 @@ class OurScript:
     public_key: str
 
 
-def ensure_script(script: Script, datastore: Datastore, ours: OurScript) -> None:
-    """Let the host start our script or a newer one from the datastore; raise what to do where it does not."""
+def ensure_script(script: Script, datastore: Datastore, ours: OurScript, writer: str) -> None:
+    """Let the host start our script or a newer one from the datastore; raise what to do where it does not.
+
+    `writer` is who puts it there; no two at once have the same name.
+    """
     pinned = _ask(script, ours)
     if not (pinned and _runs(script, ours)):
-        _upload(datastore, ours)
+        _upload(datastore, ours, writer)
         _check(script, ours)
 
 
@@ -85,14 +88,14 @@ def _runs(script: Script, ours: OurScript) -> bool:
         return False
 
 
-def _upload(datastore: Datastore, ours: OurScript) -> None:
+def _upload(datastore: Datastore, ours: OurScript, writer: str) -> None:
     found = datastore.read(key_line.SCRIPT)
     if found == ours.content:
         log.debug("the script is on datastore %s already", datastore.name)
     elif found is not None and version_order(_version_in(found)) > version_order(ours.version):
         log.warning("datastore %s has a newer script (%s); using it", datastore.name, _version_in(found))
     else:
-        datastore.replace(key_line.SCRIPT, ours.content)
+        datastore.replace(key_line.SCRIPT, ours.content, writer)
         log.info("uploaded the script, version %s, to datastore %s", ours.version, datastore.name)
 
 

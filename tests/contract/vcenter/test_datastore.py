@@ -12,11 +12,12 @@ from tests.lab.lab import VCENTER_PASSWORD, VCENTER_USER, Lab
 from tests.lab.lies import LIES
 from tests.lab.world import OTHER_HOST, PLAIN_HOST
 from vsphere.errors import VsphereError
-from vsphere.vcenter.datastore import Datastore
+from vsphere.vcenter.datastore import Datastore, name_beside
 from vsphere.vcenter.placement import Placement, find_placement
 from vsphere.vcenter.session import Session
 
 FILE = "a script"
+WRITER = "pod-1_0a1b2c3d"
 OLD, NEW = b"old\n" * 5000, b"new\n" * 5000
 
 
@@ -64,11 +65,11 @@ def test_a_file_that_is_not_there_is_none(datastore: Datastore) -> None:
 
 
 def test_who_has_the_old_file_open_keeps_it(datastore: Datastore, file: Path) -> None:
-    datastore.replace(FILE, OLD)
+    datastore.replace(FILE, OLD, WRITER)
     assert file.read_bytes() == OLD
     with file.open("rb") as reader:
         half = reader.read(len(OLD) // 2)
-        datastore.replace(FILE, NEW)
+        datastore.replace(FILE, NEW, WRITER)
         assert half + reader.read() == OLD
     assert datastore.read(FILE) == NEW
     assert [each.name for each in file.parent.glob(f"{FILE}*")] == [FILE]
@@ -97,7 +98,7 @@ def test_a_fault_for_a_moment_is_survived(
         return fault
 
     running.ledger.reset(once)
-    datastore.replace(FILE, NEW)
+    datastore.replace(FILE, NEW, WRITER)
     assert failed
     assert file.read_bytes() == NEW
     assert [each.name for each in file.parent.glob(f"{FILE}*")] == [FILE]
@@ -120,7 +121,7 @@ def test_a_wrong_answer_leaves_a_whole_file_and_nothing_else(
     running.ledger.reset(once)
     replaced = True
     try:
-        datastore.replace(FILE, NEW)
+        datastore.replace(FILE, NEW, WRITER)
     except VsphereError:
         replaced = False
     assert told
@@ -131,6 +132,31 @@ def test_a_wrong_answer_leaves_a_whole_file_and_nothing_else(
 def test_a_refusal_leaves_the_old_file_and_nothing_else(datastore: Datastore, file: Path) -> None:
     file.mkdir()  # which the file manager does not move a file over
     with pytest.raises(VsphereError, match="could not be replaced") as caught:
-        datastore.replace(FILE, NEW)
+        datastore.replace(FILE, NEW, WRITER)
     assert "Datastore.FileManagement" in caught.value.hint
     assert [each.name for each in file.parent.glob(f"{FILE}*")] == [FILE]
+
+
+@pytest.mark.parametrize("fault", [None, "before", "after", "5xx"])
+def test_what_a_dead_writer_has_not_put_in_place_is_discarded(
+    running: Lab, datastore: Datastore, file: Path, fault: str | None
+) -> None:
+    datastore.replace(FILE, OLD, "another writer")
+    half = file.with_name(name_beside(FILE, WRITER))
+    half.write_bytes(NEW[:100])
+    failed: list[Call] = []
+
+    def once(call: Call) -> str | None:
+        if failed or not call.label.startswith("DeleteDatastoreFile_Task"):
+            return None
+        failed.append(call)
+        return fault
+
+    running.ledger.reset(once)
+    assert not datastore.unfinished(FILE, "another writer")
+    assert datastore.unfinished(FILE, WRITER)
+    assert datastore.discard(FILE, WRITER)
+    assert failed
+    assert not datastore.discard(FILE, WRITER)
+    assert [each.name for each in file.parent.glob(f"{FILE}*")] == [FILE]
+    assert file.read_bytes() == OLD

@@ -158,7 +158,7 @@ def test_a_task_whose_state_is_withheld_is_not_waited_for(lab: Lab, session: Ses
     store = Datastore(session, "ds one", place.datacenter, place.datacenter_path, Clock())
     lab.vcenter.withhold(("*", "info", "System.View"))
     began = time.monotonic()
-    store.replace("a file", b"content")  # reading it tells that it was moved
+    store.replace("a file", b"content", "pod-1_0a1b2c3d")  # reading it tells that it was moved
     assert time.monotonic() - began < TASK_SECONDS / 2
     assert store.read("a file") == b"content"
 

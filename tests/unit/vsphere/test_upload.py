@@ -18,6 +18,7 @@ def script(version: str) -> bytes:
     return f'#!/bin/sh\nVERSION="{version}"\n'.encode()
 
 
+WRITER = "pod-1_0a1b2c3d"
 OURS = OurScript(script("0.4.2"), "0.4.2", "ssh-rsa K")
 
 
@@ -77,14 +78,15 @@ class Place:
     def read(self, file: str) -> bytes | None:
         return self.files.get(file)
 
-    def replace(self, file: str, content: bytes) -> None:
+    def replace(self, file: str, content: bytes, writer: str) -> None:
+        assert writer == WRITER
         self.uploads += 1
         self.files[file] = content
 
 
 def ensure(place: Place) -> None:
     shell: Any = place
-    ensure_script(Script(shell, place.name, lambda call, _: call()), shell, OURS)
+    ensure_script(Script(shell, place.name, lambda call, _: call()), shell, OURS, WRITER)
 
 
 def test_it_is_put_there_once() -> None:
