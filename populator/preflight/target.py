@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 
 from populator.plan.volume import Binding
-from populator.preflight.line import Line, Mark, failed, not_checked, passed, warning
+from populator.preflight.line import Line, Mark, passed, warning
 from populator.storage.array import ArrayInfo, GroupPlan, Lun, Mapping
 from populator.storage.copies import CannotCopy
+from populator.storage.identity import OutOfSight
 from populator.storage.initiators import listed
-
-NAA_6 = "naa.6"
-OF_MAKER = len("naa.600a098")
-"""characters of a device's name that tell who made its array: type 6, then the maker's 24 bits"""
 
 
 def judge_array(info: ArrayInfo, address: str) -> list[Line]:
@@ -60,9 +57,9 @@ def judge_source(source: Lun) -> list[Line]:
     return [passed("source", f"the array's volume {source.name}")]
 
 
-def judge_sources(sources: Sequence[Lun]) -> list[Line]:
+def judge_sources(sources: Sequence[str]) -> list[Line]:
     """Say which volumes of the array hold the disk's datastores."""
-    names = ", ".join(source.name for source in sources)
+    names = ", ".join(sources)
     return [passed("same array", f"the datastore lies on this array, on its volume {names}")]
 
 
@@ -71,22 +68,6 @@ def mark_of(error: Exception) -> Mark:
     return Mark.WARNING if isinstance(error, CannotCopy) else Mark.FAILED
 
 
-def judge_makers(devices: Sequence[str], lun: Lun) -> list[Line]:
-    """Compare the makers of the arrays behind source and target, as far as the names of both say."""
-    check = "same array"
-    for device in devices:
-        both = (device, lun.device)
-        if not all(name.startswith(NAA_6) for name in both):
-            return [
-                not_checked(check, f"the names {device} and {lun.device} do not say which arrays they are of")
-            ]
-        if device[:OF_MAKER] != lun.device[:OF_MAKER]:
-            text = f"source {device} and target {lun.device} are of two makers: the host would move all bytes"
-            mend = "Map the datastore to a storage class of the array that it lies on."
-            return [failed(check, text, mend)]
-    why = "source and target are of one maker; whether of one array, this vendor's driver cannot look up"
-    return [
-        not_checked(
-            check, why, "Compare the serial numbers in both names: " + ", ".join([*devices, lun.device])
-        )
-    ]
+def mark_of_source(error: Exception) -> Mark:
+    """Mark a datastore that is not found on the array; where it may be there all the same, that is in doubt."""
+    return Mark.WARNING if isinstance(error, OutOfSight) else Mark.FAILED

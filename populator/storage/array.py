@@ -107,7 +107,7 @@ class ArrayInfo:
 
 
 class StorageArray(Protocol):
-    """One array, reached by its management API. The first four calls only read."""
+    """One array, reached by its management API. The first five calls only read."""
 
     def info(self) -> ArrayInfo:
         """Return vendor, product and, where the credentials may read them, model and version."""
@@ -117,6 +117,12 @@ class StorageArray(Protocol):
 
         It is looked up by its id where handle or attributes hold one. Where they hold a name, too, that has to be the
         one which the array shows for this id: arrays give the id of a deleted volume to the next one.
+        """
+
+    def find_device(self, device: str) -> str:
+        """Return the name of the array's volume that hosts see by that name (`naa.…`), whatever it is used for.
+
+        Raises where the array has none; `OutOfSight` where it may have one that our user cannot see.
         """
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from populator.errors import StorageError
 from populator.storage.array import Lun, StorageArray
+from populator.storage.identity import ELSEWHERE
 from vsphere.model import DiskKind, SourceDisk
 
 NAA = re.compile(r"naa\.[0-9a-f]{32}")
@@ -94,6 +95,14 @@ class CopyingArray(StorageArray, Protocol):
 
         Harmless when it has come to its end. What is left of it on the array (a pair, a mapping) is removed.
         """
+
+
+def name_of_source(array: CopyingArray, device: str) -> str:
+    """Return the name of the volume that is a device of hosts: what `find_device` promises."""
+    try:
+        return array.find_source(Backing(DiskKind.RDM, device)).name
+    except CannotCopy as error:
+        raise StorageError(error.text, error.hint or ELSEWHERE) from error
 
 
 def backing_of(disk: SourceDisk) -> Backing:

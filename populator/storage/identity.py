@@ -9,6 +9,12 @@ from populator.storage.array import Volume
 GONE = "Check that STORAGE_HOSTNAME is the array of the volume, and that the volume still exists."
 RENAMED = "The PersistentVolume's own volume was deleted or renamed. See which one belongs to it."
 
+ELSEWHERE = "Map the datastore to a storage class of the array that it lies on."
+
+
+class OutOfSight(StorageError):
+    """The array shows our user no such volume, and may have it all the same."""
+
 
 class Named(Protocol):
     """A volume as the array describes it."""
@@ -29,6 +35,11 @@ def only_named(array: str, name: str, records: Iterable[Record], hint: str) -> R
             f"{array} has {len(exact) or 'no'} volumes {name}, and the handle holds no id.", hint
         )
     return exact[0]
+
+
+def not_here(array: str, device: str, kind: type[StorageError] = StorageError) -> StorageError:
+    """Return the error for a device of hosts that is none of this array's volumes."""
+    return kind(f"{array} has no volume that hosts see as {device}.", ELSEWHERE)
 
 
 def misnamed(array: str, name: str, key: object, wanted: str) -> StorageError:

@@ -139,7 +139,7 @@ def look_at_copy_by_host(
             hosts[host_id or disk.host] = sheet.ask("host", find, judge_host)
     first = next((host for host in hosts.values() if host), None)
     lun = look_at_target(parts, looks, sheet, ground, disk, first)
-    look_at_source_array(looks, sheet, ground, devices or (), lun)
+    look_at_source_array(looks, sheet, ground, devices or ())
     return [DiskLook(disk, host_id, host, devices or (), lun) for host_id, host in hosts.items()]
 
 

@@ -7,18 +7,17 @@ from populator.preflight.line import Sheet, passed
 from populator.preflight.target import (
     judge_binding,
     judge_lun,
-    judge_makers,
     judge_mappings,
     judge_sources,
+    mark_of_source,
 )
 from populator.storage.array import Lun, Mapping, StorageArray
-from populator.storage.copies import Backing, CopyingArray
 from populator.stories.left import known
 from populator.stories.looks import Ground, Looks, LooksParts
 from populator.stories.lun import check_size
 from populator.stories.xcopy import check_no_other_host_copies
 from populator.writer import Mapped
-from vsphere.model import DiskKind, EsxiHost, SourceDisk
+from vsphere.model import EsxiHost, SourceDisk
 
 ON_THE_ARRAY = ("LUN", "size", "mapping")
 ALL = ("PVC", "CSI driver", "writer", *ON_THE_ARRAY)
@@ -84,21 +83,17 @@ def look_at_lun(
     return lun
 
 
-def look_at_source_array(
-    looks: Looks, sheet: Sheet, ground: Ground, devices: Sequence[str], lun: Lun | None
-) -> None:
+def look_at_source_array(looks: Looks, sheet: Sheet, ground: Ground, devices: Sequence[str]) -> None:
     """Look whether the array of the target is also that of the source: only then can it copy."""
-    check, array = "same array", looks.copying_array
+    check = "same array"
     if not devices:
         sheet.skip("the source lies on no device that is known", check)
-    elif array is not None and ground.array:
-        sheet.ask(check, lambda: [source_on(array, device) for device in devices], judge_sources)
-    elif lun is None:
-        sheet.skip("the target is not known", check)
+    elif not ground.array:
+        sheet.skip("the array could not be asked", check)
     else:
-        sheet.add(*judge_makers(devices, lun))
-
-
-def source_on(array: CopyingArray, device: str) -> Lun:
-    """Return the array's volume that is a device of hosts; raise where the array has none."""
-    return array.find_source(Backing(DiskKind.RDM, device))
+        sheet.ask(
+            check,
+            lambda: [looks.array.find_device(device) for device in devices],
+            judge_sources,
+            mark_of_source,
+        )

@@ -91,6 +91,9 @@ class Lab:
         self.san = San(self.directory / "luns")
         self.datastores = world.make_datastores(self.directory / "datastores", self.plain_size)
         self.array = stack.enter_context(arrays.start(self._vendor, self.pki, self.san))
+        for store in self._stores():
+            if store.disk_name:
+                self.array.add_datastore(store.disk_name)
         bridge = self.directory / "esxcli.sock"
         self._esxcli = stack.enter_context(EsxcliServer(bridge))
         self.vcenter = stack.enter_context(

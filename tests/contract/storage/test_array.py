@@ -39,6 +39,20 @@ def test_find_lun_gives_the_device_name_and_the_size_in_bytes(lab: ArrayLab) -> 
     assert array.find_lun(volume) == lun
 
 
+def test_a_device_of_hosts_is_found_and_one_of_another_array_is_not(lab: ArrayLab, ports: Ports) -> None:
+    volume, _ = lab.add_volume(), lab.add_volume()
+    array = connect(lab)
+    lun = array.find_lun(volume)
+    array.map(lun, array.ensure_group(array.plan_group(HOST, ports.own)))
+    assert array.find_device(lun.device) in {lun.name, lun.id}
+    own = lun.device[: len("naa.600a0980")]
+    for other in (own + lun.device[len(own) :][::-1], "naa.6999999" + lun.device[11:], "mpx.vmhba0:C0:T0:L0"):
+        with pytest.raises(StorageError) as caught:
+            array.find_device(other)
+        assert other in caught.value.text
+        assert caught.value.hint
+
+
 def test_a_volume_without_a_lun_is_an_error(lab: ArrayLab) -> None:
     known = lab.add_volume()
     attributes = {name: value.replace("1", "9") for name, value in known.attributes.items()}

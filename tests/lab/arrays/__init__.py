@@ -98,6 +98,9 @@ class ArrayLab(ABC):
     def know_host(self, name: str, initiators: Collection[Initiator]) -> None:  # noqa: B027
         """Describe a host to an array on which that is the administrator's to do; elsewhere nothing happens."""
 
+    def add_datastore(self, device: str) -> None:  # noqa: B027
+        """Have the volume that a datastore lies on, where its device name is one of this vendor's; it always stays."""
+
     @abstractmethod
     def add_group(self, name: str, initiators: Collection[Initiator]) -> str:
         """Create a group as an admin or a CSI driver would; return the host that has the initiators, if that is one."""

@@ -67,6 +67,9 @@ class Array:
     def find_lun(self, volume: Volume) -> Lun:
         return self.target
 
+    def find_device(self, device: str) -> str:
+        return self.source.name
+
     def find_source(self, backing: Backing) -> Lun:
         return self.source
 

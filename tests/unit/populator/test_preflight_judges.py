@@ -9,9 +9,10 @@ from lease.kube.review import Right, grants
 from populator.preflight.cluster import judge_clock, judge_namespace, judge_rights, needed_rights
 from populator.preflight.host import judge_claim_rule, judge_paths, judge_settings, judge_vaai, judge_wrapper
 from populator.preflight.line import Line, Mark
-from populator.preflight.target import judge_makers, judge_mappings, judge_plan
+from populator.preflight.target import judge_mappings, judge_plan, mark_of_source
 from populator.preflight.vcenter import in_units, judge_certificate, judge_privileges, judge_vm, of_host
 from populator.storage.array import Group, GroupPlan, Lun, Mapping
+from populator.storage.identity import OutOfSight, not_here
 from vsphere.host.offload import Vaai
 from vsphere.model import Initiator, InitiatorKind
 from vsphere.vcenter.seen import SeenDevice, SeenVm
@@ -122,17 +123,9 @@ def test_an_old_wrapper_is_said_to_lack_the_stop() -> None:
     assert marks(judge_wrapper(Version("0.10.0"), "0.4.2")) == [Mark.PASSED]
 
 
-@pytest.mark.parametrize(
-    ("device", "mark"),
-    [
-        ("naa.600a0980ffffffffffffffffffffffff", Mark.NOT_CHECKED),
-        ("naa.60002ac0000000000000000000000000", Mark.FAILED),
-        ("mpx.vmhba0:C0:T0:L0", Mark.NOT_CHECKED),
-        ("naa.50000000000000000000000000000000", Mark.NOT_CHECKED),
-    ],
-)
-def test_makers_are_compared_as_far_as_names_tell(device: str, mark: Mark) -> None:
-    assert marks(judge_makers([device], LUN)) == [mark]
+def test_a_source_that_may_be_out_of_our_users_sight_is_warned_of() -> None:
+    assert mark_of_source(not_here("The array", "naa.6", OutOfSight)) is Mark.WARNING
+    assert mark_of_source(not_here("The array", "naa.6")) is Mark.FAILED
 
 
 def test_a_mapping_of_an_earlier_run_is_warned_of() -> None:

@@ -7,7 +7,7 @@ from populator.clock import Clock
 from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
-from populator.storage.copies import Backing, Copy, Progress
+from populator.storage.copies import Backing, Copy, Progress, name_of_source
 from populator.storage.looks import FRESH, LastLook
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.flashsystem import names
@@ -45,6 +45,10 @@ class FlashSystemArray:
         place = names.place(volume)
         system = self._about()
         return self._repeat.read(lambda: self._volumes.find(place, system))
+
+    def find_device(self, device: str) -> str:
+        """Return the volume's name."""
+        return name_of_source(self, device)
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return a mapping for each host."""

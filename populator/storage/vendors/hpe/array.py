@@ -12,7 +12,7 @@ from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
-from populator.storage.copies import Backing, Copy, Progress
+from populator.storage.copies import Backing, Copy, Progress, name_of_source
 from populator.storage.failures import Refused
 from populator.storage.looks import FRESH, LastLook
 from populator.storage.repeat import Repeat
@@ -65,6 +65,10 @@ class HpeArray:
             )
         self._domains[name] = self._hosts.domain = record.domain
         return Lun(name, name, names.naa(record.wwn, name), record.size)
+
+    def find_device(self, device: str) -> str:
+        """Return the volume's name."""
+        return name_of_source(self, device)
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return a mapping for each template, and end the session where there is any: what follows is waiting."""

@@ -8,6 +8,7 @@ from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import Refused
+from populator.storage.identity import not_here
 from populator.storage.looks import FRESH, LastLook
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.infinibox import names, volumes
@@ -36,6 +37,14 @@ class InfiniBoxArray:
         """Return the volume of the handle's id, if it has the name that the CSI driver gave it."""
         place = names.place(volume)
         return self._repeat.read(partial(volumes.find, self._client, place))
+
+    def find_device(self, device: str) -> str:
+        """Return the volume's name."""
+        serial = names.serial_in(device)
+        found = self._repeat.read(partial(self._client.volumes_with, "serial", serial)) if serial else []
+        if not found:
+            raise not_here(self._client.name, device)
+        return found[0].name
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all mappings; whose one is, the array cannot tell."""

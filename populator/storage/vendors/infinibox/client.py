@@ -58,10 +58,10 @@ class Client:
                 raise
             return None
 
-    def volumes_named(self, name: str) -> list[VolumeRecord]:
-        """Return the volumes of that name."""
+    def volumes_with(self, field: str, value: str) -> list[VolumeRecord]:
+        """Return the volumes whose `name` or `serial` this is."""
         return [
-            records.volume(row) for row in self._list("volumes", "find the volume", {"name": f"eq:{name}"})
+            records.volume(row) for row in self._list("volumes", "find the volume", {field: f"eq:{value}"})
         ]
 
     def port(self, initiator: Initiator) -> Port:

@@ -70,6 +70,12 @@ def device(serial: str, name: str) -> str:
     return f"naa.6{serial.lower()}"
 
 
+def serial_in(device: str) -> str:
+    """Return the serial number in a device name; empty where it is none of an InfiniBox."""
+    serial = device.removeprefix("naa.6")
+    return serial if serial != device and SERIAL.fullmatch(serial) else ""
+
+
 def id_in(serial: str) -> int:
     """Return the id of the volume that was given this serial number when it was made."""
     return int(serial[15:], 16)

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 def find(client: Client, place: names.Place) -> Lun:
     """Return the one volume of a place; raise where it is another's, or cannot be written to."""
     if place.id is None:
-        record = only_named(client.name, place.name, client.volumes_named(place.name), names.CSI_HINT)
+        record = only_named(client.name, place.name, client.volumes_with("name", place.name), names.CSI_HINT)
     else:
         record = _by_id(client, place.id)
     if place.name not in {"", record.name}:

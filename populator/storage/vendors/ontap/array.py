@@ -15,6 +15,7 @@ from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume, seen_by
 from populator.storage.failures import LISTED, UNLISTED, Refused, Unanswered, contradiction, passing
+from populator.storage.identity import OutOfSight, not_here
 from populator.storage.looks import LastLook
 from populator.storage.repeat import ROUNDS, Repeat, do_all
 from populator.storage.vendors.ontap import names
@@ -59,6 +60,14 @@ class OntapArray:
             [lun for lun in records if lun.name == place.path] or (records if anywhere else []), place
         )
         return _usable(record)
+
+    def find_device(self, device: str) -> str:
+        """Return the LUN's path; a user of one SVM does not see those of others of the cluster."""
+        serial = names.serial_in(device)
+        found = self._repeat.read(partial(self._client.luns_with, serial)) if serial else []
+        if not found:
+            raise not_here(self._client.name, device, OutOfSight if serial else StorageError)
+        return found[0]
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all LUN maps."""

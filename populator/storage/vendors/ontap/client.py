@@ -11,7 +11,7 @@ from populator.storage.answer import Answer
 from populator.storage.failures import Refused
 from populator.storage.http import Http
 from populator.storage.login import Basic
-from populator.storage.vendors.ontap import records
+from populator.storage.vendors.ontap import names, records
 from populator.storage.vendors.ontap.records import Igroup, LunMap, LunRecord, MappedGroup, Svm
 
 NO_SUCH_ENTRY = "4"
@@ -53,6 +53,12 @@ class Client:
         fields = "uuid,name,serial_number,space.size,enabled,status.state,class"
         query = {"svm.uuid": svm.uuid, "name": name, "fields": fields}
         return [records.lun(r) for r in self._list("storage/luns", "find the LUN", query)]
+
+    def luns_with(self, serial: str) -> list[str]:
+        """Return the names of the LUNs of a serial number, on whatever SVM our user may look at."""
+        query = {"serial_number": names.quoted(serial), "fields": "name,serial_number"}
+        rows = self._list("storage/luns", "find the LUN of a device", query)
+        return [row.text("name") for row in rows if row.text("serial_number") == serial]
 
     def igroups(self, svm: Svm, name: str) -> list[Igroup]:
         """Return the igroups whose names match a query."""

@@ -23,6 +23,9 @@ ISCSI = iscsi_names()
 ON_FLEXVOL = re.compile(r"/svm/(?P<svm>[^/]+)/flexvol/(?P<flexvol>[^/]+)(/lun/(?P<lun>.+))?")
 ON_ASA_R2 = re.compile(r"/svm/(?P<svm>[^/]+)/lun/(?P<lun>.+)")
 ON_NVME = re.compile(r"/svm/[^/]+/.*\b(namespace|ns|nvme)s?/.+", re.IGNORECASE)
+OUI = "naa.600a0980"
+"""how NetApp's device names begin"""
+NAA = re.compile(rf"{re.escape(OUI)}(?P<serial>[0-9a-f]{{24}})")
 OPERATORS = re.compile(r"[*|!<>\"{}\s]|\.\.")
 CSI_HINT = "The volume must be a block volume of Trident's ontap-san or ontap-san-economy driver."
 
@@ -66,7 +69,13 @@ def naa(serial: str) -> str:
             f"The LUN's serial number {serial!r} has not 12 ASCII characters, so its device name is unknown.",
             ODD,
         )
-    return f"naa.600a0980{serial.encode().hex()}"
+    return f"{OUI}{serial.encode().hex()}"
+
+
+def serial_in(device: str) -> str:
+    """Return the serial number in a device name; empty where it is not NetApp's."""
+    match = NAA.fullmatch(device)
+    return bytes.fromhex(match["serial"]).decode("ascii", "replace") if match else ""
 
 
 def lun_id(uuid: str) -> int:

@@ -13,6 +13,7 @@ from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import LISTED, Refused, Unanswered, contradiction, may_be_done
+from populator.storage.identity import not_here
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.powerflex import names
 from populator.storage.vendors.powerflex.client import (
@@ -66,6 +67,17 @@ class PowerFlexArray:
                 "Set the volume's access mode limit to ReadWrite.",
             )
         return Lun(place.volume, record.name, names.device(self._system.id, place.volume), record.size)
+
+    def find_device(self, device: str) -> str:
+        """Return the volume's name; the device's says of which system it is."""
+        volume = names.volume_in(device, self._system.id)
+        try:
+            if volume:
+                return self._repeat.read(partial(self._client.volume, volume)).name
+        except Refused as refusal:
+            if refusal.code not in VOLUME_MISSING:
+                raise
+        raise not_here(f"The system {self._system.id}", device)
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all mappings; the array cannot tell who made one."""

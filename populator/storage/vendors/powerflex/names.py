@@ -52,6 +52,12 @@ def device(system: str, volume: str) -> str:
     return f"eui.{system}{volume}".lower()
 
 
+def volume_in(name: str, system: str) -> str:
+    """Return the id of the volume that ESXi calls so; empty where that is on no such system."""
+    volume = name.removeprefix(device(system, ""))
+    return volume if volume != name and ID.fullmatch(volume) else ""
+
+
 def usable(initiators: Sequence[Initiator]) -> list[Initiator]:
     """Return those that are SDCs, each once; raise without any."""
     sdcs = [

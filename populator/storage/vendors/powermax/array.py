@@ -15,6 +15,7 @@ from populator.storage.access import Access
 from populator.storage.address import with_port
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
 from populator.storage.failures import Refused
+from populator.storage.identity import OutOfSight, not_here
 from populator.storage.looks import FRESH, LastLook
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.powermax import names, volumes
@@ -61,6 +62,13 @@ class PowerMaxArray:
         device = volumes.here(place, self._client.array, self._client.name)
         record = self._repeat.read(partial(self._client.volume, device))
         return volumes.usable(record, device, place.name, self._client.name)
+
+    def find_device(self, device: str) -> str:
+        """Return the volume's name or number; the halves of a metro volume may be seen by the other array's name."""
+        found = self._repeat.read(partial(self._client.volumes_with, device.removeprefix("naa.")))
+        if not found:
+            raise not_here(self._client.name, device, OutOfSight)
+        return found[0]
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return a mapping for each masking view that shows the volume."""

@@ -42,6 +42,11 @@ class Client:
         row = self._unisphere.find(f"volume/{device}", f"report on the volume {device}")
         return records.volume(row) if row else None
 
+    def volumes_with(self, wwn: str) -> list[str]:
+        """Return the numbers of the volumes that have a WWN."""
+        page = self._unisphere.find("volume", "find the volume of a device", {"wwn": wwn})
+        return [row.text("volumeId") for row in page.objects("resultList.result")] if page else []
+
     def storage_group(self, name: str) -> StorageGroup | None:
         """Return a storage group."""
         row = self._unisphere.find(f"storagegroup/{quote(name)}", f"report on the storage group {name}")

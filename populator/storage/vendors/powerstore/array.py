@@ -14,6 +14,7 @@ from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume, seen_by
 from populator.storage.failures import Refused, Unanswered, beyond_us, may_be_done
+from populator.storage.identity import OutOfSight, not_here
 from populator.storage.repeat import ROUNDS, Repeat
 from populator.storage.vendors.powerstore import names
 from populator.storage.vendors.powerstore.client import Client
@@ -43,6 +44,13 @@ class PowerStoreArray:
     def find_lun(self, volume: Volume) -> Lun:
         """Return the volume, checked to be one that a host can write to."""
         return self._repeat.read(partial(self._volumes.find, names.place(volume)))
+
+    def find_device(self, device: str) -> str:
+        """Return the volume's name; of a metro volume hosts may see the other array's device name."""
+        found = self._repeat.read(partial(self._client.volumes, "wwn", device))
+        if not found:
+            raise not_here(self._client.name, device, OutOfSight)
+        return found[0].name
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return what the volume is attached to."""

@@ -64,7 +64,7 @@ class Client:
         return _first(rows, "global_id")
 
     def volumes(self, field: str, value: str) -> list[VolumeRecord]:
-        """Return the volumes whose `id` or `name` this is; a name in whatever case."""
+        """Return the volumes whose `id`, `name` or `wwn` this is; a name in whatever case."""
         return [
             volume(row)
             for row in self._list("volume", "find the volume", {"select": "*", field: f"eq.{value}"})

@@ -12,7 +12,7 @@ from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
-from populator.storage.copies import Backing, Copy, Progress
+from populator.storage.copies import Backing, Copy, Progress, name_of_source
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.pure import names, volumes
 from populator.storage.vendors.pure.client import Client, HostRecord
@@ -45,6 +45,10 @@ class PureArray:
         self._check_array(volume)
         records = self._repeat.read(partial(self._client.volumes, wanted.query))
         return volumes.usable(volumes.choose(records, wanted, self._client.name), wanted)
+
+    def find_device(self, device: str) -> str:
+        """Return the volume's name."""
+        return name_of_source(self, device)
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all connections; whose one is, the array cannot tell."""

@@ -13,7 +13,7 @@ from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
-from populator.storage.copies import Backing, Copy, Progress
+from populator.storage.copies import Backing, Copy, Progress, name_of_source
 from populator.storage.looks import FRESH, LastLook
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.vantara import names
@@ -71,6 +71,10 @@ class VantaraArray:
         lun = Lun(str(ldev.id), names.lun_name(ldev.label, ldev.id), self._device(ldev), ldev.size)
         self._identified.note(lun, ldev)
         return lun
+
+    def find_device(self, device: str) -> str:
+        """Return the volume's name."""
+        return name_of_source(self, device)
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return a mapping for each LU path."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from populator.storage.access import Access
 from populator.storage.array import Volume
 from tests.lab.arrays import ArrayLab
+from tests.lab.arrays.ontap.cluster import NAA_PREFIX
 from tests.lab.arrays.ontap.server import OntapSimulator, User
 from tests.lab.pki import Pki
 from tests.lab.san import San
@@ -27,6 +28,7 @@ class OntapLab(ArrayLab):
         self.simulator = OntapSimulator(san, pki.server_context("ontap"), users, svms=(SVM, "svm2"))
         super().__init__(san, self.simulator.server)
         self._luns: dict[str, str] = {}
+        self._datastores: set[str] = set()
 
     @property
     def access(self) -> Access:
@@ -84,8 +86,14 @@ class OntapLab(ArrayLab):
         maps = sorted((m.lun.path, m.group.name, m.lun_id) for m in self.simulator.maps)
         return groups, maps
 
+    def add_datastore(self, device: str) -> None:
+        if not device.startswith(NAA_PREFIX):
+            return
+        serial = bytes.fromhex(device.removeprefix(NAA_PREFIX)).decode()
+        self._datastores.add(self.simulator.add_lun(f"/vol/vmfs_{serial[-1]}/lun0", SVM, 1 << 20, serial))
+
     def reset(self) -> None:
-        for lun in list(self.simulator.luns):
+        for lun in set(self.simulator.luns) - self._datastores:
             self.simulator.remove_lun(lun)
         for group in list(self.simulator.groups):
             self.simulator.remove_group(group)

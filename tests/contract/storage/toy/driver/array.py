@@ -16,6 +16,7 @@ from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Volume
 from populator.storage.array import Mapping as LunMapping
 from populator.storage.failures import Refused, passing
 from populator.storage.http import Http
+from populator.storage.identity import not_here
 from populator.storage.initiators import read_initiators
 from populator.storage.login import Send
 from vsphere.model import Initiator
@@ -65,6 +66,12 @@ class ToyArray:
                 "Its id was given to another one.",
             )
         return Lun(key, name, found.text("device"), found.number("size"))
+
+    def find_device(self, device: str) -> str:
+        for row in self._ask(f"{self._shelf}/volumes", "list the volumes").rows():
+            if row.text("device") == device:
+                return row.text("name")
+        raise not_here("The array", device)
 
     def mappings_of(self, lun: Lun) -> tuple[LunMapping, ...]:
         answer = self._ask(f"{self._shelf}/volumes/{lun.id}/mappings", "list the mappings")

@@ -6,6 +6,7 @@ import secrets
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from populator.storage.access import Access
 from populator.storage.array import Volume
@@ -45,6 +46,10 @@ class Disk:
     size: int
     mappings: dict[str, int] = field(default_factory=dict)
     """LUN id by the host's id"""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return {"name": self.name, "device": self.device, "size": self.size}
 
 
 class ToyLab(ArrayLab):
@@ -170,11 +175,13 @@ class ToyLab(ArrayLab):
 
     def _of_volume(self, request: Request) -> Reply:
         parts = request.path.split("/")[1:]
+        if parts == ["shelves", SHELF, "volumes"]:
+            return Reply(200, [disk.record for disk in self._disks.values()])
         if parts[:3] != ["shelves", SHELF, "volumes"] or parts[3] not in self._disks:
             return Reply(404, {"code": "unknown", "message": f"there is no {request.path}"})
         disk, host = self._disks[parts[3]], parts[5] if len(parts) > 5 else ""
         if len(parts) == 4:
-            return Reply(200, {"name": disk.name, "device": disk.device, "size": disk.size})
+            return Reply(200, disk.record)
         if request.method == "GET":
             rows = [{"host": self._hosts[key].record, "lun": n} for key, n in disk.mappings.items()]
             return Reply(200, rows)
