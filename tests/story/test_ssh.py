@@ -192,7 +192,7 @@ def test_another_host_key_than_the_expected_one_ends_it(lab: Lab, ssh: dict[str,
         assert program.wait() == 0, program.text()
         assert "trusting the SSH key" not in program.text()
     lab.host.ssh.change_host_key()
-    before = len(lab.host.ssh.commands)
+    target, before = lab.add_target(), len(lab.host.ssh.commands)
     with lab.program(target, environment=ssh | {"SSH_KNOWN_HOSTS": known}) as program:
         assert "shows an SSH key that is not the expected one" in fails(program)
     assert len(lab.host.ssh.commands) == before
