@@ -16,7 +16,7 @@ from populator.stories.parts import Parts
 from populator.writer import Mapped
 from vsphere.copy.clone import Cloner
 from vsphere.copy.verify import Verifier
-from vsphere.errors import HostKeyRefused, HostUnfit, LoginRefused, Unreachable
+from vsphere.errors import HostKeyRefused, HostUnfit, LoginRefused, Unreachable, VsphereError
 from vsphere.host.devices import Devices
 from vsphere.model import EsxiHost, SourceDisk
 from vsphere.wrapper.tasks import Tasks
@@ -99,7 +99,10 @@ class Hosts:
         """
         if not owner:
             return
-        self._parts.discard_upload(host, self._disk.path, owner)
+        try:
+            self._parts.discard_upload(host, self._disk.path, owner)
+        except VsphereError as error:  # it harms nobody, and is no reason not to copy
+            logger.warning("what the run before has half uploaded is not removed: %s", error.text)
         if tasks := self._parts.tasks(host, self._disk.path):
             tasks.end_comparison(owner, device)
 

@@ -85,8 +85,9 @@ def test_two_at_once_upload_without_harm(lab: Lab, ssh: dict[str, str | None]) -
     assert script_on(lab).read_bytes() == SCRIPT
 
 
+@pytest.mark.parametrize("removable", [True, False])
 def test_what_a_killed_run_has_half_uploaded_is_removed_by_the_next(
-    lab: Lab, ssh: dict[str, str | None]
+    lab: Lab, ssh: dict[str, str | None], removable: bool
 ) -> None:
     target, environment = lab.add_target(), {**ssh, "HOST_LEASE_DURATION_SECONDS": "3"}
     lab.ledger.reset(lambda call: "pause 3" if call.label.startswith("PUT /folder/") else None)
@@ -94,12 +95,14 @@ def test_what_a_killed_run_has_half_uploaded_is_removed_by_the_next(
         wait_until(lambda: uploads(lab), 60)
         program.signal(signal.SIGKILL)
         program.wait()
-    lab.ledger.reset()
+    kept = "DeleteDatastoreFile_Task" if not removable else "none"
+    lab.ledger.reset(lambda call: "refused" if call.label.startswith(kept) else None)
     wait_until(lambda: list(script_on(lab).parent.glob(f"{key_line.SCRIPT}.*")), 60)
     with lab.program(target, environment=environment) as program:
         assert program.wait() == 0, program.text()
     assert lab.copied(target)
-    assert lab.leftovers(target) == []
+    assert len(lab.leftovers(target)) == (0 if removable else 1)
+    assert ("is not removed" in program.text()) is not removable
 
 
 @pytest.mark.parametrize("disk", [*world.ODD_DISKS, world.QUOTE_DISK])

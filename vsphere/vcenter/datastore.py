@@ -27,6 +27,7 @@ PRIVILEGES = (
     "Give the vCenter user the privileges Datastore.Browse and Datastore.FileManagement, on the datastore and "
     "(for access over HTTPS) on its datacenter."
 )
+REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 SEE_TASKS = "Look at the tasks of that datastore in vCenter, then start the migration again."
 
 
@@ -71,8 +72,16 @@ class Datastore:
             raise
 
     def unfinished(self, file: str, writer: str) -> bool:
-        """Return whether a writer has left what it wrote, or some of it, without putting it in place."""
-        return self.read(name_beside(file, writer)) is not None
+        """Return whether a writer has left what it wrote, or some of it, without putting it in place.
+
+        Where our user may read no files there is nothing to be found: then it has not written any, either.
+        """
+        beside = name_beside(file, writer)
+        status, _ = self._session.fetch("GET", self._target(beside))
+        if status == HTTPStatus.NOT_FOUND or status in REFUSED:
+            return False
+        self._expect(status, "read", beside)
+        return True
 
     def discard(self, file: str, writer: str) -> bool:
         """Remove what a writer that died has not put in place; return whether there was any. Repeatable."""
@@ -141,7 +150,7 @@ class Datastore:
 
     def _expect(self, status: int, act: str, file: str) -> None:
         if status not in {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT}:
-            refused = status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+            refused = status in REFUSED
             raise VsphereError(
                 f"vCenter does not let us {act} {file} on datastore {self.name} (HTTP {status}).",
                 PRIVILEGES if refused else "Look at the datastore's free space and health.",

@@ -25,6 +25,9 @@ from populator.errors import Cancelled
 STEP = 0.1
 """seconds that a step takes on the host"""
 
+UNANSWERED = ("did not answer", "could not be released in time", "could not be written a last time")
+"""what the log says of calls that the server did not answer in time"""
+
 
 class Calls(logging.Handler):
     """Says each call by what the log says of its answer, and that there was none."""
@@ -32,7 +35,7 @@ class Calls(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == "lease.kube.api":
             say(state="called", call=record.getMessage())
-        elif "did not answer" in record.getMessage():
+        elif any(words in record.getMessage() for words in UNANSWERED):
             say(state="unanswered", call=record.getMessage())
 
 

@@ -160,3 +160,10 @@ def test_what_a_dead_writer_has_not_put_in_place_is_discarded(
     assert not datastore.discard(FILE, WRITER)
     assert [each.name for each in file.parent.glob(f"{FILE}*")] == [FILE]
     assert file.read_bytes() == OLD
+
+
+@pytest.mark.parametrize("status", ["401", "403"])
+def test_who_may_read_nothing_has_left_nothing(running: Lab, datastore: Datastore, status: str) -> None:
+    running.ledger.reset(lambda call: status if call.label.startswith("GET /folder") else None)
+    assert not datastore.unfinished(FILE, WRITER)
+    assert not datastore.discard(FILE, WRITER)
