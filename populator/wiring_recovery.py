@@ -16,7 +16,7 @@ from populator.leads import Lead, Trace, find_leads, slot_trace, writer_trace
 from populator.plan.volume import find_volume
 from populator.settings.values import SLOTS, RecoverySettings, TargetSettings
 from populator.storage import registry
-from populator.storage.array import Volume
+from populator.storage.array import OwnGroup, Volume
 from populator.stories.parts import HostLease
 from populator.wiring import Site
 from populator.writer import Writer
@@ -103,8 +103,19 @@ class RealRecovery(Site):
         else:
             look_for_script(script, store, ours)
 
+    @property
+    def strays(self) -> list[OwnGroup]:
+        """Groups of populators on the array, but for hosts of which a Lease speaks that a run holds or has left."""
+        held = [trace for trace in self._traces if trace.record.holder]
+        hosts = {host for trace in held for host in (trace.host, trace.journal.host_id)}
+        return [group for group in self.array.own_groups() if group.host not in hosts]
+
     @cached_property
     def _found(self) -> tuple[list[Lead], list[Trace]]:
+        return find_leads(self._traces)
+
+    @cached_property
+    def _traces(self) -> list[Trace]:
         settings, now = self.settings, self.clock.utc()
         self._seen = self.clock.now()
         try:
@@ -116,11 +127,10 @@ class RealRecovery(Site):
                 error.text, errors.grant(error, "list") if error.forbidden else error.hint
             ) from error
         writers = (writer_trace(record, namespace, now) for namespace, record in records)
-        traces = [
+        return [
             *(trace for trace in writers if trace),
             *(slot_trace(slot, settings.lease.namespace) for slot in slots),
         ]
-        return find_leads(traces)
 
     def _paths(self) -> list[str]:
         return [leases_path(name) for name in self.settings.namespaces] or [ALL_LEASES]

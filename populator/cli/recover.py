@@ -33,7 +33,7 @@ HELP = """Show what populators that died, or were cut off, have left on hosts, o
 
 Where to look is said by the Leases that nobody renews any more; what is there is asked of hosts and array. With --apply
 it is put in order, each step on a host in a slot of its lease. What a living populator owns, or a copy may be writing
-to, is never touched. All may be repeated.
+to, is never touched. All may be repeated. Groups of populators for hosts of which no Lease speaks are shown, too.
 
 STATE is left (--apply would put it in order), mended, kept (it must not be touched now), or unknown (it could not be
 looked at, or not be put in order).
@@ -106,7 +106,7 @@ def show(findings: Sequence["Finding"], output: str, clock: Clock) -> None:
             for each in findings
         )
     else:
-        click.echo("Nothing was left behind, as far as the Leases tell.", err=True)
+        click.echo("Nothing was left behind, as far as Leases and array tell.", err=True)
 
 
 def item(finding: "Finding") -> dict[str, Any]:
@@ -115,7 +115,7 @@ def item(finding: "Finding") -> dict[str, Any]:
     return {
         "kind": "Leftover",
         "pvc": lead.pvc or None,
-        "pvcUid": lead.uid,
+        "pvcUid": lead.uid or None,
         "volume": lead.volume or None,
         "host": finding.host or None,
         "state": finding.state,

@@ -106,8 +106,20 @@ class ArrayInfo:
     version: str = ""
 
 
+@dataclass(frozen=True)
+class OwnGroup:
+    """A group that a populator made for hosts, as its name says, and what it shows them at this moment."""
+
+    id: str
+    name: str
+    host: str | None
+    """as in `Mapping`"""
+    luns: tuple[str, ...]
+    """names or numbers"""
+
+
 class StorageArray(Protocol):
-    """One array, reached by its management API. The first five calls only read."""
+    """One array, reached by its management API. The first six calls only read."""
 
     def info(self) -> ArrayInfo:
         """Return vendor, product and, where the credentials may read them, model and version."""
@@ -124,6 +136,9 @@ class StorageArray(Protocol):
 
         Raises where the array has none; `OutOfSight` where it may have one that our user cannot see.
         """
+
+    def own_groups(self) -> tuple[OwnGroup, ...]:
+        """Return the groups that populators have made, of whatever cluster; none where names do not tell."""
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all mappings of the LUN at this moment."""

@@ -52,6 +52,10 @@ class Finding:
     """what is done about it, or who has to do what"""
 
 
+NOBODYS = Lead("", ())
+"""of what no Lease speaks of"""
+
+
 def recover(parts: RecoveryParts) -> Iterator[Finding]:
     """Look at what every lead leads to, and put it in order where that was asked for."""
     for lead in parts.leads:
@@ -62,6 +66,30 @@ def recover(parts: RecoveryParts) -> Iterator[Finding]:
         settled = all(finding.state in {State.LEFT, State.MENDED} for finding in found)
         for trace in lead.expired:
             yield slot(parts, lead, trace, settled=settled)
+    yield from strays(parts)
+
+
+def strays(parts: RecoveryParts) -> Iterator[Finding]:
+    """Say which groups of populators there are on the array for hosts that no Lease speaks of.
+
+    They are shown and no more: a populator of another cluster may be using them.
+    """
+    try:
+        groups = parts.strays
+    except Exception as error:
+        log.debug("the array's groups could not be listed", exc_info=True)
+        text, hint = explain(error)
+        yield Finding(NOBODYS, "", text.rstrip("."), State.UNKNOWN, hint)
+        return
+    for group in groups:
+        shown = f"shows {', '.join(group.luns)}" if group.luns else "shows nothing"
+        yield Finding(
+            NOBODYS,
+            group.host or "",
+            f"Group {group.name} on the array {shown}, and no Lease speaks of that host",
+            State.UNKNOWN,
+            "Where no populator of another cluster is at work, and no vmkfstools runs on that host, remove it by hand.",
+        )
 
 
 def slot(parts: RecoveryParts, lead: Lead, trace: Trace, *, settled: bool) -> Finding:

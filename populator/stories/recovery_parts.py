@@ -7,7 +7,7 @@ from typing import Protocol
 from populator.clock import Clock
 from populator.leads import Lead, Trace
 from populator.settings.values import RecoverySettings
-from populator.storage.array import StorageArray, Volume
+from populator.storage.array import OwnGroup, StorageArray, Volume
 from populator.storage.copies import CopyingArray
 from populator.stories.parts import HostLease, Writing
 from vsphere.host.devices import Devices
@@ -36,6 +36,10 @@ class RecoveryParts(Protocol):
     @property
     def leads(self) -> Sequence[Lead]:
         """What the Leases say of runs that died."""
+
+    @property
+    def strays(self) -> Sequence[OwnGroup]:
+        """Groups on the array that populators have made for hosts of which no Lease speaks; asks the array."""
 
     def pod_runs(self, namespace: str, name: str) -> bool:
         """Return whether a pod is known to run still; not where pods may not be read."""

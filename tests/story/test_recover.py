@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.arrays import iscsi
 from tests.lab.faults import Call
 from tests.lab.kube import path
 from tests.lab.lab import LEASE_NAMESPACE, TARGET_NAMESPACE, Lab, Target
@@ -148,6 +149,27 @@ def test_an_upload_that_a_killed_run_has_left_is_shown_and_removed(lab: Lab) -> 
     code, items, said = recover(lab, SSH, "--apply", **again)
     assert (code, states(items)) == (0, {"mended"}), (items, said)
     assert lab.leftovers(target) == []
+
+
+def test_a_group_of_which_no_lease_speaks_is_shown_and_left(lab: Lab) -> None:
+    target = lab.add_target()
+    lab.host.copy_seconds = 60.0
+    with lab.program(target, environment={**SHORT}) as program:
+        wait_until(lambda: lab.host.running_copies, 60)
+        assert recover(lab)[:2] == (0, []), "what a living run has made is its own"
+        program.signal(signal.SIGTERM)
+        assert program.wait() == 9, program.text()
+    group = lab.array.add_group("xcopy-hostsystem-host-77-iscsi", [iscsi("iqn.1998-01.com.vmware:esx-77")])
+    lab.array.add_group("xcopy-backup", [iscsi("iqn.1998-01.com.vmware:esx-78")])
+    lab.array.add_map(lab.array.add_volume(), group)
+    state = lab.array.state()
+    for words in ((), ("--apply",)):
+        code, [item], _ = recover(lab, *words)
+        assert (code, item["state"], item["host"], item["pvc"]) == (10, "unknown", "host-77", None)
+        assert item["found"].startswith(
+            "Group xcopy-hostsystem-host-77-iscsi on the array shows /vol/trident_pvc"
+        )
+    assert lab.array.state() == state
 
 
 def test_a_look_changes_nothing(lab: Lab) -> None:

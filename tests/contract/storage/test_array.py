@@ -53,6 +53,18 @@ def test_a_device_of_hosts_is_found_and_one_of_another_array_is_not(lab: ArrayLa
         assert caught.value.hint
 
 
+def test_what_a_populator_has_made_is_known_by_its_name_where_names_tell(lab: ArrayLab, ports: Ports) -> None:
+    array = connect(lab)
+    lun = array.find_lun(lab.add_volume())
+    assert array.own_groups() == ()
+    mapping = array.map(lun, array.ensure_group(array.plan_group(HOST, ports.own)))
+    groups = array.own_groups()
+    assert [(one.name, one.host) for one in groups] == (
+        [(mapping.group.name, HOST)] if lab.tells_ours else []
+    )
+    assert all(one.luns in {(lun.name,), (lun.id,)} for one in groups)
+
+
 def test_a_volume_without_a_lun_is_an_error(lab: ArrayLab) -> None:
     known = lab.add_volume()
     attributes = {name: value.replace("1", "9") for name, value in known.attributes.items()}

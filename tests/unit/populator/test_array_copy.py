@@ -9,7 +9,7 @@ from populator.clock import Clock
 from populator.errors import Cancelled, StorageError, VolumeError
 from populator.report.page import Page
 from populator.report.run import Report
-from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, OwnGroup, Volume
 from populator.storage.copies import Backing, CannotCopy, Copy, Progress
 from populator.stories import array_copy
 from populator.writer import Mapped
@@ -69,6 +69,9 @@ class Array:
 
     def find_device(self, device: str) -> str:
         return self.source.name
+
+    def own_groups(self) -> tuple[OwnGroup, ...]:
+        return ()
 
     def find_source(self, backing: Backing) -> Lun:
         return self.source

@@ -6,7 +6,7 @@ from functools import partial
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
-from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, OwnGroup, Volume
 from populator.storage.failures import Refused
 from populator.storage.identity import not_here
 from populator.storage.looks import FRESH, LastLook
@@ -45,6 +45,10 @@ class InfiniBoxArray:
         if not found:
             raise not_here(self._client.name, device)
         return found[0].name
+
+    def own_groups(self) -> tuple[OwnGroup, ...]:
+        """Return none: hosts are the administrator's, or stay for the next copy."""
+        return ()
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all mappings; whose one is, the array cannot tell."""

@@ -13,10 +13,11 @@ from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.access import Access
-from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume, seen_by
+from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, OwnGroup, Volume, seen_by
 from populator.storage.failures import LISTED, UNLISTED, Refused, Unanswered, contradiction, passing
 from populator.storage.identity import OutOfSight, not_here
 from populator.storage.looks import LastLook
+from populator.storage.own_names import OURS
 from populator.storage.repeat import ROUNDS, Repeat, do_all
 from populator.storage.vendors.ontap import names
 from populator.storage.vendors.ontap.client import Client
@@ -68,6 +69,15 @@ class OntapArray:
         if not found:
             raise not_here(self._client.name, device, OutOfSight if serial else StorageError)
         return found[0]
+
+    def own_groups(self) -> tuple[OwnGroup, ...]:
+        """Return the igroups of the SVM whose names say so."""
+        found = self._repeat.read(partial(self._client.mapped_luns, self._svm, f"{OURS}*"))
+        return tuple(
+            OwnGroup(group.uuid, group.name, names.host_of(group.name), tuple(sorted(group.names)))
+            for group in found
+            if names.is_ours(group.name)
+        )
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all LUN maps."""

@@ -68,7 +68,11 @@ class Client:
 
     def mapped_luns(self, svm: Svm, name: str) -> list[MappedGroup]:
         """Return the igroups whose names match a query, with the LUNs that are mapped to each."""
-        query = {"svm.uuid": svm.uuid, "name": name, "fields": "uuid,name,lun_maps.lun.uuid"}
+        query = {
+            "svm.uuid": svm.uuid,
+            "name": name,
+            "fields": "uuid,name,lun_maps.lun.uuid,lun_maps.lun.name",
+        }
         return [
             records.mapped_group(r) for r in self._list("protocols/san/igroups", "find the igroup", query)
         ]

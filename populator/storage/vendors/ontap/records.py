@@ -50,6 +50,7 @@ class MappedGroup:
     name: str
     luns: frozenset[str]
     """their uuids"""
+    names: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,9 @@ def igroup(record: Answer) -> Igroup:
 
 def mapped_group(record: Answer) -> MappedGroup:
     """Read one record of /protocols/san/igroups with its LUN maps; it has none where nothing is mapped."""
-    luns = (item.text("lun.uuid") for item in record.objects("lun_maps"))
-    return MappedGroup(record.text("uuid"), record.text("name"), frozenset(luns))
+    maps = record.objects("lun_maps")
+    uuids, paths = ({item.text(f"lun.{field}") for item in maps} for field in ("uuid", "name"))
+    return MappedGroup(record.text("uuid"), record.text("name"), frozenset(uuids), frozenset(paths))
 
 
 def lun_map(record: Answer) -> LunMap:

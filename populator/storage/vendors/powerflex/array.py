@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
-from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, OwnGroup, Volume
 from populator.storage.failures import LISTED, Refused, Unanswered, contradiction, may_be_done
 from populator.storage.identity import not_here
 from populator.storage.repeat import Repeat
@@ -78,6 +78,10 @@ class PowerFlexArray:
             if refusal.code not in VOLUME_MISSING:
                 raise
         raise not_here(f"The system {self._system.id}", device)
+
+    def own_groups(self) -> tuple[OwnGroup, ...]:
+        """Return none: hosts are the administrator's, or stay for the next copy."""
+        return ()
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all mappings; the array cannot tell who made one."""

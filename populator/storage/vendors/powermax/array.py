@@ -13,7 +13,7 @@ from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.access import Access
 from populator.storage.address import with_port
-from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, OwnGroup, Volume
 from populator.storage.failures import Refused
 from populator.storage.identity import OutOfSight, not_here
 from populator.storage.looks import FRESH, LastLook
@@ -69,6 +69,15 @@ class PowerMaxArray:
         if not found:
             raise not_here(self._client.name, device, OutOfSight)
         return found[0]
+
+    def own_groups(self) -> tuple[OwnGroup, ...]:
+        """Return the masking views whose names say so, and for which volume."""
+        found = self._repeat.read(self._client.views)
+        return tuple(
+            OwnGroup(view, view, names.host_of(view, device), (device,))
+            for view in found
+            if names.host_of(view, device := view.rpartition("-")[2])
+        )
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return a mapping for each masking view that shows the volume."""

@@ -52,6 +52,11 @@ class Client:
         row = self._unisphere.find(f"storagegroup/{quote(name)}", f"report on the storage group {name}")
         return records.storage_group(row) if row else None
 
+    def views(self) -> list[str]:
+        """Return the names of all masking views."""
+        row = self._unisphere.find("maskingview", "list the masking views")
+        return row.texts("maskingViewId") if row else []
+
     def view(self, name: str) -> ViewRecord | None:
         """Return a masking view."""
         row = self._unisphere.find(f"maskingview/{quote(name)}", f"report on the masking view {name}")

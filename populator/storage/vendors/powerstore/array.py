@@ -12,7 +12,7 @@ from functools import partial
 from populator.clock import Clock
 from populator.storage import lun_ids
 from populator.storage.access import Access
-from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume, seen_by
+from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, OwnGroup, Volume, seen_by
 from populator.storage.failures import Refused, Unanswered, beyond_us, may_be_done
 from populator.storage.identity import OutOfSight, not_here
 from populator.storage.repeat import ROUNDS, Repeat
@@ -51,6 +51,10 @@ class PowerStoreArray:
         if not found:
             raise not_here(self._client.name, device, OutOfSight)
         return found[0].name
+
+    def own_groups(self) -> tuple[OwnGroup, ...]:
+        """Return none: hosts are the administrator's, or stay for the next copy."""
+        return ()
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return what the volume is attached to."""

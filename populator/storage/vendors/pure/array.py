@@ -11,7 +11,7 @@ from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage import lun_ids
 from populator.storage.access import Access
-from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, OwnGroup, Volume
 from populator.storage.copies import Backing, Copy, Progress, name_of_source
 from populator.storage.repeat import Repeat
 from populator.storage.vendors.pure import names, volumes
@@ -49,6 +49,10 @@ class PureArray:
     def find_device(self, device: str) -> str:
         """Return the volume's name."""
         return name_of_source(self, device)
+
+    def own_groups(self) -> tuple[OwnGroup, ...]:
+        """Return none: hosts are the administrator's, or stay for the next copy."""
+        return ()
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return all connections; whose one is, the array cannot tell."""

@@ -12,7 +12,7 @@ from functools import partial
 from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
-from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, Volume
+from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Mapping, OwnGroup, Volume
 from populator.storage.copies import Backing, Copy, Progress, name_of_source
 from populator.storage.looks import FRESH, LastLook
 from populator.storage.repeat import Repeat
@@ -75,6 +75,10 @@ class VantaraArray:
     def find_device(self, device: str) -> str:
         """Return the volume's name."""
         return name_of_source(self, device)
+
+    def own_groups(self) -> tuple[OwnGroup, ...]:
+        """Return none: hosts are the administrator's, or stay for the next copy."""
+        return ()
 
     def mappings_of(self, lun: Lun) -> tuple[Mapping, ...]:
         """Return a mapping for each LU path."""

@@ -12,7 +12,7 @@ from populator.clock import Clock
 from populator.errors import StorageError
 from populator.storage.access import Access
 from populator.storage.answer import Answer
-from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, Volume
+from populator.storage.array import ArrayInfo, Group, GroupPlan, Lun, OwnGroup, Volume
 from populator.storage.array import Mapping as LunMapping
 from populator.storage.failures import Refused, passing
 from populator.storage.http import Http
@@ -72,6 +72,9 @@ class ToyArray:
             if row.text("device") == device:
                 return row.text("name")
         raise not_here("The array", device)
+
+    def own_groups(self) -> tuple[OwnGroup, ...]:
+        return ()
 
     def mappings_of(self, lun: Lun) -> tuple[LunMapping, ...]:
         answer = self._ask(f"{self._shelf}/volumes/{lun.id}/mappings", "list the mappings")
