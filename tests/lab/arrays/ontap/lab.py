@@ -41,6 +41,8 @@ class OntapLab(ArrayLab):
     def add_volume(self, size: int = 1 << 20, serial: str | None = None) -> Volume:
         name = f"pvc-{next(self._number)}"
         internal = f"trident_{name.replace('-', '_')}"
+        for lun in [lun for lun in self.simulator.luns.values() if lun.serial == serial]:  # a datastore's
+            self.simulator.remove_lun(lun.uuid)
         self._luns[name] = self.simulator.add_lun(f"/vol/{internal}/lun0", SVM, size, serial)
         attributes = {"internalName": internal, "protocol": "block", "backendUUID": "b-1", "name": name}
         return Volume(name, "csi.trident.netapp.io", name, attributes)
@@ -87,14 +89,16 @@ class OntapLab(ArrayLab):
         return groups, maps
 
     def add_datastore(self, device: str) -> None:
-        if not device.startswith(NAA_PREFIX):
-            return
-        serial = bytes.fromhex(device.removeprefix(NAA_PREFIX)).decode()
-        self._datastores.add(self.simulator.add_lun(f"/vol/vmfs_{serial[-1]}/lun0", SVM, 1 << 20, serial))
+        if device.startswith(NAA_PREFIX):
+            serial = bytes.fromhex(device.removeprefix(NAA_PREFIX)).decode()
+            self.simulator.add_lun(f"/vol/vmfs_{serial[-1]}/lun0", SVM, 1 << 20, serial)
+            self._datastores.add(device)
 
     def reset(self) -> None:
-        for lun in set(self.simulator.luns) - self._datastores:
+        for lun in list(self.simulator.luns):
             self.simulator.remove_lun(lun)
+        for device in self._datastores:
+            self.add_datastore(device)
         for group in list(self.simulator.groups):
             self.simulator.remove_group(group)
         self.simulator.logins.clear()
