@@ -4,8 +4,10 @@ The metrics port answers before anything slow is imported: `wiring`, which bring
 Kubernetes and the array, is imported in `attempt` and not above.
 """
 
+import faulthandler
 import logging
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,12 +30,14 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """as the kubelet sends it, and Ctrl-C"""
 CUT_AGAIN = 0.5
 """seconds after which a call is cut once more, should a library have swallowed the first time"""
+STUCK_AFTER = 29.0
+"""seconds after a stop signal, within which all is to have ended; the kubelet kills a second later"""
 
 
 def run(settings: Settings) -> int:
     """Populate the volume; return the process's exit code and never raise."""
     clock = Clock()
-    listen_for_stop(clock)
+    listen_for_stop(clock, STUCK_AFTER)
     method = CloneMethod.SSH if settings.ssh else CloneMethod.VIB
     page = Page(settings.target.uid, settings.storage.vendor, method)
     source, array = settings.source, settings.storage.access.hostname
@@ -111,12 +115,21 @@ def wait_for_last_scrape(clock: Clock, report: Report) -> None:
         log.info("told to stop before all who read the metrics page had seen the end")
 
 
-def listen_for_stop(clock: Clock) -> None:
-    """Stop the clock on a stop signal, also one that was held back until now, and let it cut calls."""
+def listen_for_stop(clock: Clock, stuck_after: float | None = None) -> None:
+    """Stop the clock on a stop signal, also one that was held back until now, and let it cut calls.
+
+    Who is still at work so many seconds later says where: the stack of each thread goes to standard error.
+    """
     clock.alarm = lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds, CUT_AGAIN if seconds else 0.0)
     signal.signal(signal.SIGALRM, lambda *_: clock.cut())
+
+    def stop(*_: object) -> None:
+        if stuck_after and sys.__stderr__ and not clock.stopping():
+            faulthandler.dump_traceback_later(stuck_after, file=sys.__stderr__)
+        clock.stop()
+
     for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: clock.stop())
+        signal.signal(number, stop)
     let_signals_through()
 
 
@@ -127,5 +140,6 @@ def let_signals_through() -> None:
 
 def ignore_stop() -> None:
     """Let the process end with its own code: a second SIGTERM while Python shuts down would replace it."""
+    faulthandler.cancel_dump_traceback_later()
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -3,6 +3,8 @@
 import json
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,3 +173,19 @@ def test_what_is_not_known_of_the_page_keeps_nobody_waiting(tmp_path: Path) -> N
     message.touch()
     assert refuse(ValueError("who knows"), message) == 1
     assert json.loads(message.read_text())["reason"] == "UnexpectedError"
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_run_that_is_still_at_work_long_after_the_signal_says_where(ends: bool) -> None:
+    script = f"""
+import os, signal, time
+from populator import process
+from populator.clock import Clock
+process.listen_for_stop(Clock(), 0.2)
+os.kill(os.getpid(), signal.SIGTERM)
+if {ends}:
+    process.ignore_stop()
+time.sleep(1)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ("most recent call first" in done.stderr) is not ends
