@@ -75,11 +75,11 @@ def recover(lab: Lab, *words: str, **environment: str) -> tuple[int, list[dict[s
     return done.returncode, items, done.stderr
 
 
-def when_expired(lab: Lab) -> tuple[int, list[dict[str, Any]], str]:
+def when_expired(lab: Lab, *words: str, **environment: str) -> tuple[int, list[dict[str, Any]], str]:
     """Look without changing anything, once both Leases of a killed run have expired."""
-    code, items, said = recover(lab)
+    code, items, said = recover(lab, *words, **environment)
     while not items or any("is at work" in what for what in found(items)):
-        code, items, said = recover(lab)
+        code, items, said = recover(lab, *words, **environment)
     return code, items, said
 
 
@@ -140,9 +140,7 @@ def test_an_upload_that_a_killed_run_has_left_is_shown_and_removed(lab: Lab) -> 
     again = {name: value for name, value in ssh.items() if value is not None}
     halves = lab.leftovers(target)
     assert any(key_line.SCRIPT in half for half in halves)
-    code, items, said = recover(lab, SSH, **again)
-    while not items or any("is at work" in what for what in found(items)):
-        code, items, said = recover(lab, SSH, **again)
+    code, items, said = when_expired(lab, SSH, **again)
     assert (code, states(items)) == (10, {"left"}), (items, said)
     assert any("lies unfinished on the datastore" in what for what in found(items))
     assert lab.leftovers(target) == halves

@@ -51,6 +51,7 @@ class MappedGroup:
     luns: frozenset[str]
     """their uuids"""
     names: frozenset[str]
+    """the LUNs' paths, for people: no unmap depends on them"""
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,9 @@ def igroup(record: Answer) -> Igroup:
 def mapped_group(record: Answer) -> MappedGroup:
     """Read one record of /protocols/san/igroups with its LUN maps; it has none where nothing is mapped."""
     maps = record.objects("lun_maps")
-    uuids, paths = ({item.text(f"lun.{field}") for item in maps} for field in ("uuid", "name"))
-    return MappedGroup(record.text("uuid"), record.text("name"), frozenset(uuids), frozenset(paths))
+    uuids = frozenset(item.text("lun.uuid") for item in maps)
+    paths = frozenset(item.optional("lun.name", "a LUN") for item in maps)
+    return MappedGroup(record.text("uuid"), record.text("name"), uuids, paths)
 
 
 def lun_map(record: Answer) -> LunMap:
